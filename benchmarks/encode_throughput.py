@@ -1,0 +1,90 @@
+"""Measures what the encoder interface costs: texts a second against sentence-transformers alone.
+
+Both encode the same texts with the same weights, in turn, in one process; the ratio of their
+speeds is the median over the repeats.  The last line on stdout is a JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from kblampp.encoder import BUNDLED, bundled_folder, load_encoder
+from kblampp.errors import KBLaMError
+from kblampp.projections import general_relation_labels
+
+
+def make_texts(n_texts: int, seed: int) -> list[str]:
+    """Distinct texts of the lengths of names, labels and evidence sentences."""
+    rng = random.Random(seed)
+    words = [word for label in general_relation_labels() for word in label.split()]
+    return [f"{number} " + " ".join(rng.choices(words, k=rng.choice((1, 2, 3, 12, 20)))) for number in range(n_texts)]
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def measure(n_texts: int, batch_size: int, repeats: int, device: str) -> dict[str, object]:
+    """Time both ways alternately, changing which goes first at every repeat."""
+    texts = make_texts(n_texts, seed=0)
+    alone = SentenceTransformer(str(bundled_folder()), device=device)
+    encoder = load_encoder(BUNDLED, batch_size=batch_size, device=device)
+    runs: dict[str, Callable[[], object]] = {
+        "alone": lambda: alone.encode(texts, batch_size=batch_size, show_progress_bar=False),
+        "kblampp": lambda: encoder.encode(texts),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():  # warm up both
+        run()
+    for repeat in range(repeats):
+        for name in sorted(runs, reverse=bool(repeat % 2)):
+            times[name].append(seconds(runs[name]))
+    ratios = [a / b for a, b in zip(times["alone"], times["kblampp"], strict=True)]
+    return {
+        "benchmark": "encode_throughput",
+        "ratio": round(statistics.median(ratios), 4),
+        "ratio_min": round(min(ratios), 4),
+        "ratio_max": round(max(ratios), 4),
+        "texts_per_second": round(n_texts / statistics.median(times["kblampp"]), 1),
+        "texts_per_second_alone": round(n_texts / statistics.median(times["alone"]), 1),
+        "texts": n_texts,
+        "batch_size": batch_size,
+        "repeats": repeats,
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, measure, and print the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=1000, metavar="N", help="texts to encode (default: 1000)")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="texts a batch (default: 64)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timings of each (default: 5)")
+    parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    arguments = parser.parse_args(argv)
+    if min(arguments.texts, arguments.batch_size, arguments.repeats) < 1:
+        parser.error("--texts, --batch-size and --repeats must be at least 1")
+    try:
+        result = measure(arguments.texts, arguments.batch_size, arguments.repeats, arguments.device)
+    except KBLaMError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

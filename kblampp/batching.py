@@ -1,0 +1,152 @@
+"""Questions as batches of tokens: for training, a pure function of the step; for generation, left-padded prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from kblampp.errors import DataError
+from kblampp.facts import UNKNOWN_ANSWER, Question
+from kblampp.knowledge import Questions
+from kblampp.prompts import answer_continuation, closed_book_prompt
+
+IGNORED = -100
+MOST_HOPS = 3
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """One batch of questions with their answers.
+
+    Attributes:
+        input_ids: Prompt and answer, (batch, seq), right-padded.
+        attention_mask: (batch, seq).
+        labels: The answer and EOS where they stand, else IGNORED, (batch, seq); unshifted.
+        answer_start: Position of the answer's first token, (batch,).
+        questions: Vectors (some dropped) and the data's own windows.
+        candidates: Gold facts in the first MOST_HOPS columns, then in-batch negatives, (batch, n); -1 pads.
+        hops: Number of supporting facts, (batch,); 0 is unanswerable.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    answer_start: Tensor
+    questions: Questions
+    candidates: Tensor
+    hops: Tensor
+
+
+class TrainingBatches:
+    """The batches of a training run; batch `step` is the same in a resumed run and an uninterrupted one.
+
+    Args:
+        questions: The training split.
+        vectors: Their sentence vectors, (n, d_sentence).
+        tokenizer: The backbone's.
+        batch_size: Questions a batch.
+        drop_question_vector: Share of the rows that are trained without the question vector.
+        in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
+        seed: Source of all randomness.
+
+    Raises:
+        DataError: There are no questions, or one has more hops than there are columns for.
+    """
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        vectors: npt.NDArray[np.float32],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        batch_size: int,
+        drop_question_vector: float,
+        in_batch_negatives: int,
+        seed: int,
+    ) -> None:
+        if not questions:
+            raise DataError("training has no questions; check the generate stage's params and run `dvc repro generate`")
+        longest = max(questions, key=lambda question: len(question.supporting_facts))
+        if len(longest.supporting_facts) > MOST_HOPS:
+            raise DataError(
+                f"question {longest.qid} has {len(longest.supporting_facts)} supporting facts, expected at most {MOST_HOPS}"
+            )
+        self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
+        self._batch_size, self._drop, self._negatives = batch_size, drop_question_vector, in_batch_negatives
+        self._seed = seed
+        self._orders: dict[int, npt.NDArray[np.int64]] = {}
+        self._prompts = _tokens(tokenizer, [closed_book_prompt(question.question) for question in questions])
+        answers = [answer_continuation(question.answer or UNKNOWN_ANSWER) for question in questions]
+        self._answers = [[*ids, int(tokenizer.eos_token_id)] for ids in _tokens(tokenizer, answers)]
+
+    def batch(self, step: int) -> TrainingBatch:
+        """The batch of a step."""
+        rows = [self._row(step * self._batch_size + place) for place in range(self._batch_size)]
+        rng = np.random.default_rng([self._seed, 1, step])
+        questions = [self._questions[row] for row in rows]
+        vectors = self._vectors[rows].copy()
+        vectors[rng.random(len(rows)) < self._drop] = 0
+        windows = [question.question_time for question in questions]
+        return TrainingBatch(
+            *self._sequences(rows),
+            questions=Questions.make(vectors, windows),
+            candidates=self._candidates(questions, rng),
+            hops=torch.tensor([len(question.supporting_facts) for question in questions]),
+        )
+
+    def _row(self, position: int) -> int:
+        """Which question stands at a position of the endless stream: every epoch is a new permutation."""
+        epoch, place = divmod(position, len(self._questions))
+        if epoch not in self._orders:
+            self._orders[epoch] = np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._questions))
+        return int(self._orders[epoch][place])
+
+    def _sequences(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        sequences = [self._prompts[row] + self._answers[row] for row in rows]
+        width = max(map(len, sequences))
+        pad = int(self._tokenizer.pad_token_id)
+        ids = torch.full((len(rows), width), pad)
+        labels = torch.full((len(rows), width), IGNORED)
+        mask = torch.zeros((len(rows), width), dtype=torch.int64)
+        for place, (row, sequence) in enumerate(zip(rows, sequences, strict=True)):
+            ids[place, : len(sequence)] = torch.tensor(sequence)
+            mask[place, : len(sequence)] = 1
+            labels[place, len(self._prompts[row]) : len(sequence)] = torch.tensor(self._answers[row])
+        return ids, mask, labels, torch.tensor([len(self._prompts[row]) for row in rows])
+
+    def _candidates(self, questions: Sequence[Question], rng: np.random.Generator) -> Tensor:
+        gold = torch.full((len(questions), MOST_HOPS), -1)
+        for place, question in enumerate(questions):
+            gold[place, : len(question.supporting_facts)] = torch.tensor(question.supporting_facts)
+        others = np.unique(gold[gold >= 0].numpy())
+        chosen = rng.choice(others, size=min(self._negatives, len(others)), replace=False) if len(others) else others
+        return torch.cat([gold, torch.from_numpy(np.sort(chosen)).expand(len(questions), -1)], dim=1)
+
+
+def prompt_batches(
+    prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, batch_size: int
+) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Left-padded batches of prompts of similar length.
+
+    Yields:
+        Positions of the prompts in the input, ids (batch, seq) and attention mask (batch, seq).
+    """
+    encoded = _tokens(tokenizer, prompts)
+    order = sorted(range(len(prompts)), key=lambda place: (len(encoded[place]), place))
+    pad = int(tokenizer.pad_token_id)
+    for first in range(0, len(order), batch_size):
+        places = order[first : first + batch_size]
+        width = max(len(encoded[place]) for place in places)
+        ids = [[pad] * (width - len(encoded[place])) + encoded[place] for place in places]
+        mask = [[0] * (width - len(encoded[place])) + [1] * len(encoded[place]) for place in places]
+        yield places, torch.tensor(ids), torch.tensor(mask)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    return [list(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []

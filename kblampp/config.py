@@ -1,0 +1,237 @@
+"""`params.yaml` as frozen dataclasses, checked as a whole before a stage starts.
+
+To add a parameter, add a line to the file and a field to its section below. The field's type is
+its check: `Literal[...]` for a choice, an `Annotated` alias for a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from kblampp.errors import ParamsError
+from kblampp.sections import Range, Section, Tracker, build, leaves, parse_yaml, unread
+
+__all__ = ["Params", "leaves", "load_params", "unread"]
+
+Count = Annotated[int, Range(1)]
+CountOrZero = Annotated[int, Range(0)]
+Positive = Annotated[float, Range(0, exclusive=True)]
+PositiveOrZero = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+Layers = Literal["auto"] | tuple[CountOrZero, ...]
+
+
+@dataclass(frozen=True)
+class WorldParams(Section):
+    """A knowledge base of its own, with questions."""
+
+    facts: Count
+    questions_per_type: Count
+
+
+@dataclass(frozen=True)
+class DevParams(Section):
+    """More questions about the training knowledge base."""
+
+    questions_per_type: Count
+
+
+@dataclass(frozen=True)
+class GenerateParams(Section):
+    """The synthetic worlds and their questions."""
+
+    train: WorldParams
+    dev: DevParams
+    swap: WorldParams
+    novel: WorldParams
+    three_hop_share: Share
+    timed_hop_share: Share
+    max_answer_share: Annotated[float, Range(0, 1, exclusive=True)]
+
+
+@dataclass(frozen=True)
+class BackboneParams(Section):
+    """The frozen language model."""
+
+    name: str
+    revision: str | None
+    dtype: Literal["float32", "bfloat16", "float16"]
+    load_in_4bit: bool
+
+
+@dataclass(frozen=True)
+class EncoderParams(Section):
+    """Texts and windows to vectors."""
+
+    model: str
+    d_k: Count
+    d_v: Count
+    d_ctx: Count
+    d_tau: Count
+    whitening: Share
+    batch_size: Count
+    store_dtype: Literal["float16", "float32"]
+
+
+@dataclass(frozen=True)
+class IndexParams(Section):
+    """Nearest-neighbour search over the keys."""
+
+    method: Literal["flat", "hnsw", "ivfpq"]
+    similarity: Literal["ip", "cosine"]
+    hnsw_m: Annotated[int, Range(2)]
+    hnsw_ef_construction: Count
+    hnsw_ef_search: Count
+    ivf_nlist: Count
+    ivf_nprobe: Count
+    pq_m: Count
+    pq_bits: Annotated[int, Range(1, 16)]
+    min_recall_at_8: Share
+
+
+@dataclass(frozen=True)
+class SelectorParams(Section):
+    """Which facts a token weighs, and how."""
+
+    top_k: CountOrZero
+    gamma: PositiveOrZero
+    eta: PositiveOrZero
+    temperature: Positive
+    over_fetch: CountOrZero
+
+
+@dataclass(frozen=True)
+class InjectionParams(Section):
+    """Where and how knowledge enters the model; `layers` is "auto" or layer numbers from 0."""
+
+    layers: Layers
+    d_context_score: Count
+    d_fusion: Count
+    copy_head: bool
+    hop: bool
+
+
+@dataclass(frozen=True)
+class TrainParams(Section):
+    """One training stage."""
+
+    max_steps: CountOrZero
+    batch_size: Count
+    grad_accumulation: Count
+    lr: Positive
+    query_lr: PositiveOrZero
+    weight_decay: PositiveOrZero
+    warmup_steps: CountOrZero
+    min_lr_ratio: Share
+    clip_grad_norm: Positive
+    drop_question_vector: Share
+    retrieved_negatives: CountOrZero
+    in_batch_negatives: CountOrZero
+    lambda_gate: PositiveOrZero
+    lambda_time: PositiveOrZero
+    lambda_path: PositiveOrZero
+    path_margin: PositiveOrZero
+    log_every: Count
+    checkpoint_every: Count
+
+
+@dataclass(frozen=True)
+class EvalParams(Section):
+    """How much is measured."""
+
+    batch_size: Count
+    max_new_tokens: Count
+    questions_per_type: Count
+    baseline_questions_per_type: CountOrZero
+    distractors: CountOrZero
+    bootstrap_samples: Count
+
+
+@dataclass(frozen=True)
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    seed: Annotated[int, Range(0, 2**32 - 1)]
+    threads: Count
+    dataset: Literal["synth_world"]
+    generate: GenerateParams
+    backbone: BackboneParams
+    encoder: EncoderParams
+    index: IndexParams
+    selector: SelectorParams
+    injection: InjectionParams
+    trainA: TrainParams
+    eval: EvalParams
+
+
+def load_params(path: Path = Path("params.yaml"), reads: Sequence[str] | None = None) -> Params:
+    """Reads and checks the whole file.
+
+    Args:
+        path: the file.
+        reads: the keys and sections a stage declares, as under `params:` in `dvc.yaml`. Reading
+            any other leaf of the result raises `ParamsError`. None allows everything.
+
+    Raises:
+        ParamsError: all problems of the file in one message, or `reads` names no parameter.
+    """
+    path = Path(path)
+    data, problems = parse_yaml(path)
+    values: dict[str, Any] = {}
+    params = build(Params, data, values, problems)
+    for check, keys in _RULES:
+        if all(key in values for key in keys):
+            problems += check(*(values[key] for key in keys))
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ParamsError(f"{path} has {count}: {'; '.join(problems)}")
+    if reads is not None:
+        Tracker(Params, reads).watch(params)
+    return cast(Params, params)
+
+
+def _index_problems(method: str, pq_m: int, d_k: int) -> list[str]:
+    if method != "ivfpq" or d_k % pq_m == 0:
+        return []
+    return [f"index.pq_m is {pq_m}, expected a divisor of encoder.d_k, which is {d_k}"]
+
+
+def _fetch_problems(top_k: int, over_fetch: int) -> list[str]:
+    if over_fetch >= top_k:
+        return []
+    return [f"selector.over_fetch is {over_fetch}, expected at least selector.top_k, {top_k}"]
+
+
+def _warmup_problems(stage: str) -> Callable[[int, int], list[str]]:
+    def check(max_steps: int, warmup_steps: int) -> list[str]:
+        if max_steps == 0 or warmup_steps < max_steps:
+            return []
+        where = f"{stage}.warmup_steps is {warmup_steps}"
+        return [f"{where}, expected less than {stage}.max_steps, {max_steps}"]
+
+    return check
+
+
+def _width_problems(d_k: int, d_v: int, d_ctx: int, d_tau: int) -> list[str]:
+    """The blocks of a key and of a value, as `encoder` cuts them, must all have room."""
+    d_ent = 3 * min(d_k, d_v) // 4
+    if d_ent < 1 or d_k - d_ent < 1:
+        return [f"encoder.d_k is {d_k} and encoder.d_v {d_v}, expected at least 2 each"]
+    context = d_v - d_ent - d_tau
+    if not 1 <= context <= d_ctx:
+        sizes = f"encoder.d_v is {d_v}, which leaves {context} context dimensions in the value"
+        parts = f"{d_ent} for the entity and {d_tau} for encoder.d_tau"
+        return [f"{sizes} after {parts}, expected 1 to encoder.d_ctx, {d_ctx}"]
+    return []
+
+
+# A rule is asked when all its keys are valid by themselves.
+_RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
+    (_width_problems, ("encoder.d_k", "encoder.d_v", "encoder.d_ctx", "encoder.d_tau")),
+    (_index_problems, ("index.method", "index.pq_m", "encoder.d_k")),
+    (_fetch_problems, ("selector.top_k", "selector.over_fetch")),
+    (_warmup_problems("trainA"), ("trainA.max_steps", "trainA.warmup_steps")),
+)

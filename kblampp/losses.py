@@ -1,0 +1,101 @@
+"""What training minimises: the answer's cross-entropy, and what each layer should have selected (design section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kblampp.batching import IGNORED, TrainingBatch
+from kblampp.injection import KBOutput
+from kblampp.knowledge import KnowledgeBase
+from kblampp.scorers import disjoint, is_known
+from kblampp.selector import Selection
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The parts of the loss, each a scalar tensor, and what is logged beside them.
+
+    Attributes:
+        answer: Cross-entropy of the answer's tokens and EOS, copies included.
+        gate: KL of the layers' alpha to the fact they should select (to the null fact where there is none).
+        time: Mass on facts outside the question's window.
+        path: Hinge on the margin of the gold facts of multi-hop questions over the best other fact.
+        token_accuracy: Share of the answers' tokens that are the most probable.
+        hit_rate: Share of the answer positions whose last layer weighs the right fact most.
+    """
+
+    answer: Tensor
+    gate: Tensor
+    time: Tensor
+    path: Tensor
+    token_accuracy: float
+    hit_rate: float
+
+    def total(self, lambda_gate: float, lambda_time: float, lambda_path: float) -> Tensor:
+        """The weighted sum."""
+        return self.answer + lambda_gate * self.gate + lambda_time * self.time + lambda_path * self.path
+
+    def figures(self) -> dict[str, float]:
+        """Everything as plain numbers for the log."""
+        tensors = {"answer": self.answer, "gate": self.gate, "time": self.time, "path": self.path}
+        plain = {f"{name}_loss": float(value.detach()) for name, value in tensors.items()}
+        return {**plain, "token_accuracy": self.token_accuracy, "hit_rate": self.hit_rate}
+
+
+def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, *, path_margin: float) -> Losses:
+    """The losses of one batch.
+
+    Args:
+        output: Of the forward pass with this batch's candidates.
+        batch: The batch.
+        base: The knowledge base that was read.
+        path_margin: Score by which a gold fact should lead.
+    """
+    targets = batch.labels[:, 1:]
+    rows, columns = (targets != IGNORED).nonzero(as_tuple=True)
+    labels = targets[rows, columns]
+    logits = output.logits[rows, columns].float()
+    answer = torch.nn.functional.cross_entropy(logits, labels)
+    selections = [] if output.state is None else [s for _, s in sorted(output.state.selections.items())]
+    gates, paths = [], []
+    hit_rate = 0.0
+    for depth, selection in enumerate(selections):
+        scores = selection.scores[rows, columns]
+        wanted = _wanted(batch, depth, scores.shape[-1])[rows]
+        gates.append(torch.nn.functional.cross_entropy(scores, wanted))
+        paths.append(_margin_loss(scores, wanted, batch.hops[rows] > 1, path_margin))
+        hit_rate = float((scores.argmax(-1) == wanted).float().mean())
+    zero = logits.new_zeros(())
+    return Losses(
+        answer=answer,
+        gate=torch.stack(gates).mean() if gates else zero,
+        time=torch.stack([_mass_outside(s, batch, base, rows, columns) for s in selections]).mean() if selections else zero,
+        path=torch.stack(paths).mean() if paths else zero,
+        token_accuracy=float((logits.argmax(-1) == labels).float().mean()),
+        hit_rate=hit_rate,
+    )
+
+
+def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
+    """Column of the fact that layer `depth` should select: hop min(depth, hops - 1); the null column without hops."""
+    return torch.where(batch.hops > 0, (batch.hops - 1).clamp(max=depth), n - 1)
+
+
+def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) -> Tensor:
+    gold = scores.gather(1, wanted[:, None]).squeeze(1)
+    best = scores.scatter(1, wanted[:, None], -torch.inf).amax(-1)
+    hinge = (margin - (gold - best)).clamp(min=0)
+    return (hinge * chosen).sum() / chosen.sum().clamp(min=1)
+
+
+def _mass_outside(selection: Selection, batch: TrainingBatch, base: KnowledgeBase, rows: Tensor, columns: Tensor) -> Tensor:
+    """Mean alpha on facts that do not hold in the question's window, among questions that have one."""
+    windows = batch.questions.windows
+    ids = selection.ids.clamp(min=0)
+    apart = disjoint(windows, base.tensors.tau_min[ids], base.tensors.tau_max[ids])[rows, 0]
+    mass = (selection.alpha[rows, columns] * apart).sum(-1)
+    timed = is_known(windows)[rows]
+    return (mass * timed).sum() / timed.sum().clamp(min=1)

@@ -1,0 +1,248 @@
+"""Which facts a token reads, and how much of each (design section 4).
+
+    Q_j   = W_q norm(h_j) + W_s e_q, its entity block = (1-g) itself + g W_hop v_prev
+    s_ij  = Q_j.K_i/sqrt(d_k) + gamma phi(h_j, e_q, c_i) + eta g_time(tau_q, tau_i)
+    alpha = softmax(s / T) over the top k and the null fact,  v_j = sum_i alpha_ij V_i
+
+Selection depends on the token alone, never on its neighbours, so that cached decoding equals the full forward.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kblampp.fusion import normalise
+from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
+from kblampp.projections import Projections
+from kblampp.scorers import ContextScorer, TimeScorer, disjoint
+
+START_LOGIT = 10.0
+"""Meaning score, about, of a perfectly matching entity block (and relation block) before training."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one layer selected for each token.
+
+    Attributes:
+        query: (batch, seq, d_k).
+        ids: Facts, (batch, seq or 1, n), best first when searched for; -1 where there is none.
+        alpha: Weights of the facts, (batch, seq, n).
+        null: Weight of the null fact, (batch, seq): the abstention score.
+        scores: Scores before the softmax, null last, (batch, seq, n + 1).
+        meaning: The part Q.K/sqrt(d_k), (batch, seq, n).
+        context: The part phi, unweighted.
+        time: The part g_time, unweighted, (batch, seq or 1, n).
+        value: The mixture, (batch, seq, d_v).
+        hop: Hop gate, (batch,); zero in the first layer.
+    """
+
+    query: Tensor
+    ids: Tensor
+    alpha: Tensor
+    null: Tensor
+    scores: Tensor
+    meaning: Tensor
+    context: Tensor
+    time: Tensor
+    value: Tensor
+    hop: Tensor
+
+
+class KBQuery(nn.Module):
+    """Makes a token's query from its hidden state, the question, and the fact of the layer before.
+
+    Args:
+        d_hidden: Width of the hidden state.
+        d_sentence: Width of the sentence vectors.
+        d_k: Width of the keys.
+        d_ent: Width of the entity block, the first of both key and value.
+    """
+
+    def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int) -> None:
+        super().__init__()
+        self.d_ent = d_ent
+        self.from_hidden = nn.Linear(d_hidden, d_k, bias=False)
+        self.from_question = nn.Linear(d_sentence, d_k)
+        self.from_value = nn.Linear(d_ent, d_ent, bias=False)
+        self.hop_gate = nn.Linear(d_sentence, 1)
+        self.stay_gate = nn.Linear(d_sentence, 1)
+        nn.init.normal_(self.from_hidden.weight, std=0.02)
+        for gate in (self.hop_gate, self.stay_gate):
+            nn.init.zeros_(gate.weight)
+            nn.init.constant_(gate.bias, -1.0)
+
+    @torch.no_grad()
+    def start_from(self, projections: Projections, questions: Tensor) -> None:
+        """Starts as the projections: W_s = [E ; R], W_hop the identity, both scaled to logits of about `START_LOGIT`.
+
+        Args:
+            projections: The maps that made the keys.
+            questions: Sentence vectors of training questions, (n, d_sentence): they set the scale.
+        """
+        scale = START_LOGIT * math.sqrt(self.from_question.out_features)
+        blocks = []
+        for linear in (projections.entity, projections.relation):
+            weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
+            norm = (questions @ weight.T + bias).norm(dim=-1).mean()
+            blocks.append((weight * scale / norm, bias * scale / norm))
+        self.from_question.weight.copy_(torch.cat([weight for weight, _ in blocks]))
+        self.from_question.bias.copy_(torch.cat([bias for _, bias in blocks]))
+        self.from_value.weight.copy_(torch.eye(self.d_ent) * scale)
+
+    def forward(
+        self, hidden: Tensor, question: Tensor, previous: Selection | None, options: SelectorOptions
+    ) -> tuple[Tensor, Tensor]:
+        """Queries of all tokens.
+
+        A question whose hops are done keeps the query of the layer before (`stay_gate`): in the third layer a two-hop
+        question must not hop again.
+
+        Args:
+            hidden: Normalised hidden states, (batch, seq, d_hidden).
+            question: Sentence vectors, (batch, d_sentence).
+            previous: Selection of the injected layer before.
+            options: Switches.
+
+        Returns:
+            Queries (batch, seq, d_k) and the hop gate (batch,).
+        """
+        query = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
+        if options.hidden_query:
+            query = query + self.from_hidden(hidden)
+        if previous is None or not options.hop:
+            return query, question.new_zeros(len(question))
+        hop = torch.sigmoid(self.hop_gate(question))[:, None]
+        stay = torch.sigmoid(self.stay_gate(question))[:, None]
+        onward = self.from_value(previous.value[..., : self.d_ent])
+        entity = (1 - hop) * query[..., : self.d_ent] + hop * onward
+        query = (1 - stay) * torch.cat([entity, query[..., self.d_ent :]], dim=-1) + stay * previous.query
+        return query, hop[:, 0, 0]
+
+
+class KBSelector(nn.Module):
+    """Selects facts for each token at one layer.
+
+    Args:
+        d_hidden: Width of the hidden state.
+        d_sentence: Width of the sentence vectors.
+        d_k: Width of the keys.
+        d_v: Width of the values.
+        d_ctx: Width of the context vectors.
+        d_ent: Width of the entity block.
+        d_context_score: Features of the context score.
+    """
+
+    def __init__(
+        self, *, d_hidden: int, d_sentence: int, d_k: int, d_v: int, d_ctx: int, d_ent: int, d_context_score: int
+    ) -> None:
+        super().__init__()
+        self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent)
+        self.context = ContextScorer(d_hidden, d_sentence, d_ctx, d_context_score)
+        self.time = TimeScorer()
+        self.null_key = nn.Parameter(torch.zeros(d_k))
+        self.null_bias = nn.Parameter(torch.zeros(()))
+        self.null_value = nn.Parameter(torch.zeros(d_v))
+
+    def start_from(self, projections: Projections, questions: Tensor) -> None:
+        """Starts query and context score as the projections; see `KBQuery.start_from`."""
+        self.query.start_from(projections, questions)
+        context = projections.context
+        self.context.start_from(torch.from_numpy(context.weight), torch.from_numpy(context.bias))
+
+    def forward(self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None) -> Selection:
+        """Selects facts.
+
+        Args:
+            hidden: Hidden states as the layer returned them, (batch, seq, d_hidden).
+            knowledge: The base, the questions and the options of the call.
+            previous: Selection of the injected layer before.
+        """
+        options, base = knowledge.options, knowledge.base
+        questions = knowledge.questions.vectors
+        if not options.question_vector:
+            questions = torch.zeros_like(questions)
+        hidden = normalise(hidden)
+        query, hop = self.query(hidden, questions, previous, options)
+        if knowledge.training is None:
+            ids = _search(base, query, min(base.store.n, max(options.top_k, options.over_fetch)))
+        else:
+            ids = _training_ids(base, query, knowledge.training)
+        parts = self._parts(hidden, query, questions, knowledge, ids)
+        if knowledge.training is None:
+            ids, parts = self._keep_top(knowledge, ids, parts)
+        return self._weigh(query, hop, knowledge, ids, parts)
+
+    def _parts(
+        self, hidden: Tensor, query: Tensor, questions: Tensor, knowledge: Knowledge, ids: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Meaning, context and time scores of the candidates, each (batch, seq, n)."""
+        tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
+        keys = tensors.keys[safe]
+        if keys.shape[1] == 1:
+            meaning = query @ keys[:, 0].transpose(1, 2)
+        else:
+            meaning = (query[:, :, None] @ keys.transpose(2, 3)).squeeze(2)
+        context = self.context(hidden, questions, tensors.ctx[safe])
+        windows = knowledge.questions.windows
+        time = self.time(windows, knowledge.base.store.horizon, tensors.tau_min[safe], tensors.tau_max[safe])
+        return meaning / math.sqrt(query.shape[-1]), context, time.expand_as(context)
+
+    def _keep_top(
+        self, knowledge: Knowledge, ids: Tensor, parts: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """The `top_k` best candidates; those outside a known question window give way unless eta is 0."""
+        options, tensors = knowledge.options, knowledge.base.tensors
+        score = _total(parts, options).masked_fill(ids < 0, -math.inf)
+        if options.eta > 0:
+            apart = disjoint(knowledge.questions.windows, tensors.tau_min[ids.clamp(min=0)], tensors.tau_max[ids.clamp(min=0)])
+            score = score - apart * 1e6
+        best = score.topk(options.top_k, dim=-1).indices
+        meaning, context, time = (part.gather(-1, best) for part in parts)
+        return ids.gather(-1, best), (meaning, context, time)
+
+    def _weigh(
+        self, query: Tensor, hop: Tensor, knowledge: Knowledge, ids: Tensor, parts: tuple[Tensor, Tensor, Tensor]
+    ) -> Selection:
+        options = knowledge.options
+        null = query @ self.null_key / math.sqrt(query.shape[-1]) + self.null_bias
+        if not options.null_fact:
+            null = torch.full_like(null, -math.inf)
+        score = _total(parts, options).masked_fill(ids < 0, -math.inf)
+        scores = torch.cat([score, null[..., None]], dim=-1)
+        weights = torch.softmax(scores / options.temperature, dim=-1)
+        alpha, null_weight = weights[..., :-1], weights[..., -1]
+        values = knowledge.base.tensors.values[ids.clamp(min=0)]
+        if values.shape[1] == 1:
+            value = alpha @ values[:, 0]
+        else:
+            value = (alpha[:, :, None] @ values).squeeze(2)
+        value = value + null_weight[..., None] * self.null_value
+        return Selection(query, ids, alpha, null_weight, scores, *parts, value, hop)
+
+
+def _total(parts: tuple[Tensor, Tensor, Tensor], options: SelectorOptions) -> Tensor:
+    meaning, context, time = parts
+    return meaning + options.gamma * context + options.eta * time
+
+
+def _search(base: KnowledgeBase, query: Tensor, k: int) -> Tensor:
+    """Ids of the k nearest keys of each query, (..., k); no gradient flows through the search."""
+    flat = query.detach().reshape(-1, query.shape[-1]).float().cpu().numpy()
+    _, ids = base.index.search(flat, k)
+    return torch.from_numpy(ids).to(query.device).reshape(*query.shape[:-1], k)
+
+
+def _training_ids(base: KnowledgeBase, query: Tensor, training: TrainingCandidates) -> Tensor:
+    """Given and retrieved candidates, (batch, 1, n), each fact once a row; -1 where one would stand twice."""
+    ids = training.ids
+    if training.retrieved:
+        probe = query[torch.arange(len(query), device=query.device), training.probe]
+        ids = torch.cat([ids, _search(base, probe, min(training.retrieved, base.store.n))], dim=1)
+    same = ids[:, :, None] == ids[:, None, :]
+    earlier = torch.ones_like(same[0]).tril(-1)
+    return ids.masked_fill((same & earlier).any(-1), -1)[:, None]

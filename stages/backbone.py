@@ -1,0 +1,28 @@
+"""Resolves and checks the frozen language model: `store/backbone/manifest.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kblampp.backbone import write_backbone_manifest
+from kblampp.config import Params
+from kblampp.stage import run_stage
+
+READS = ("backbone",)
+MANIFEST = Path("store/backbone/manifest.json")
+
+
+def main(params: Params) -> None:
+    """Loads the backbone once and writes down what it is: name, sizes, sha256 of each file."""
+    backbone = params.backbone
+    write_backbone_manifest(
+        MANIFEST,
+        backbone.name,
+        revision=backbone.revision,
+        dtype=backbone.dtype,
+        load_in_4bit=backbone.load_in_4bit,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage("backbone", READS, main))

@@ -1,0 +1,27 @@
+"""Stage A: the backbone stays frozen, only the knowledge modules learn; `store/<dataset>/trainA/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kblampp.config import Params
+from kblampp.stage import run_stage
+from kblampp.stage_a import train_stage_a
+
+READS = (
+    "seed",
+    "threads",
+    "dataset",
+    "backbone",
+    "injection",
+    "trainA",
+)
+
+
+def main(params: Params) -> None:
+    """Trains the knowledge modules on the training split; goes on where a killed run stopped."""
+    train_stage_a(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage("trainA", READS, main))
