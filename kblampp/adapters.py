@@ -34,9 +34,7 @@ def build_model(
         "d_ctx": projections.d_ctx,
         "d_ent": projections.d_ent,
     }
-    return KBInjectedModel(
-        backbone.model, layers, dims=dims, d_context_score=d_context_score, d_fusion=d_fusion
-    )
+    return KBInjectedModel(backbone.model, layers, dims=dims, d_context_score=d_context_score, d_fusion=d_fusion)
 
 
 def save_adapter(directory: Path, model: KBInjectedModel, backbone: Backbone, projections: Projections) -> None:

@@ -72,7 +72,11 @@ def answer_with_model(
             asked = Questions.make(vectors[places], [windows[place] for place in places], base.device)
             texts, state = _generate(model, backbone, ids, mask, Knowledge(base, asked, options), max_new_tokens)
             for row, place in enumerate(places):
-                picks = [] if state is None else [_ranked(s.ids[row, -1], s.alpha[row, -1]) for _, s in sorted(state.items())]
+                picks = (
+                    []
+                    if state is None
+                    else [_ranked(s.ids[row, -1], s.alpha[row, -1]) for _, s in sorted(state.items())]
+                )
                 null = None if state is None else float(state[max(state)].null[row, -1])
                 answers[place] = Answered(
                     texts[row],
@@ -117,16 +121,27 @@ def answer_in_context(
 
 
 def mean_gates(
-    model: KBInjectedModel, backbone: Backbone, base: KnowledgeBase, questions: Sequence[Question],
-    vectors: npt.NDArray[np.float32], options: SelectorOptions, *, seed: int
+    model: KBInjectedModel,
+    backbone: Backbone,
+    base: KnowledgeBase,
+    questions: Sequence[Question],
+    vectors: npt.NDArray[np.float32],
+    options: SelectorOptions,
+    *,
+    seed: int,
 ) -> dict[str, float]:
     """Mean fusion gate (over layers) and copy gate, on the tokens that write the answer and on the others.
 
     Measured on the gold answers in one batch, so that every system of a run is measured on the same tokens.
     """
     batches = TrainingBatches(
-        questions, vectors, backbone.tokenizer, batch_size=len(questions), drop_question_vector=0.0,
-        in_batch_negatives=0, seed=seed,
+        questions,
+        vectors,
+        backbone.tokenizer,
+        batch_size=len(questions),
+        drop_question_vector=0.0,
+        in_batch_negatives=0,
+        seed=seed,
     )
     batch = batches.batch(0)
     with torch.no_grad():

@@ -59,6 +59,7 @@ class BackboneParams(Section):
     name: str
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
+    device: str
     load_in_4bit: bool
 
 
@@ -147,7 +148,7 @@ class EvalParams(Section):
     questions_per_type: Count
     baseline_questions_per_type: CountOrZero
     distractors: CountOrZero
-    bootstrap_samples: Count
+    bootstrap_samples: Annotated[int, Range(2)]
 
 
 @dataclass(frozen=True)

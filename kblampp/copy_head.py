@@ -41,7 +41,7 @@ class TailTable:
         distinct = list(dict.fromkeys([*tails, UNKNOWN_ANSWER]))
         texts = [answer_continuation(tail) for tail in distinct]
         encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-        cut = {name: [*ids[:max_tokens], eos][: max_tokens] for name, ids in zip(distinct, encoded, strict=True)}
+        cut = {name: [*ids[:max_tokens], eos][:max_tokens] for name, ids in zip(distinct, encoded, strict=True)}
         longest = max(map(len, cut.values()))
         rows = [cut[name] + [PADDING] * (longest - len(cut[name])) for name in [*tails, UNKNOWN_ANSWER]]
         self.tokens = torch.tensor(rows, dtype=torch.int64)

@@ -5,17 +5,13 @@ Everything downstream reads `dataset.json`, so that synthetic worlds and convert
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kblampp.artifacts import atomic_dir, read_json, write_json
-from kblampp.config import GenerateParams
 from kblampp.errors import DataError
 from kblampp.facts import FiveTuple, Question, read_facts, read_questions, write_facts, write_questions
-from kblampp.world_questions import QuestionWriter, Wordings
-from kblampp.worlds import NameMaker, Role, Words, World, make_world
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Dataset:
         return self.kb_of_split["train"]
 
     def save(self, data: Path) -> None:
-        """Writes `5tuple/<kb>.jsonl`, `qa/<name>_<split>.jsonl` and `qa/dataset.json` under `data`, each folder at once."""
+        """Writes `5tuple/<kb>.jsonl`, `qa/<name>_<split>.jsonl` and `qa/dataset.json`, each folder at once."""
         with atomic_dir(data / "5tuple") as folder:
             for kb, facts in self.kbs.items():
                 write_facts(folder / f"{kb}.jsonl", facts)
@@ -50,19 +46,19 @@ class Dataset:
             write_json(folder / "dataset.json", {"name": self.name, "kb_of_split": dict(self.kb_of_split)})
 
     @staticmethod
-    def load(data: Path, name: str) -> Dataset:
+    def load(data: Path, name: str, splits: Sequence[str] | None = None) -> Dataset:
         """Reads what `save` wrote and checks every row.
+
+        Args:
+            data: The folder.
+            name: The dataset that is expected there.
+            splits: The splits to read, with the knowledge bases that they ask about; None for all.
 
         Raises:
             DataError: A file is missing or malformed, or belongs to another dataset.
         """
-        manifest = read_json(data / "qa" / "dataset.json", error=DataError)
-        if not isinstance(manifest, dict) or manifest.get("name") != name:
-            raise DataError(
-                f"{data / 'qa' / 'dataset.json'}: params.yaml asks for dataset {name!r}, but these are the questions of "
-                f"another; run `dvc repro generate`"
-            )
-        kb_of_split = dict(manifest["kb_of_split"])
+        manifest = _manifest(data, name)
+        kb_of_split = {split: kb for split, kb in manifest.items() if splits is None or split in splits}
         kbs = {kb: read_facts(data / "5tuple" / f"{kb}.jsonl") for kb in sorted(set(kb_of_split.values()))}
         questions = {
             split: read_questions(data / "qa" / f"{name}_{split}.jsonl", n_facts=len(kbs[kb]))
@@ -71,51 +67,21 @@ class Dataset:
         return Dataset(name, kbs, questions, kb_of_split)
 
 
-SPLITS: tuple[tuple[str, str, Wordings], ...] = (
-    ("train", "train", "train"),
-    ("dev", "train", "dev"),
-    ("swap", "swap", "all"),
-    ("novel", "novel", "all"),
-)
-"""Split, the knowledge base it asks about, the wordings it may use."""
-WORDS_OF_KB: dict[str, Words] = {"train": "known", "swap": "known", "novel": "novel"}
-
-
-def make_synthetic(section: GenerateParams, *, name: str, seed: int) -> Dataset:
-    """The synthetic dataset: three worlds that share no entity, and four splits that share no question.
+def knowledge_bases(data: Path, name: str) -> list[str]:
+    """Names of a dataset's knowledge bases, from its manifest alone.
 
     Raises:
-        DataError: The sizes asked for do not fit the vocabulary or each other.
+        DataError: The manifest is missing, or is of another dataset.
     """
-    sizes = {"train": section.train, "dev": section.dev, "swap": section.swap, "novel": section.novel}
-    taken: set[str] = set()
-    worlds: dict[str, World] = {}
-    for kb, words in WORDS_OF_KB.items():
-        worlds[kb] = make_world(
-            sizes[kb].facts,
-            seed=f"{seed}/{kb}",
-            words=words,
-            taken=taken,
-            max_answer_share=section.max_answer_share,
+    return sorted(set(_manifest(data, name).values()))
+
+
+def _manifest(data: Path, name: str) -> dict[str, str]:
+    path = data / "qa" / "dataset.json"
+    manifest = read_json(path, error=DataError)
+    if not isinstance(manifest, dict) or manifest.get("name") != name:
+        raise DataError(
+            f"{path}: params.yaml asks for dataset {name!r}, but the questions there are of another; "
+            "run `dvc repro generate`"
         )
-    seen: set[str] = set()
-    questions: dict[str, list[Question]] = {}
-    role: Role = "evaluated"
-    for split, kb, wordings in SPLITS:
-        rng = random.Random(f"questions/{seed}/{split}")
-        writer = QuestionWriter(
-            worlds[kb],
-            rng,
-            dataset=name,
-            split=split,
-            wordings=wordings,
-            names=NameMaker(rng, WORDS_OF_KB[kb], role, taken),
-            seen=seen,
-        )
-        questions[split] = writer.write(
-            sizes[split].questions_per_type,
-            three_hop_share=section.three_hop_share,
-            timed_hop_share=section.timed_hop_share,
-        )
-    kbs = {kb: world.facts for kb, world in worlds.items()}
-    return Dataset(name, kbs, questions, {split: kb for split, kb, _ in SPLITS})
+    return dict(manifest["kb_of_split"])

@@ -110,7 +110,9 @@ def recall_curve(asked: Asked, top_k: int) -> dict[str, list[float]]:
     """Recall of the last hop's fact in the last layer by k, 1 to `top_k`, for each type that has supporting facts."""
     curves = {}
     for name, belongs in TYPES.items():
-        rows = [(q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if belongs(q) and q.supporting_facts]
+        rows = [
+            (q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if belongs(q) and q.supporting_facts
+        ]
         if rows and name not in ("all", "answerable", "multi_hop"):
             curves[name] = [
                 round(float(np.mean([recall_at(a.ranked[-1], q.supporting_facts[-1:], k) for q, a in rows])), DIGITS)

@@ -85,7 +85,12 @@ class KBInjectedModel(nn.Module):
         super().__init__()
         self._decoder = [find_decoder_layers(backbone, layer_path)]  # in a list, so that it is no submodule of this one
         self.layers = resolve_layers(layers, len(self._decoder[0]))
-        self.config = {"layers": list(self.layers), "dims": dict(dims), "d_context_score": d_context_score, "d_fusion": d_fusion}
+        self.config = {
+            "layers": list(self.layers),
+            "dims": dict(dims),
+            "d_context_score": d_context_score,
+            "d_fusion": d_fusion,
+        }
         self.backbone = backbone.requires_grad_(False)
         width = hidden_size(backbone)
         self.selectors = nn.ModuleList(
@@ -227,7 +232,9 @@ class KBInjectedModel(nn.Module):
         with self.reading(knowledge) as state:
             if state is not None and state.knowledge.options.copy_head:
                 own = kwargs.pop("logits_processor", None) or LogitsProcessorList()
-                kwargs["logits_processor"] = LogitsProcessorList([_CopyProcessor(self, state, input_ids.shape[1]), *own])
+                kwargs["logits_processor"] = LogitsProcessorList(
+                    [_CopyProcessor(self, state, input_ids.shape[1]), *own]
+                )
             ids = self.backbone.generate(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
         return ids, state
 

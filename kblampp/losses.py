@@ -72,7 +72,9 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     return Losses(
         answer=answer,
         gate=torch.stack(gates).mean() if gates else zero,
-        time=torch.stack([_mass_outside(s, batch, base, rows, columns) for s in selections]).mean() if selections else zero,
+        time=torch.stack([_mass_outside(s, batch, base, rows, columns) for s in selections]).mean()
+        if selections
+        else zero,
         path=torch.stack(paths).mean() if paths else zero,
         token_accuracy=float((logits.argmax(-1) == labels).float().mean()),
         hit_rate=hit_rate,
@@ -91,7 +93,9 @@ def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) 
     return (hinge * chosen).sum() / chosen.sum().clamp(min=1)
 
 
-def _mass_outside(selection: Selection, batch: TrainingBatch, base: KnowledgeBase, rows: Tensor, columns: Tensor) -> Tensor:
+def _mass_outside(
+    selection: Selection, batch: TrainingBatch, base: KnowledgeBase, rows: Tensor, columns: Tensor
+) -> Tensor:
     """Mean alpha on facts that do not hold in the question's window, among questions that have one."""
     windows = batch.questions.windows
     ids = selection.ids.clamp(min=0)

@@ -26,6 +26,7 @@ from kblampp.linear_maps import IntArray, LinearMap, TauEncoder, fit_whitened, u
 from kblampp.prompts import evidence_sentence
 
 __all__ = [
+    "PROJECTION",
     "LinearMap",
     "Projections",
     "TauEncoder",
@@ -34,6 +35,9 @@ __all__ = [
     "general_relation_labels",
     "unit",
 ]
+
+PROJECTION = "projection"
+"""Folder of the projections among the stores of a dataset."""
 
 _WEIGHTS = "projection.safetensors"
 _MAPS = ("entity", "relation", "context")

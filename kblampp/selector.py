@@ -199,7 +199,9 @@ class KBSelector(nn.Module):
         options, tensors = knowledge.options, knowledge.base.tensors
         score = _total(parts, options).masked_fill(ids < 0, -math.inf)
         if options.eta > 0:
-            apart = disjoint(knowledge.questions.windows, tensors.tau_min[ids.clamp(min=0)], tensors.tau_max[ids.clamp(min=0)])
+            apart = disjoint(
+                knowledge.questions.windows, tensors.tau_min[ids.clamp(min=0)], tensors.tau_max[ids.clamp(min=0)]
+            )
             score = score - apart * 1e6
         best = score.topk(options.top_k, dim=-1).indices
         meaning, context, time = (part.gather(-1, best) for part in parts)

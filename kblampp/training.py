@@ -21,8 +21,6 @@ from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, Trainin
 from kblampp.losses import compute_losses
 
 logger = logging.getLogger(__name__)
-TRAINING_OPTIONS = SelectorOptions()
-"""Training weighs gold, retrieved and in-batch facts, whatever `selector` says: its params belong to evaluation."""
 
 
 class MetricLog(Protocol):
@@ -91,6 +89,7 @@ def train(
     schedule: Schedule,
     weights: LossWeights,
     *,
+    options: SelectorOptions,
     live: MetricLog,
     checkpoint: Path,
     key: str,
@@ -106,6 +105,8 @@ def train(
         batches: The training split.
         schedule: How long and how fast.
         weights: Of the losses.
+        options: Whether to copy and to hop.  Training weighs gold, retrieved and in-batch facts whatever `top_k` says, so
+            that the params of `selector` belong to evaluation.
         live: Where figures are logged, every `log_every` steps.
         checkpoint: File for the state of the run; deleted at the end.
         key: Identifies parameters and inputs; a checkpoint with another key is of another run and is ignored.
@@ -115,14 +116,16 @@ def train(
     history = _resume(checkpoint, key, model, optimizer)
     for _, figures in history.rows:
         _log(live, figures)
-    progress = tqdm(range(history.step, schedule.max_steps), initial=history.step, total=schedule.max_steps, desc="training")
+    progress = tqdm(
+        range(history.step, schedule.max_steps), initial=history.step, total=schedule.max_steps, desc="training"
+    )
     for step in progress:
         factor = schedule.factor(step)
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         for part in range(schedule.grad_accumulation):
             batch = batches.batch(step * schedule.grad_accumulation + part)
-            history.add(_backward(model, base, batch, weights, schedule.grad_accumulation))
+            history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation))
         norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
@@ -139,10 +142,15 @@ def train(
 
 
 def _backward(
-    model: KBInjectedModel, base: KnowledgeBase, batch: TrainingBatch, weights: LossWeights, accumulation: int
+    model: KBInjectedModel,
+    base: KnowledgeBase,
+    batch: TrainingBatch,
+    weights: LossWeights,
+    options: SelectorOptions,
+    accumulation: int,
 ) -> dict[str, float]:
     candidates = TrainingCandidates(batch.candidates, batch.answer_start - 1, weights.retrieved_negatives)
-    knowledge = Knowledge(base, batch.questions, TRAINING_OPTIONS, candidates)
+    knowledge = Knowledge(base, batch.questions, options, candidates)
     output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
     losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
     loss = losses.total(weights.gate, weights.time, weights.path)

@@ -277,5 +277,3 @@ def _time_expression(rng: random.Random, month_number: int) -> tuple[str, Window
     if form == "after":
         return f"after {year}", Window(year_window(year).end, None, "question")
     return f"in {year}", year_window(year)
-
-

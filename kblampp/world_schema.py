@@ -52,7 +52,11 @@ class RelationSpec:
 
 RELATIONS: tuple[RelationSpec, ...] = (
     RelationSpec(
-        "R001", "chief executive officer", "ORG", "PERSON", True,
+        "R001",
+        "chief executive officer",
+        "ORG",
+        "PERSON",
+        True,
         (
             "{t} was chief executive officer of {x} from {since} until {until}.",
             "From {since} until {until}, {x} was run by {t} as chief executive.",
@@ -67,7 +71,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ),
     ),
     RelationSpec(
-        "R002", "headquarters location", "ORG", "CITY", True,
+        "R002",
+        "headquarters location",
+        "ORG",
+        "CITY",
+        True,
         (
             "{x} had its headquarters in {t} from {since} until {until}.",
             "From {since} until {until}, the head office of {x} was in {t}.",
@@ -82,7 +90,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ),
     ),
     RelationSpec(
-        "R003", "founded by", "ORG", "PERSON", False,
+        "R003",
+        "founded by",
+        "ORG",
+        "PERSON",
+        False,
         (
             "{x} was founded by {t}.",
             "{t} is the founder of {x}.",
@@ -98,7 +110,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the founder of {x}", "the person who founded {x}", "the person who set up {x}"),
     ),
     RelationSpec(
-        "R004", "mayor", "CITY", "PERSON", True,
+        "R004",
+        "mayor",
+        "CITY",
+        "PERSON",
+        True,
         (
             "{t} was mayor of {x} from {since} until {until}.",
             "From {since} until {until}, the mayor of {x} was {t}.",
@@ -113,7 +129,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ),
     ),
     RelationSpec(
-        "R005", "twin town", "CITY", "CITY", False,
+        "R005",
+        "twin town",
+        "CITY",
+        "CITY",
+        False,
         (
             "{x} is twinned with {t}.",
             "The twin town of {x} is {t}.",
@@ -129,7 +149,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the twin town of {x}", "the city twinned with {x}", "the partner city of {x}"),
     ),
     RelationSpec(
-        "R006", "employer", "PERSON", "ORG", True,
+        "R006",
+        "employer",
+        "PERSON",
+        "ORG",
+        True,
         (
             "{x} worked for {t} from {since} until {until}.",
             "From {since} until {until}, {x} was employed by {t}.",
@@ -144,7 +168,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ),
     ),
     RelationSpec(
-        "R007", "residence", "PERSON", "CITY", True,
+        "R007",
+        "residence",
+        "PERSON",
+        "CITY",
+        True,
         (
             "{x} lived in {t} from {since} until {until}.",
             "From {since} until {until}, the home of {x} was in {t}.",
@@ -159,7 +187,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ),
     ),
     RelationSpec(
-        "R008", "place of birth", "PERSON", "CITY", False,
+        "R008",
+        "place of birth",
+        "PERSON",
+        "CITY",
+        False,
         (
             "{x} was born in {t}.",
             "{t} is the birthplace of {x}.",
@@ -175,7 +207,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the birthplace of {x}", "the city where {x} was born", "the place of birth of {x}"),
     ),
     RelationSpec(
-        "R009", "alma mater", "PERSON", "SCHOOL", False,
+        "R009",
+        "alma mater",
+        "PERSON",
+        "SCHOOL",
+        False,
         (
             "{x} graduated from {t}.",
             "{x} studied at {t}.",
@@ -191,7 +227,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the alma mater of {x}", "the school where {x} studied", "the school that {x} graduated from"),
     ),
     RelationSpec(
-        "R010", "doctoral advisor", "PERSON", "PERSON", False,
+        "R010",
+        "doctoral advisor",
+        "PERSON",
+        "PERSON",
+        False,
         (
             "The doctoral advisor of {x} was {t}.",
             "{x} wrote a thesis under {t}.",
@@ -204,10 +244,18 @@ RELATIONS: tuple[RelationSpec, ...] = (
             "Who advised {x} as a doctoral student?",
             "Who was the thesis supervisor of {x}?",
         ),
-        ("the doctoral advisor of {x}", "the person who supervised the doctorate of {x}", "the thesis supervisor of {x}"),
+        (
+            "the doctoral advisor of {x}",
+            "the person who supervised the doctorate of {x}",
+            "the thesis supervisor of {x}",
+        ),
     ),
     RelationSpec(
-        "R011", "manufacturer", "PRODUCT", "ORG", False,
+        "R011",
+        "manufacturer",
+        "PRODUCT",
+        "ORG",
+        False,
         (
             "{x} is made by {t}.",
             "{t} is the manufacturer of {x}.",
@@ -223,7 +271,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the company that makes {x}", "the manufacturer of {x}", "the maker of {x}"),
     ),
     RelationSpec(
-        "R012", "designed by", "PRODUCT", "PERSON", False,
+        "R012",
+        "designed by",
+        "PRODUCT",
+        "PERSON",
+        False,
         (
             "{x} was designed by {t}.",
             "{t} is the designer of {x}.",
@@ -239,7 +291,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the designer of {x}", "the person who designed {x}", "the person behind the design of {x}"),
     ),
     RelationSpec(
-        "R013", "author", "BOOK", "PERSON", False,
+        "R013",
+        "author",
+        "BOOK",
+        "PERSON",
+        False,
         (
             "{x} was written by {t}.",
             "{t} is the author of {x}.",
@@ -255,7 +311,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the author of {x}", "the person who wrote {x}", "the writer of {x}"),
     ),
     RelationSpec(
-        "R014", "publisher", "BOOK", "ORG", False,
+        "R014",
+        "publisher",
+        "BOOK",
+        "ORG",
+        False,
         (
             "{x} was published by {t}.",
             "{t} is the publisher of {x}.",
@@ -271,7 +331,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the publisher of {x}", "the company that published {x}", "the publishing company of {x}"),
     ),
     RelationSpec(
-        "R015", "located in", "SCHOOL", "CITY", False,
+        "R015",
+        "located in",
+        "SCHOOL",
+        "CITY",
+        False,
         (
             "{x} is located in {t}.",
             "{x} is a school in {t}.",
@@ -287,7 +351,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ("the city where {x} is located", "the location of {x}", "the city that {x} is in"),
     ),
     RelationSpec(
-        "R016", "president", "SCHOOL", "PERSON", True,
+        "R016",
+        "president",
+        "SCHOOL",
+        "PERSON",
+        True,
         (
             "{t} was president of {x} from {since} until {until}.",
             "From {since} until {until}, the president of {x} was {t}.",
@@ -302,7 +370,11 @@ RELATIONS: tuple[RelationSpec, ...] = (
         ),
     ),
     RelationSpec(
-        "R017", "head coach", "TEAM", "PERSON", True,
+        "R017",
+        "head coach",
+        "TEAM",
+        "PERSON",
+        True,
         (
             "{t} was head coach of {x} from {since} until {until}.",
             "From {since} until {until}, {x} were coached by {t}.",

@@ -167,7 +167,7 @@ def _cap(budget: int, share: float) -> int:
 
 def _make_entities(maker: NameMaker, budgets: Mapping[str, int], share: float) -> dict[str, list[Entity]]:
     """As many entities a type as its relations need as heads (at `COVERAGE`) and as tails (at most `_cap` facts each)."""
-    needed: Counter[str] = Counter({kind: 2 for kind in NAME_POOLS})
+    needed: Counter[str] = Counter(dict.fromkeys(NAME_POOLS, 2))
     mean_holders = sum(count * weight for count, weight in HOLDERS)
     for spec in RELATIONS:
         budget = budgets[spec.id]

@@ -8,20 +8,13 @@ from kblampp.backbone import write_backbone_manifest
 from kblampp.config import Params
 from kblampp.stage import run_stage
 
-READS = ("backbone",)
+READS = ("backbone.name", "backbone.revision")
 MANIFEST = Path("store/backbone/manifest.json")
 
 
 def main(params: Params) -> None:
     """Loads the backbone once and writes down what it is: name, sizes, sha256 of each file."""
-    backbone = params.backbone
-    write_backbone_manifest(
-        MANIFEST,
-        backbone.name,
-        revision=backbone.revision,
-        dtype=backbone.dtype,
-        load_in_4bit=backbone.load_in_4bit,
-    )
+    write_backbone_manifest(MANIFEST, params.backbone.name, params.backbone.revision)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kblampp.config import Params
-from kblampp.datasets import make_synthetic
 from kblampp.stage import run_stage
+from kblampp.synthesis import make_synthetic
 
 READS = ("seed", "dataset", "generate")
 

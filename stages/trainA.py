@@ -20,7 +20,9 @@ READS = (
 
 def main(params: Params) -> None:
     """Trains the knowledge modules on the training split; goes on where a killed run stopped."""
-    train_stage_a(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt"))
+    train_stage_a(
+        params, data=Path("data"), store=Path("store"), metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt")
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""Opens what earlier stages have written, each checked against the others: backbone, projections, knowledge bases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kblampp.backbone import Backbone, check_backbone, load_backbone
+from kblampp.config import Params
+from kblampp.datasets import Dataset
+from kblampp.knowledge import KnowledgeBase
+from kblampp.projections import PROJECTION, Projections
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The inputs of training and evaluation.
+
+    Attributes:
+        dataset: Facts and questions.
+        backbone: The frozen language model.
+        projections: The maps that made keys and values.
+        folder: `store/<dataset>`.
+    """
+
+    dataset: Dataset
+    backbone: Backbone
+    projections: Projections
+    folder: Path
+
+    @classmethod
+    def open(cls, params: Params, data: Path, store: Path, splits: Sequence[str] | None = None) -> Workspace:
+        """Opens dataset (all of it, or some splits), backbone and projections.
+
+        Raises:
+            KBLaMError: One of them is missing, damaged, or no longer what an earlier stage has checked.
+        """
+        section = params.backbone
+        dataset = Dataset.load(data, params.dataset, splits)
+        backbone = load_backbone(
+            section.name,
+            revision=section.revision,
+            dtype=section.dtype,
+            load_in_4bit=section.load_in_4bit,
+            device=section.device,
+        )
+        check_backbone(backbone, store / "backbone" / "manifest.json")
+        folder = store / params.dataset
+        return cls(dataset, backbone, Projections.load(folder / "kb" / PROJECTION), folder)
+
+    def open_base(self, split: str) -> KnowledgeBase:
+        """Opens the knowledge base that a split asks about.
+
+        Raises:
+            StoreError: Its store or index is missing, damaged, or made with other projections.
+        """
+        kb = self.dataset.kb_of_split[split]
+        return KnowledgeBase.load(
+            self.folder / "kb" / kb,
+            self.folder / "index" / kb,
+            self.backbone.tokenizer,
+            projection_fingerprint=self.projections.fingerprint,
+            device=str(self.backbone.model.device),
+        )

@@ -1,0 +1,76 @@
+"""A small synthetic dataset, made once a test session, and a reader of question texts that works by trying wordings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+from kblampp.config import DevParams, GenerateParams, WorldParams, load_params
+from kblampp.datasets import Dataset
+from kblampp.facts import Question
+from kblampp.synthesis import make_synthetic
+from kblampp.world_schema import BY_ID
+
+NAME = "synth_world"
+MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+TIME = re.compile(
+    rf"\b(?:[Aa]s of {MONTH}|[Ii]n(?: {MONTH})?|[Bb]etween [0-9]{{4}} and|[Ff]rom [0-9]{{4}} to|[Bb]efore|[Aa]fter) [0-9]{{4}}\b"
+)
+PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
+
+
+def default_section() -> GenerateParams:
+    """The `generate` section of the repository's params.yaml."""
+    return load_params(PARAMS).generate
+
+
+def small_section() -> GenerateParams:
+    """Sizes that take a tenth of a second and still hold every kind of question many times."""
+    return replace(
+        default_section(),
+        train=WorldParams(1200, 150),
+        dev=DevParams(150),
+        swap=WorldParams(700, 100),
+        novel=WorldParams(700, 100),
+    )
+
+
+@cache
+def small_dataset(seed: int = 0) -> Dataset:
+    """Treat it as read-only: it is shared."""
+    return make_synthetic(small_section(), name=NAME, seed=seed)
+
+
+@cache
+def default_dataset() -> Dataset:
+    """What `dvc repro generate` makes; read-only too."""
+    return make_synthetic(default_section(), name=NAME, seed=load_params(PARAMS).seed)
+
+
+def wordings_of(question: Question) -> list[int]:
+    """Which wordings of its last relation say exactly this question about the head and relations of its program."""
+    *earlier, last = question.program["relations"]
+    times = TIME.findall(question.question)
+    phrases = list(_phrases(question.program["head"], earlier))
+    return [
+        number
+        for number, wording in enumerate(BY_ID[last].questions)
+        if ("{when}" in wording) == (len(times) == 1)
+        and any(_said(wording.format(x=phrase, when="".join(times))) == _said(question.question) for phrase in phrases)
+    ]
+
+
+def _phrases(head: str, relations: Sequence[str]) -> Iterator[str]:
+    for choice in product(*(BY_ID[relation].phrases for relation in relations)):
+        phrase = head
+        for wording in choice:
+            phrase = wording.format(x=phrase)
+        yield phrase
+
+
+def _said(text: str) -> str:
+    return text[0].upper() + text[1:]
