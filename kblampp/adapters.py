@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from kblampp.artifacts import atomic_dir, read_manifest, write_manifest
 from kblampp.backbone import Backbone
 from kblampp.errors import CheckpointError
-from kblampp.injection import KBInjectedModel
+from kblampp.injection import KBInjectedModel, Layers
 from kblampp.projections import Projections
 
 WEIGHTS = "kblampp.safetensors"
@@ -20,7 +20,7 @@ KIND = "adapter"
 
 
 def build_model(
-    backbone: Backbone, projections: Projections, *, layers: str | tuple[int, ...], d_context_score: int, d_fusion: int
+    backbone: Backbone, projections: Projections, *, layers: Layers, d_context_score: int, d_fusion: int
 ) -> KBInjectedModel:
     """An untrained model whose widths follow the projections.
 
@@ -72,7 +72,8 @@ def load_adapter(directory: Path, backbone: Backbone, projections: Projections) 
     for what, value in expected.items():
         if found[what] != value:
             raise CheckpointError(
-                f"adapter {directory} was trained with {what} {found[what][:12]}, expected {value[:12]}; run `dvc repro trainA`"
+                f"adapter {directory} was trained with {what} {found[what][:12]}, expected {value[:12]}; "
+                "run `dvc repro trainA`"
             )
     model = build_model(backbone, projections, layers=layers, **widths)
     try:

@@ -17,6 +17,7 @@ from kblampp.facts import FiveTuple, Question
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import Knowledge, KnowledgeBase, Questions, SelectorOptions
 from kblampp.prompts import DistractorSampler, closed_book_prompt, evidence_sentence, in_context_prompt
+from kblampp.selector import Selection
 from kblampp.times import parse_question_time
 
 
@@ -143,13 +144,13 @@ def mean_gates(
         in_batch_negatives=0,
         seed=seed,
     )
-    batch = batches.batch(0)
+    batch = batches.batch(0).to(base.device)
     with torch.no_grad():
         knowledge = Knowledge(base, batch.questions, options)
         state = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start).state
     if state is None or state.copy_gate is None:
         return {}
-    position = torch.arange(batch.input_ids.shape[1])
+    position = torch.arange(batch.input_ids.shape[1], device=base.device)
     real = batch.attention_mask.bool()
     answer = real & (position >= batch.answer_start[:, None] - 1)
     beta = torch.stack(list(state.beta.values())).mean(0)
@@ -174,7 +175,15 @@ def _answer_prompts(
     return answers
 
 
-def _generate(model, backbone, ids, mask, knowledge, max_new_tokens):  # type: ignore[no-untyped-def]
+def _generate(
+    model: KBInjectedModel,
+    backbone: Backbone,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    knowledge: Knowledge | None,
+    max_new_tokens: int,
+) -> tuple[list[str], dict[int, Selection] | None]:
+    """Greedy continuations, and what was selected at the end of the prompt, layer by layer."""
     tokenizer = backbone.tokenizer
     device = backbone.model.device
     out, state = model.generate(

@@ -115,7 +115,7 @@ def _check_device(name: str, device: str, load_in_4bit: bool) -> None:
     if missing:
         raise BackboneError(
             f"backbone.load_in_4bit needs {' and '.join(missing)}, not installed here: "
-            f"run `pip install 'kblampp[cuda]'` or {remedy}"
+            f"run `pip install -e '.[cuda]'` or {remedy}"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ class TrainingBatch:
         labels: The answer and EOS where they stand, else IGNORED, (batch, seq); unshifted.
         answer_start: Position of the answer's first token, (batch,).
         questions: Vectors (some dropped) and the data's own windows.
+        read_hidden: Which rows' queries read the hidden state, (batch,) of 0 and 1; a row without vector always does.
         candidates: Gold facts in the first MOST_HOPS columns, then in-batch negatives, (batch, n); -1 pads.
         hops: Number of supporting facts, (batch,); 0 is unanswerable.
     """
@@ -39,8 +40,14 @@ class TrainingBatch:
     labels: Tensor
     answer_start: Tensor
     questions: Questions
+    read_hidden: Tensor
     candidates: Tensor
     hops: Tensor
+
+    def to(self, device: str) -> TrainingBatch:
+        """The batch on a device."""
+        parts = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
+        return TrainingBatch(**parts)
 
 
 class TrainingBatches:
@@ -52,6 +59,7 @@ class TrainingBatches:
         tokenizer: The backbone's.
         batch_size: Questions a batch.
         drop_question_vector: Share of the rows that are trained without the question vector.
+        drop_hidden_query: Share of the other rows that are trained without the query from the hidden state.
         in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
         seed: Source of all randomness.
 
@@ -69,16 +77,19 @@ class TrainingBatches:
         drop_question_vector: float,
         in_batch_negatives: int,
         seed: int,
+        drop_hidden_query: float = 0.0,
     ) -> None:
         if not questions:
             raise DataError("training has no questions; check the generate stage's params and run `dvc repro generate`")
         longest = max(questions, key=lambda question: len(question.supporting_facts))
         if len(longest.supporting_facts) > MOST_HOPS:
             raise DataError(
-                f"question {longest.qid} has {len(longest.supporting_facts)} supporting facts, expected at most {MOST_HOPS}"
+                f"question {longest.qid} has {len(longest.supporting_facts)} supporting facts, "
+                f"expected at most {MOST_HOPS}"
             )
         self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
-        self._batch_size, self._drop, self._negatives = batch_size, drop_question_vector, in_batch_negatives
+        self._batch_size, self._negatives = batch_size, in_batch_negatives
+        self._drop_vector, self._drop_hidden = drop_question_vector, drop_hidden_query
         self._seed = seed
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
         self._prompts = _tokens(tokenizer, [closed_book_prompt(question.question) for question in questions])
@@ -91,11 +102,14 @@ class TrainingBatches:
         rng = np.random.default_rng([self._seed, 1, step])
         questions = [self._questions[row] for row in rows]
         vectors = self._vectors[rows].copy()
-        vectors[rng.random(len(rows)) < self._drop] = 0
+        dropped = rng.random(len(rows)) < self._drop_vector
+        vectors[dropped] = 0
+        read_hidden = dropped | (rng.random(len(rows)) >= self._drop_hidden)
         windows = [question.question_time for question in questions]
         return TrainingBatch(
             *self._sequences(rows),
             questions=Questions.make(vectors, windows),
+            read_hidden=torch.from_numpy(read_hidden.astype(np.float32)),
             candidates=self._candidates(questions, rng),
             hops=torch.tensor([len(question.supporting_facts) for question in questions]),
         )

@@ -129,6 +129,7 @@ class TrainParams(Section):
     min_lr_ratio: Share
     clip_grad_norm: Positive
     drop_question_vector: Share
+    drop_hidden_query: Share
     retrieved_negatives: CountOrZero
     in_batch_negatives: CountOrZero
     lambda_gate: PositiveOrZero

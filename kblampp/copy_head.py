@@ -1,9 +1,9 @@
 """The copy head: a pointer over the retrieved tails' tokens, so that names and numbers come out exactly.
 
-A tail is tokenised as it continues a prompt and ends in EOS, so "Port" and "Port Alder" differ.  A tail takes part as long as it
-continues what has been written since the answer started; matching is a pure function of the token ids, the same in the training
-forward and, one position at a time, in generation.  After pointer-generator networks (See et al. 2017, section 2.2), with the
-selector's alpha in the place of attention over a source text.
+A tail is tokenised as it continues a prompt and ends in EOS, so "Port" and "Port Alder" differ.  A tail takes part as
+long as it continues what has been written since the answer started; matching is a pure function of the token ids, the
+same in the training forward and, one position at a time, in generation.  After pointer-generator networks (See et al.
+2017, section 2.2), with the selector's alpha in the place of attention over a source text.
 """
 
 from __future__ import annotations

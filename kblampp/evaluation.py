@@ -126,7 +126,8 @@ def headline(table: Mapping[str, Any]) -> dict[str, float]:
     swap, novel, dev = (table.get(split, {}) for split in ("swap", "novel", "dev"))
 
     def figure(split: Mapping[str, Any], system: str, kind: str, name: str = "em") -> float | None:
-        return split.get(system, {}).get(kind, {}).get(name)
+        value: float | None = split.get(system, {}).get(kind, {}).get(name)
+        return value
 
     pairs = [(figure(dev, "stage_a", kind), figure(swap, "stage_a", kind)) for kind in ("single_hop", "temporal")]
     gaps = [seen - unseen for seen, unseen in pairs if seen is not None and unseen is not None]

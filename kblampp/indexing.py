@@ -51,8 +51,8 @@ def build_indexes(kbs: Sequence[str], stores: Path, output: Path, params: IndexP
             if found < params.min_recall_at_8:
                 raise StoreError(
                     f"the {params.method} index of knowledge base {kb} has recall@8 {found:.3f} against exact search, "
-                    f"expected at least {params.min_recall_at_8} (index.min_recall_at_8); raise index.hnsw_ef_search or "
-                    "index.ivf_nprobe, or use index.method flat"
+                    f"expected at least {params.min_recall_at_8} (index.min_recall_at_8); "
+                    "raise index.hnsw_ef_search or index.ivf_nprobe, or use index.method flat"
                 )
     return report
 

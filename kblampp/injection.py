@@ -1,7 +1,8 @@
 """Knowledge inside a decoder-only model: forward hooks on its layers, and a copy head on its output.
 
-`KBInjectedModel` owns the backbone and the added modules, adds nothing to the backbone's own tree and patches nothing, so that
-any Hugging Face decoder works and `detach` leaves it as it was.  What a call reads (`Knowledge`) lives in a context manager.
+`KBInjectedModel` owns the backbone and the added modules, adds nothing to the backbone's own tree and patches nothing,
+so that any Hugging Face decoder works and `detach` leaves it as it was.  What a call reads (`Knowledge`) lives in a
+context manager.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,10 @@ from kblampp.copy_head import copy_log_probs, next_tokens
 from kblampp.errors import BackboneError, CheckpointError
 from kblampp.fusion import KBFusionLayer, normalise
 from kblampp.knowledge import Knowledge
+from kblampp.projections import Projections
 from kblampp.selector import KBSelector, Selection
+
+Layers = Literal["auto"] | tuple[int, ...]
 
 
 @dataclass
@@ -75,7 +79,7 @@ class KBInjectedModel(nn.Module):
     def __init__(
         self,
         backbone: PreTrainedModel,
-        layers: str | tuple[int, ...],
+        layers: Layers,
         *,
         dims: dict[str, int],
         d_context_score: int,
@@ -99,7 +103,7 @@ class KBInjectedModel(nn.Module):
         self.fusions = nn.ModuleList(KBFusionLayer(width, dims["d_v"], d_fusion) for _ in self.layers)
         self.copy_gate = nn.Linear(width, 1)
         nn.init.zeros_(self.copy_gate.weight)
-        nn.init.zeros_(self.copy_gate.bias)
+        nn.init.constant_(self.copy_gate.bias, 3.0)  # copy unless taught otherwise: also after words never seen
         self._handles: list[RemovableHandle] = []
         self._state: CallState | None = None
         self.attach()
@@ -120,6 +124,11 @@ class KBInjectedModel(nn.Module):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def start_from(self, projections: Projections, questions: Tensor) -> None:
+        """Starts every layer's queries and context scores as the projections; see `KBSelector.start_from`."""
+        for selector in self.selectors:
+            cast(KBSelector, selector).start_from(projections, questions)
 
     def added_parameters(self) -> dict[str, nn.Parameter]:
         """Every parameter that is not the backbone's, by name."""
@@ -179,8 +188,8 @@ class KBInjectedModel(nn.Module):
             input_ids: (batch, seq).
             attention_mask: (batch, seq).
             knowledge: What to read; None for the backbone alone.
-            answer_start: Position of the answer's first token, (batch,); with it the copy head takes part from the position
-                before on, as it does in generation.
+            answer_start: Position of the answer's first token, (batch,); with it the copy head takes part from the
+                position before on, as it does in generation.
             **kwargs: For the backbone's forward.
         """
         with self.reading(knowledge) as state:
@@ -235,7 +244,9 @@ class KBInjectedModel(nn.Module):
                 kwargs["logits_processor"] = LogitsProcessorList(
                     [_CopyProcessor(self, state, input_ids.shape[1]), *own]
                 )
-            ids = self.backbone.generate(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+            ids = self.backbone.generate(  # type: ignore[operator]
+                input_ids=input_ids, attention_mask=attention_mask, **kwargs
+            )
         return ids, state
 
     def load_added(self, tensors: dict[str, Tensor], where: str) -> None:
@@ -248,21 +259,21 @@ class KBInjectedModel(nn.Module):
         missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
         if missing or unknown:
             raise CheckpointError(
-                f"{where} does not fit the model: missing {missing[:3] or 'nothing'}, unknown {unknown[:3] or 'nothing'}; "
-                "run `dvc repro trainA`"
+                f"{where} does not fit the model: missing {missing[:3] or 'nothing'}, "
+                f"unknown {unknown[:3] or 'nothing'}; run `dvc repro trainA`"
             )
         for name, parameter in own.items():
             if tensors[name].shape != parameter.shape:
                 raise CheckpointError(
-                    f"{where}: weight {name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}; "
-                    "run `dvc repro trainA`"
+                    f"{where}: weight {name} has shape {tuple(tensors[name].shape)}, "
+                    f"expected {tuple(parameter.shape)}; run `dvc repro trainA`"
                 )
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(tensors[name])
 
 
-class _CopyProcessor(LogitsProcessor):  # type: ignore[misc]
+class _CopyProcessor(LogitsProcessor):
     """The copy head at the last position of each decoding step."""
 
     def __init__(self, model: KBInjectedModel, state: CallState, prompt_length: int) -> None:

@@ -123,6 +123,10 @@ class Questions:
         bounds = torch.from_numpy(np.stack([low, high], axis=1).astype(np.int64))
         return cls(torch.as_tensor(vectors, dtype=torch.float32).to(device), bounds.to(device))
 
+    def to(self, device: str) -> Questions:
+        """The questions on a device."""
+        return Questions(self.vectors.to(device), self.windows.to(device))
+
     def expand(self, rows: int) -> Questions:
         """Repeats each question so that there are `rows` of them, as `generate` does for beams and return sequences."""
         times = rows // len(self.vectors)
@@ -139,11 +143,14 @@ class TrainingCandidates:
         ids: Gold facts and in-batch negatives, (batch, n); -1 pads.
         probe: Position in the sequence at which the query searches, (batch,): the last token of the prompt.
         retrieved: How many facts it brings.
+        read_hidden: Which rows read the hidden state, (batch,) of 0 and 1; the others learn from the question alone, so
+            that hidden states of words never seen cannot mislead.
     """
 
     ids: Tensor
     probe: Tensor
     retrieved: int
+    read_hidden: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dvclive import Live
+from dvclive.live import Live
 
 from kblampp.adapters import load_adapter
 from kblampp.answering import answer_closed_book, answer_in_context, answer_with_model, mean_gates

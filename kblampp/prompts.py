@@ -44,7 +44,7 @@ class DistractorSampler:
         self._by_relation: dict[str, list[int]] = defaultdict(list)
         for number, fact in enumerate(facts):
             self._by_head[fact.head.name].append(number)
-            self._by_relation[fact.relation.id].append(number)
+            self._by_relation[fact.relation.name].append(number)
 
     def draw(self, gold: Sequence[int], n: int, rng: random.Random) -> list[int]:
         """`n` facts (fewer in a tiny base) that are not gold: about a third each of the same head, of the same
@@ -56,7 +56,7 @@ class DistractorSampler:
             if fact is not None and position % 3 == 0:
                 pools.insert(0, self._by_head[fact.head.name])
             elif fact is not None and position % 3 == 1:
-                pools.insert(0, self._by_relation[fact.relation.id])
+                pools.insert(0, self._by_relation[fact.relation.name])
             for pool in pools:
                 free = [i for i in _some(pool, rng) if i not in gold and i not in chosen]
                 if free:

@@ -1,4 +1,4 @@
-"""The context and time parts of a fact's score (design section 4); the meaning part is the selector's own dot product."""
+"""The context and time parts of a fact's score; the meaning part is the selector's own dot product."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ DAYS_PER_YEAR = 365.25
 class ContextScorer(nn.Module):
     """phi(h_j, e_q, c_i): whether the fact's evidence sentence is about what the token, and the question, ask.
 
-    Token and fact are mapped to the same `d_feature` features, multiplied, and read by a small MLP.  The question's map starts
-    as the facts' own (the sentence encoder puts both in one space), the output at zero, so that an untrained score is silent.
+    Token and fact are mapped to the same `d_feature` features, multiplied, and read by a small MLP.  The question's map
+    starts as the facts' own (the sentence encoder puts both in one space), the output at zero, so that an untrained
+    score is silent.
 
     Args:
         d_hidden: Width of the backbone's hidden state.
@@ -36,7 +37,12 @@ class ContextScorer(nn.Module):
 
     @torch.no_grad()
     def start_from(self, weight: Tensor, bias: Tensor) -> None:
-        """Makes the question's map the context projection (weight (d_ctx, d_sentence), bias (d_ctx,)) then `from_context`."""
+        """Makes the question's map the context projection, then `from_context`.
+
+        Args:
+            weight: Of the context projection, (d_ctx, d_sentence).
+            bias: (d_ctx,).
+        """
         self.from_question.weight.copy_(self.from_context.weight @ weight)
         self.from_question.bias.copy_(self.from_context.weight @ bias)
 
@@ -61,8 +67,8 @@ class TimeScorer(nn.Module):
     """g_time(tau_q, tau_i): how well a fact's half-open window fits the question's, in learned units of score.
 
     `overlap * (share of the question's window that the fact covers)` for facts that overlap it, else
-    `-distance * (d + one year) / (d + one year + scale)` with d the days between the windows: a step at the boundary, then
-    smooth.  Zero where either window is unknown: what is not known neither helps nor harms.
+    `-distance * (d + one year) / (d + one year + scale)` with d the days between the windows: a step at the boundary,
+    then smooth.  Zero where either window is unknown: what is not known neither helps nor harms.
     """
 
     def __init__(self) -> None:

@@ -53,6 +53,27 @@ class Selection:
     hop: Tensor
 
 
+class QuestionGate(nn.Module):
+    """A gate between 0 and 1 that is read from the question alone: how many hops it has is a property of the question.
+
+    Args:
+        d_sentence: Width of the sentence vectors.
+        d_gate: Hidden width.
+    """
+
+    def __init__(self, d_sentence: int, d_gate: int = 32) -> None:
+        super().__init__()
+        self.inner = nn.Linear(d_sentence, d_gate)
+        self.out = nn.Linear(d_gate, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.constant_(self.out.bias, -1.0)
+
+    def forward(self, question: Tensor) -> Tensor:
+        """Gates (batch, 1) of questions (batch, d_sentence)."""
+        features = question * math.sqrt(question.shape[-1])  # the entries of unit vectors are too small for an MLP
+        return torch.sigmoid(self.out(torch.tanh(self.inner(features))))
+
+
 class KBQuery(nn.Module):
     """Makes a token's query from its hidden state, the question, and the fact of the layer before.
 
@@ -66,36 +87,35 @@ class KBQuery(nn.Module):
     def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int) -> None:
         super().__init__()
         self.d_ent = d_ent
+        self.scale = START_LOGIT * math.sqrt(d_k)
         self.from_hidden = nn.Linear(d_hidden, d_k, bias=False)
         self.from_question = nn.Linear(d_sentence, d_k)
         self.from_value = nn.Linear(d_ent, d_ent, bias=False)
-        self.hop_gate = nn.Linear(d_sentence, 1)
-        self.stay_gate = nn.Linear(d_sentence, 1)
-        nn.init.normal_(self.from_hidden.weight, std=0.02)
-        for gate in (self.hop_gate, self.stay_gate):
-            nn.init.zeros_(gate.weight)
-            nn.init.constant_(gate.bias, -1.0)
+        self.hop_gate = QuestionGate(d_sentence)
+        self.stay_gate = QuestionGate(d_sentence)
+        nn.init.zeros_(self.from_hidden.weight)
 
     @torch.no_grad()
     def start_from(self, projections: Projections, questions: Tensor) -> None:
-        """Starts as the projections: W_s = [E ; R], W_hop the identity, both scaled to logits of about `START_LOGIT`.
+        """Starts as the projections: W_s = [E ; R], W_hop the identity, so that logits reach about `START_LOGIT`.
+
+        The weights stay near one and `scale` makes the logits: a rate that suits the other weights suits these.
 
         Args:
             projections: The maps that made the keys.
-            questions: Sentence vectors of training questions, (n, d_sentence): they set the scale.
+            questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
         """
-        scale = START_LOGIT * math.sqrt(self.from_question.out_features)
         blocks = []
         for linear in (projections.entity, projections.relation):
             weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
             norm = (questions @ weight.T + bias).norm(dim=-1).mean()
-            blocks.append((weight * scale / norm, bias * scale / norm))
+            blocks.append((weight / norm, bias / norm))
         self.from_question.weight.copy_(torch.cat([weight for weight, _ in blocks]))
         self.from_question.bias.copy_(torch.cat([bias for _, bias in blocks]))
-        self.from_value.weight.copy_(torch.eye(self.d_ent) * scale)
+        self.from_value.weight.copy_(torch.eye(self.d_ent))
 
     def forward(
-        self, hidden: Tensor, question: Tensor, previous: Selection | None, options: SelectorOptions
+        self, hidden: Tensor, question: Tensor, previous: Selection | None, knowledge: Knowledge
     ) -> tuple[Tensor, Tensor]:
         """Queries of all tokens.
 
@@ -106,19 +126,22 @@ class KBQuery(nn.Module):
             hidden: Normalised hidden states, (batch, seq, d_hidden).
             question: Sentence vectors, (batch, d_sentence).
             previous: Selection of the injected layer before.
-            options: Switches.
+            knowledge: Its switches; in training, the rows whose hidden state is not read.
 
         Returns:
             Queries (batch, seq, d_k) and the hop gate (batch,).
         """
         query = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
-        if options.hidden_query:
-            query = query + self.from_hidden(hidden)
-        if previous is None or not options.hop:
+        if knowledge.options.hidden_query:
+            from_hidden = self.from_hidden(hidden)
+            if knowledge.training is not None and knowledge.training.read_hidden is not None:
+                from_hidden = from_hidden * knowledge.training.read_hidden[:, None, None]
+            query = query + from_hidden
+        query = self.scale * query
+        if previous is None or not knowledge.options.hop:
             return query, question.new_zeros(len(question))
-        hop = torch.sigmoid(self.hop_gate(question))[:, None]
-        stay = torch.sigmoid(self.stay_gate(question))[:, None]
-        onward = self.from_value(previous.value[..., : self.d_ent])
+        hop, stay = self.hop_gate(question)[:, None], self.stay_gate(question)[:, None]
+        onward = self.scale * self.from_value(previous.value[..., : self.d_ent])
         entity = (1 - hop) * query[..., : self.d_ent] + hop * onward
         query = (1 - stay) * torch.cat([entity, query[..., self.d_ent :]], dim=-1) + stay * previous.query
         return query, hop[:, 0, 0]
@@ -167,7 +190,7 @@ class KBSelector(nn.Module):
         if not options.question_vector:
             questions = torch.zeros_like(questions)
         hidden = normalise(hidden)
-        query, hop = self.query(hidden, questions, previous, options)
+        query, hop = self.query(hidden, questions, previous, knowledge)
         if knowledge.training is None:
             ids = _search(base, query, min(base.store.n, max(options.top_k, options.over_fetch)))
         else:
@@ -219,10 +242,7 @@ class KBSelector(nn.Module):
         weights = torch.softmax(scores / options.temperature, dim=-1)
         alpha, null_weight = weights[..., :-1], weights[..., -1]
         values = knowledge.base.tensors.values[ids.clamp(min=0)]
-        if values.shape[1] == 1:
-            value = alpha @ values[:, 0]
-        else:
-            value = (alpha[:, :, None] @ values).squeeze(2)
+        value = alpha @ values[:, 0] if values.shape[1] == 1 else (alpha[:, :, None] @ values).squeeze(2)
         value = value + null_weight[..., None] * self.null_value
         return Selection(query, ids, alpha, null_weight, scores, *parts, value, hop)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from dvclive import Live
+from dvclive.live import Live
 
 from kblampp.adapters import build_model, save_adapter
 from kblampp.artifacts import fingerprint
@@ -39,6 +39,7 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         workspace.backbone.tokenizer,
         batch_size=section.batch_size,
         drop_question_vector=section.drop_question_vector,
+        drop_hidden_query=section.drop_hidden_query,
         in_batch_negatives=section.in_batch_negatives,
         seed=params.seed,
     )
@@ -67,8 +68,7 @@ def start_model(workspace: Workspace, params: Params, questions: torch.Tensor) -
         d_context_score=params.injection.d_context_score,
         d_fusion=params.injection.d_fusion,
     ).to(workspace.backbone.model.device)
-    for selector in model.selectors:
-        selector.start_from(workspace.projections, questions)
+    model.start_from(workspace.projections, questions)
     return model
 
 

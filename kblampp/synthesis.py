@@ -26,12 +26,12 @@ def make_synthetic(section: GenerateParams, *, name: str, seed: int) -> Dataset:
     Raises:
         DataError: The sizes asked for do not fit the vocabulary or each other.
     """
-    sizes = {"train": section.train, "dev": section.dev, "swap": section.swap, "novel": section.novel}
+    worlds_asked = {"train": section.train, "swap": section.swap, "novel": section.novel}
     taken: set[str] = set()
     worlds: dict[str, World] = {}
     for kb, words in WORDS_OF_KB.items():
         worlds[kb] = make_world(
-            sizes[kb].facts,
+            worlds_asked[kb].facts,
             seed=f"{seed}/{kb}",
             words=words,
             taken=taken,
@@ -52,7 +52,7 @@ def make_synthetic(section: GenerateParams, *, name: str, seed: int) -> Dataset:
             seen=seen,
         )
         questions[split] = writer.write(
-            sizes[split].questions_per_type,
+            (section.dev if split == "dev" else worlds_asked[split]).questions_per_type,
             three_hop_share=section.three_hop_share,
             timed_hop_share=section.timed_hop_share,
         )

@@ -1,4 +1,4 @@
-"""One training loop: gradient accumulation, warm-up and decay, clipping, checkpoints, and resuming with the same result."""
+"""One training loop: accumulation, warm-up and decay, clipping, checkpoints, and resuming with the same result."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def train(
         batches: The training split.
         schedule: How long and how fast.
         weights: Of the losses.
-        options: Whether to copy and to hop.  Training weighs gold, retrieved and in-batch facts whatever `top_k` says, so
-            that the params of `selector` belong to evaluation.
+        options: Whether to copy and to hop.  Training weighs gold, retrieved and in-batch facts whatever `top_k` says,
+            so that the params of `selector` belong to evaluation.
         live: Where figures are logged, every `log_every` steps.
         checkpoint: File for the state of the run; deleted at the end.
         key: Identifies parameters and inputs; a checkpoint with another key is of another run and is ignored.
@@ -149,7 +149,10 @@ def _backward(
     options: SelectorOptions,
     accumulation: int,
 ) -> dict[str, float]:
-    candidates = TrainingCandidates(batch.candidates, batch.answer_start - 1, weights.retrieved_negatives)
+    batch = batch.to(base.device)
+    candidates = TrainingCandidates(
+        batch.candidates, batch.answer_start - 1, weights.retrieved_negatives, batch.read_hidden
+    )
     knowledge = Knowledge(base, batch.questions, options, candidates)
     output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
     losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
@@ -163,7 +166,7 @@ def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            query = ".query." in name
+            query = ".query.from_" in name
             rate = schedule.query_lr if query else schedule.lr
             decay = 0.0 if query or parameter.dim() < 2 else schedule.weight_decay
             groups.setdefault((rate, decay), []).append(parameter)

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 from kblampp.errors import DataError
-from kblampp.facts import REASONS, Entity, Question
+from kblampp.facts import REASONS, Entity, FiveTuple, Question
 from kblampp.times import Window, iso, month_window, year_window
 from kblampp.world_schema import BY_ID, HORIZON, RELATIONS, RelationSpec
 from kblampp.worlds import MONTHS, NameMaker, World
@@ -56,7 +56,7 @@ class QuestionWriter:
         timeless = {spec.id: not spec.successive for spec in RELATIONS}
         self._facts: dict[bool, list[int]] = {True: [], False: []}
         for number, fact in facts:
-            self._facts[timeless[fact.relation.id]].append(number)
+            self._facts[timeless[str(fact.relation.id)]].append(number)
 
     def write(self, per_type: int, *, three_hop_share: float, timed_hop_share: float) -> list[Question]:
         """Writes `per_type` questions of each type.
@@ -75,8 +75,8 @@ class QuestionWriter:
             made = list(islice(maker, per_type))
             if len(made) < per_type:
                 raise DataError(
-                    f"generate: {self._dataset} {self._split} gives only {len(made)} {kind} questions of the {per_type} "
-                    "asked for; ask for fewer questions or more facts in params.yaml, section generate"
+                    f"generate: {self._dataset} {self._split} gives only {len(made)} of the {per_type} {kind} "
+                    "questions asked for; ask for fewer questions or more facts in params.yaml, section generate"
                 )
             questions += made
         return questions
@@ -84,7 +84,7 @@ class QuestionWriter:
     def _single_hop(self) -> Iterator[Question]:
         for number in self._cycle(self._facts[True]):
             fact = self._world.facts[number]
-            text = self._word(BY_ID[fact.relation.id], fact.head.name, None, key=f"{fact.head.name}|{fact.relation.id}")
+            text = self._word(_spec(fact), fact.head.name, None, key=f"{fact.head.name}|{fact.relation.id}")
             if text is not None:
                 yield self._question(text, "single-hop", fact.head, [number], None)
 
@@ -96,7 +96,7 @@ class QuestionWriter:
                 continue
             when, window = timed
             key = f"{fact.head.name}|{fact.relation.id}|{number}"
-            text = self._word(BY_ID[fact.relation.id], fact.head.name, when, key=key)
+            text = self._word(_spec(fact), fact.head.name, when, key=key)
             if text is not None:
                 yield self._question(text, "temporal", fact.head, [number], window)
 
@@ -107,14 +107,14 @@ class QuestionWriter:
             if path is None:
                 continue
             last = self._world.facts[path[-1]]
-            spec = BY_ID[last.relation.id]
+            spec = _spec(last)
             timed = self._unique_time(path[-1]) if spec.successive else None
             if spec.successive and timed is None:
                 continue
             when, window = timed or (None, None)
             phrase = self._world.facts[start].head.name
             for number in path[:-1]:
-                phrase = self._rng.choice(BY_ID[self._world.facts[number].relation.id].phrases).format(x=phrase)
+                phrase = self._rng.choice(_spec(self._world.facts[number]).phrases).format(x=phrase)
             text = self._word(spec, phrase, when, key="|".join(map(str, path)))
             if text is not None:
                 yield self._question(text, "multi-hop", self._world.facts[start].head, path, window)
@@ -173,7 +173,7 @@ class QuestionWriter:
         """A time expression whose window overlaps this fact and no other of the same head and relation."""
         fact = self._world.facts[number]
         first, last = _months(fact.window)
-        siblings = self._world.by_head[(str(fact.head.id), fact.relation.id)]
+        siblings = self._world.by_head[(str(fact.head.id), str(fact.relation.id))]
         for _ in range(ATTEMPTS):
             when, window = _time_expression(self._rng, self._rng.randint(first, last))
             if [n for n in siblings if self._world.facts[n].window.overlaps(window)] == [number]:
@@ -208,8 +208,7 @@ class QuestionWriter:
         """The items in random order, again and again in a new order; ends once a whole round is long without use."""
         written, idle = self._written, 0
         while items and idle < ATTEMPTS:
-            for item in self._rng.sample(items, len(items)):
-                yield item
+            yield from self._rng.sample(items, len(items))
             idle = 0 if self._written > written else idle + 1
             written = self._written
 
@@ -243,6 +242,10 @@ class QuestionWriter:
             reason=reason,
             program=program,
         )
+
+
+def _spec(fact: FiveTuple) -> RelationSpec:
+    return BY_ID[str(fact.relation.id)]
 
 
 def _iso(day: int | None) -> str | None:

@@ -1,8 +1,8 @@
 """Synthetic worlds: typed fictional entities and facts about them, as five-tuples with evidence sentences.
 
 Names never decide an answer and no two roles share one: content words are split by hash into *known* and *novel*
-words, full names into those of the pre-training worlds and those of the evaluated ones.  So the backbone can know the words
-of `swap` but not its entities, and neither the words nor the entities of `novel`, whatever the seeds and sizes.
+words, full names into those of the pre-training worlds and those of the evaluated ones.  So the backbone can know the
+words of `swap` but not its entities, and neither the words nor the entities of `novel`, whatever the seeds and sizes.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class NameMaker:
                 self._taken.add(name)
                 return name
         raise DataError(
-            f"generate: the {self._words} words give no further {entity_type} name ({len(first)} x {len(second)} words); "
+            f"generate: the {self._words} words ({len(first)} x {len(second)}) give no further {entity_type} name; "
             "ask for fewer facts in params.yaml, section generate"
         )
 
@@ -166,7 +166,7 @@ def _cap(budget: int, share: float) -> int:
 
 
 def _make_entities(maker: NameMaker, budgets: Mapping[str, int], share: float) -> dict[str, list[Entity]]:
-    """As many entities a type as its relations need as heads (at `COVERAGE`) and as tails (at most `_cap` facts each)."""
+    """As many entities a type as its relations need as heads (at `COVERAGE`) and as tails (`_cap` facts each)."""
     needed: Counter[str] = Counter(dict.fromkeys(NAME_POOLS, 2))
     mean_holders = sum(count * weight for count, weight in HOLDERS)
     for spec in RELATIONS:

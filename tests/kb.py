@@ -86,7 +86,9 @@ class TinyWorld:
         """Training batches of some of the questions, or all."""
         chosen = list(range(len(self.questions)) if rows is None else rows)
         settings = {"batch_size": 4, "drop_question_vector": 0.1, "in_batch_negatives": 3, "seed": 5, **options}
-        return TrainingBatches([self.questions[row] for row in chosen], self.vectors[chosen], self.tokenizer, **settings)
+        return TrainingBatches(
+            [self.questions[row] for row in chosen], self.vectors[chosen], self.tokenizer, **settings
+        )
 
     def rows_of(self, kind: str) -> list[int]:
         """Which questions are of a type."""
@@ -165,7 +167,9 @@ def make_facts() -> list[FiveTuple]:
         facts.append(_fact(person, "residence", TOWNS[(number + 3) % len(TOWNS)], year_window(1990 + number)))
     for number, town in enumerate(TOWNS):
         facts.append(_fact(town, "twin town", TOWNS[number - 3], ALWAYS))
-    facts += [_fact(town, "founder", PEOPLE[number], year_window(1890 + number)) for number, town in enumerate(TOWNS[:4])]
+    facts += [
+        _fact(town, "founder", PEOPLE[number], year_window(1890 + number)) for number, town in enumerate(TOWNS[:4])
+    ]
     return facts
 
 

@@ -17,9 +17,8 @@ from kblampp.world_schema import BY_ID
 
 NAME = "synth_world"
 MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-TIME = re.compile(
-    rf"\b(?:[Aa]s of {MONTH}|[Ii]n(?: {MONTH})?|[Bb]etween [0-9]{{4}} and|[Ff]rom [0-9]{{4}} to|[Bb]efore|[Aa]fter) [0-9]{{4}}\b"
-)
+BEFORE_YEAR = f"[Aa]s of {MONTH}|[Ii]n(?: {MONTH})?|[Bb]etween [0-9]{{4}} and|[Ff]rom [0-9]{{4}} to|[Bb]efore|[Aa]fter"
+TIME = re.compile(rf"\b(?:{BEFORE_YEAR}) [0-9]{{4}}\b")
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 
 

@@ -1,0 +1,44 @@
+# Each target's plain commands stand in README.md, section "Without make".
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+READY := $(VENV)/.ready
+
+.PHONY: help env repro results test checks smoke pretrain benchmarks clean
+
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(READY)  ## Create .venv and install the pinned dependencies
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "error: Python 3.11 to 3.13 is needed, found " + sys.version.split()[0] + "; run make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+repro: env  ## Run the whole experiment (what is up to date is skipped) and show its figures
+	@start=$$(date +%s) && dvc repro && $(MAKE) --no-print-directory results \
+	  && echo "Look at the curves next: dvc plots show   (writes dvc_plots/index.html)" \
+	  && echo "Finished in $$(( ($$(date +%s) - start) / 60 )) min $$(( ($$(date +%s) - start) % 60 )) s."
+
+results: env  ## Show the headline and the table of the committed or latest run
+	@dvc metrics show metrics/eval/metrics.json && python -m kblampp.report
+
+test: env  ## Run the tests
+	python -m pytest
+
+checks: env  ## Lint, format check and types
+	ruff check . && ruff format --check . && mypy
+
+smoke: env  ## Run the whole pipeline on tiny parameters in a temporary copy
+	python -m tests.pipeline.workspace
+
+pretrain: env  ## Make the embedded backbone again (an hour or more; goes on where it was stopped)
+	python -m kblampp.pretraining
+
+benchmarks: env  ## Measure throughput as ratios in one run
+	python benchmarks/encode_throughput.py
+
+clean:  ## Remove the environment and caches, not the results
+	rm -rf $(VENV) .ckpt build *.egg-info .pytest_cache .mypy_cache .ruff_cache

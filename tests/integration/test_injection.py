@@ -1,0 +1,424 @@
+"""Knowledge enters any decoder by its hooks, changes nothing when it is off, and decoding equals the full forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kblampp.errors import BackboneError, KBLaMError, ParamsError
+from kblampp.injection import KBInjectedModel
+from kblampp.knowledge import Knowledge, TrainingCandidates
+from kblampp.losses import compute_losses
+from tests.kb import TinyWorld, make_world
+from tests.tiny import EOS_ID, FAMILIES, PAD_ID, RETURN_TUPLES
+
+ROWS = (0, 9, 12, 40)
+"""A single-hop, a multi-hop, a temporal and an unanswerable question, with prompts of different lengths."""
+GREEDY = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": PAD_ID, "eos_token_id": EOS_ID}
+
+FIRST_LAYER_NEVER_HOPS = (
+    "from_value.weight",
+    "hop_gate.weight",
+    "hop_gate.bias",
+    "stay_gate.weight",
+    "stay_gate.bias",
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    return make_world(tmp_path_factory.mktemp("kb"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A backbone that was never wrapped, and a model with random added weights around another of the same weights."""
+
+    family: str
+    plain: PreTrainedModel
+    model: KBInjectedModel
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def case(request: pytest.FixtureRequest, world: TinyWorld) -> Case:
+    build = FAMILIES[request.param]
+    return Case(request.param, build(), world.model(build()))
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def generate(model: KBInjectedModel, ids: Tensor, mask: Tensor, knowledge: Knowledge | None, **options: Any) -> Any:
+    settings = {**GREEDY, "return_dict_in_generate": True, "output_scores": True, **options}
+    return model.generate(ids, mask, knowledge=knowledge, **settings)[0]
+
+
+def answer_of(sequence: Tensor, prompt: int) -> Tensor:
+    """The answer's tokens up to and with EOS."""
+    answer = sequence[prompt:]
+    ends = (answer == EOS_ID).nonzero()
+    return answer if len(ends) == 0 else answer[: int(ends[0]) + 1]
+
+
+def step_scores(output: Any, row: int) -> Tensor:
+    """What greedy decoding chose from at each step of a row, (steps, vocabulary)."""
+    return torch.stack(output.scores)[:, row].float()
+
+
+def full_forward(model: KBInjectedModel, world: TinyWorld, row: int, answer: Tensor, **options: Any) -> Tensor:
+    """Scores of the answer's tokens, (answer, vocabulary), from one pass over the question and the whole answer."""
+    prompt, _ = world.prompts([row])
+    start = prompt.shape[1]
+    ids = torch.cat([prompt, answer[None]], dim=1)
+    output = model(ids, knowledge=world.ask([row], **options), answer_start=torch.tensor([start]))
+    return output.logits[0, start - 1 : -1].float()
+
+
+def test_families_of_both_return_types_are_tried() -> None:
+    assert len(FAMILIES) >= 8
+    assert set(FAMILIES) >= RETURN_TUPLES
+
+
+@pytest.mark.parametrize("off", ["no knowledge", "top_k 0"])
+def test_with_knowledge_off_the_model_is_the_backbone_bit_for_bit(case: Case, world: TinyWorld, off: str) -> None:
+    ids, mask = world.prompts(ROWS)
+    knowledge = None if off == "no knowledge" else world.ask(ROWS, top_k=0)
+    output = case.model(ids, mask, knowledge=knowledge, answer_start=torch.full((len(ROWS),), ids.shape[1] - 2))
+    assert output.state is None
+    assert torch.equal(output.logits, case.plain(input_ids=ids, attention_mask=mask).logits)
+    answers, state = case.model.generate(ids, mask, knowledge=knowledge, **GREEDY)
+    assert state is None
+    assert torch.equal(answers, case.plain.generate(input_ids=ids, attention_mask=mask, **GREEDY))
+
+
+def test_untrained_and_without_the_copy_head_the_model_is_the_backbone_bit_for_bit(
+    case: Case, world: TinyWorld
+) -> None:
+    untrained = world.model(FAMILIES[case.family](), trained=False)
+    ids, mask = world.prompts(ROWS)
+    knowledge = world.ask(ROWS, copy_head=False)
+    output = untrained(ids, mask, knowledge=knowledge)
+    assert output.state is not None
+    assert torch.equal(output.logits, case.plain(input_ids=ids, attention_mask=mask).logits)
+    answers, _ = untrained.generate(ids, mask, knowledge=knowledge, **GREEDY)
+    assert torch.equal(answers, case.plain.generate(input_ids=ids, attention_mask=mask, **GREEDY))
+
+
+def test_trained_weights_change_the_logits_until_the_hooks_are_gone(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    plain = case.plain(input_ids=ids, attention_mask=mask).logits
+    hidden_path = case.model(ids, mask, knowledge=world.ask(ROWS, copy_head=False)).logits
+    assert (hidden_path - plain).abs().max() > 1e-3
+    with case.model.reading(world.ask(ROWS)):
+        inside = case.model.backbone(input_ids=ids, attention_mask=mask).logits
+    assert (inside - plain).abs().max() > 1e-3
+    case.model.detach()
+    try:
+        assert torch.equal(case.model.backbone(input_ids=ids, attention_mask=mask).logits, plain)
+        assert torch.equal(case.model(ids, mask).logits, plain)
+    finally:
+        case.model.attach()
+    assert torch.equal(case.model(ids, mask, knowledge=world.ask(ROWS, copy_head=False)).logits, hidden_path)
+
+
+def test_each_question_reads_its_own_facts(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    logits = case.model(ids, mask, knowledge=world.ask(ROWS)).logits
+    others = case.model(ids, mask, knowledge=world.ask([1, *ROWS[1:]])).logits
+    assert (logits[0] - others[0]).abs().max() > 1e-3
+    assert torch.equal(logits[1:], others[1:])
+
+
+@pytest.mark.parametrize("copy_head", [True, False])
+def test_cached_decoding_equals_the_full_forward(case: Case, world: TinyWorld, copy_head: bool) -> None:
+    ids, mask = world.prompts(ROWS)
+    knowledge = world.ask(ROWS, copy_head=copy_head)
+    cached = generate(case.model, ids, mask, knowledge, use_cache=True)
+    uncached = generate(case.model, ids, mask, knowledge, use_cache=False)
+    assert torch.equal(cached.sequences, uncached.sequences)
+    for place, row in enumerate(ROWS):
+        answer = answer_of(cached.sequences[place], ids.shape[1])
+        expected = full_forward(case.model, world, row, answer, copy_head=copy_head)
+        for output in (cached, uncached):
+            torch.testing.assert_close(step_scores(output, place)[: len(answer)], expected, atol=1e-4, rtol=1e-4)
+        if copy_head:
+            torch.testing.assert_close(expected.exp().sum(-1), torch.ones(len(answer)), atol=1e-4, rtol=0)
+
+
+def test_copying_is_part_of_what_was_compared(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    with_copies = generate(case.model, ids, mask, world.ask(ROWS))
+    without = generate(case.model, ids, mask, world.ask(ROWS, copy_head=False))
+    assert not torch.equal(with_copies.sequences, without.sequences)
+    first = torch.log_softmax(without.scores[0], dim=-1)
+    assert (with_copies.scores[0].exp() - first.exp()).max() > 1e-3
+
+
+@pytest.mark.parametrize("copy_head", [True, False])
+def test_left_padding_changes_nothing(case: Case, world: TinyWorld, copy_head: bool) -> None:
+    ids, mask = world.prompts(ROWS)
+    padded = [place for place in range(len(ROWS)) if mask[place, 0] == 0][:2]
+    assert len(padded) == 2
+    together = generate(case.model, ids, mask, world.ask(ROWS, copy_head=copy_head))
+    for place in padded:
+        row = ROWS[place]
+        one, one_mask = world.prompts([row])
+        alone = generate(case.model, one, one_mask, world.ask([row], copy_head=copy_head))
+        answer = answer_of(alone.sequences[0], one.shape[1])
+        assert torch.equal(answer_of(together.sequences[place], ids.shape[1]), answer)
+        scores = [step_scores(output, at)[: len(answer)] for output, at in ((together, place), (alone, 0))]
+        torch.testing.assert_close(scores[0].log_softmax(-1), scores[1].log_softmax(-1), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("copy_head", [True, False])
+def test_beam_scores_are_the_sequences_log_probabilities(case: Case, world: TinyWorld, copy_head: bool) -> None:
+    rows = (0, 12)
+    ids, mask = world.prompts(rows)
+    options = {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 0.0}
+    output = generate(case.model, ids, mask, world.ask(rows, copy_head=copy_head), **options)
+    assert len(output.sequences) == 4
+    for place, sequence in enumerate(output.sequences):
+        answer = answer_of(sequence, ids.shape[1])
+        scores = full_forward(case.model, world, rows[place // 2], answer, copy_head=copy_head).log_softmax(-1)
+        total = scores.gather(1, answer[:, None]).sum()
+        torch.testing.assert_close(output.sequences_scores[place], total, atol=1e-3, rtol=1e-4)
+    best, second = output.sequences_scores.reshape(2, 2).T
+    assert (best >= second).all()
+
+
+def test_one_beam_is_greedy_and_three_return_sequences_read_the_same_facts(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    greedy = generate(case.model, ids, mask, world.ask(ROWS)).sequences
+    assert torch.equal(generate(case.model, ids, mask, world.ask(ROWS), num_beams=1).sequences, greedy)
+    torch.manual_seed(0)
+    sampled = generate(case.model, ids, mask, world.ask(ROWS), do_sample=True, temperature=1e-4, num_return_sequences=3)
+    assert torch.equal(sampled.sequences, greedy.repeat_interleave(3, 0))
+
+
+def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> None:
+    model = world.model(FAMILIES[case.family]())
+    batches = world.batches(batch_size=6)
+    with torch.enable_grad():
+        for step in range(3):
+            batch = batches.batch(step)
+            candidates = TrainingCandidates(batch.candidates, batch.answer_start - 1, 4)
+            knowledge = Knowledge(world.base, batch.questions, training=candidates)
+            output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
+            losses = compute_losses(output, batch, world.base, path_margin=1.0)
+            losses.total(1.0, 1.0, 1.0).backward()
+    added = model.added_parameters()
+    assert all(torch.isfinite(p.grad).all() for p in added.values() if p.grad is not None)
+    still = {name for name, p in added.items() if p.grad is None or not p.grad.any()}
+    assert still == {f"selectors.0.query.{name}" for name in FIRST_LAYER_NEVER_HOPS}
+    assert all(p.grad is None for p in model.backbone.parameters())
+
+
+def test_a_bfloat16_backbone_reads_in_float32(case: Case, world: TinyWorld) -> None:
+    plain = FAMILIES[case.family]().bfloat16()
+    model = world.model(FAMILIES[case.family]().bfloat16())
+    ids, mask = world.prompts(ROWS)
+    expected = plain(input_ids=ids, attention_mask=mask).logits
+    assert torch.equal(model(ids, mask).logits, expected)
+    hidden_path = model(ids, mask, knowledge=world.ask(ROWS, copy_head=False))
+    assert hidden_path.logits.dtype == torch.bfloat16
+    assert torch.isfinite(hidden_path.logits).all()
+    assert (hidden_path.logits - expected).abs().max() > 1e-2
+    assert hidden_path.state is not None
+    assert {s.alpha.dtype for s in hidden_path.state.selections.values()} == {torch.float32}
+    start = torch.full((len(ROWS),), ids.shape[1] - 3)
+    copies = model(ids, mask, knowledge=world.ask(ROWS), answer_start=start).logits
+    assert copies.dtype == torch.float32
+    torch.testing.assert_close(copies[:, -3:].exp().sum(-1), torch.ones(len(ROWS), 3), atol=1e-4, rtol=0)
+    answers, _ = model.generate(ids, mask, knowledge=world.ask(ROWS), **GREEDY)
+    assert answers.shape[1] > ids.shape[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable.*:FutureWarning")
+def test_gradient_checkpointing_runs_each_hook_once_and_changes_no_gradient(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    start = torch.full((len(ROWS),), ids.shape[1] - 3)
+    gradients, hook_runs, layer_runs = [], [], []
+    for checkpointing in (False, True):
+        model = world.model(FAMILIES[case.family]())
+        if checkpointing:
+            model.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            _train_without_dropout(model)
+        hook_runs.append([_count_runs(selector) for selector in model.selectors])
+        # a module inside the last layer tells that the layer's own forward has run
+        layer_runs.append(_count_runs(next(m for m in model._decoder[0][-1].modules() if "Norm" in type(m).__name__)))
+        with torch.enable_grad():
+            output = model(ids, mask, knowledge=world.ask(ROWS), answer_start=start, use_cache=False)
+            output.logits[:, -3:, :9].sum().backward()
+        gradients.append({name: p.grad for name, p in model.added_parameters().items() if p.grad is not None})
+    assert [[len(runs) for runs in model_runs] for model_runs in hook_runs] == [[1] * 3, [1] * 3]
+    assert [len(runs) for runs in layer_runs] == [1, 2], "checkpointing was to run the layer again in backward"
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-3)
+
+
+def _train_without_dropout(model: KBInjectedModel) -> None:
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0
+
+
+def _count_runs(module: torch.nn.Module) -> list[None]:
+    """A list that grows by one with each run of the module."""
+    runs: list[None] = []
+
+    def count(*_: Any) -> None:
+        runs.append(None)
+
+    module.register_forward_hook(count)
+    return runs
+
+
+def test_a_context_does_not_nest_and_an_error_inside_leaves_nothing(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    plain = case.plain(input_ids=ids, attention_mask=mask).logits
+    with case.model.reading(world.ask(ROWS)), pytest.raises(BackboneError, match="open already"):
+        case.model(ids, mask, knowledge=world.ask(ROWS))
+    with pytest.raises(KeyError), case.model.reading(world.ask(ROWS)):
+        raise KeyError("inside")
+    assert torch.equal(case.model.backbone(input_ids=ids, attention_mask=mask).logits, plain)
+    handle = case.model._decoder[0][-1].register_forward_hook(_fail)  # when the injected layers have filled the state
+    try:
+        for knowledge in (world.ask(ROWS), None):
+            with pytest.raises(ZeroDivisionError):
+                case.model(ids, mask, knowledge=knowledge)
+            with pytest.raises(ZeroDivisionError):
+                generate(case.model, ids, mask, knowledge)
+    finally:
+        handle.remove()
+    assert torch.equal(case.model.backbone(input_ids=ids, attention_mask=mask).logits, plain)
+    assert case.model(ids, mask, knowledge=world.ask(ROWS)).state is not None
+
+
+def _fail(*_: Any) -> None:
+    raise ZeroDivisionError
+
+
+def test_detach_removes_only_its_own_hooks(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    seen: list[str] = []
+    layer = case.model._decoder[0][case.model.layers[0]]
+    before = layer.register_forward_hook(lambda *_: seen.append("early"))
+    case.model.detach()
+    after = layer.register_forward_hook(lambda *_: seen.append("late"))
+    try:
+        case.model.detach()  # a second time is harmless
+        case.model(ids, mask)
+        assert seen == ["early", "late"]
+        with pytest.raises(BackboneError, match="detached"):
+            case.model(ids, mask, knowledge=world.ask(ROWS))
+        assert torch.equal(case.model(ids, mask).logits, case.plain(input_ids=ids, attention_mask=mask).logits)
+    finally:
+        before.remove()
+        after.remove()
+        case.model.attach()
+    with pytest.raises(BackboneError, match="attached already"):
+        case.model.attach()
+
+
+def test_the_backbones_tree_and_weights_stay_as_they_were(case: Case, world: TinyWorld) -> None:
+    names = [name for name, _ in case.plain.named_modules()]
+    assert [name for name, _ in case.model.backbone.named_modules()] == names
+    state, plain = case.model.backbone.state_dict(), case.plain.state_dict()
+    assert state.keys() == plain.keys()
+    assert all(torch.equal(state[name], plain[name]) for name in plain)
+    assert not any(name.startswith("backbone.") for name in case.model.added_parameters())
+    assert not any(p.requires_grad for p in case.model.backbone.parameters())
+
+
+def test_two_models_around_one_backbone_do_not_disturb_each_other(world: TinyWorld) -> None:
+    backbone = FAMILIES["llama"]()
+    ids, mask = world.prompts(ROWS)
+    first = world.model(backbone)
+    alone = first(ids, mask, knowledge=world.ask(ROWS)).logits
+    world.model(backbone, layers=(1, 3))
+    assert torch.equal(first(ids, mask, knowledge=world.ask(ROWS)).logits, alone)
+
+
+def test_more_facts_than_there_are_is_refused(world: TinyWorld) -> None:
+    model = world.model(FAMILIES["llama"]())
+    ids, mask = world.prompts([0])
+    n = world.base.store.n
+    with pytest.raises(ParamsError, match=rf"top_k is {n + 1}, .* has {n} facts"):
+        model(ids, mask, knowledge=world.ask([0], top_k=n + 1))
+    assert model(ids, mask, knowledge=world.ask([0], top_k=n)).state is not None
+
+
+def test_a_batch_that_the_questions_do_not_divide_is_refused(world: TinyWorld) -> None:
+    """Beams and return sequences repeat each question; 3 prompts are no multiple of 2 questions."""
+    model = world.model(FAMILIES["llama"]())
+    ids, mask = world.prompts(ROWS[:3])
+    with pytest.raises(KBLaMError, match=r"\b3\b.*\b2\b|\b2\b.*\b3\b"):
+        model(ids, mask, knowledge=world.ask(ROWS[:2]))
+    with pytest.raises(KBLaMError, match=r"\b2\b.*\b3\b|\b3\b.*\b2\b"):
+        model(ids[:2], mask[:2], knowledge=world.ask(ROWS[:3]))
+
+
+def test_what_generate_forbids_is_not_copied(world: TinyWorld) -> None:
+    model = world.model(FAMILIES["llama"]())
+    ids, mask = world.prompts(ROWS)
+    width = ids.shape[1]
+    free = generate(model, ids, mask, world.ask(ROWS), max_new_tokens=20).sequences
+    assert any(EOS_ID in row[width:].tolist()[:15] for row in free)
+    forced = generate(model, ids, mask, world.ask(ROWS), max_new_tokens=20, min_new_tokens=15).sequences
+    assert EOS_ID not in forced[:, width : width + 15]
+
+
+def test_the_first_selections_are_those_at_the_start_of_the_answer(world: TinyWorld) -> None:
+    model = world.model(FAMILIES["llama"]())
+    ids, mask = world.prompts(ROWS)
+    _, generated = model.generate(ids, mask, knowledge=world.ask(ROWS), **GREEDY)
+    full = model(ids, mask, knowledge=world.ask(ROWS)).state
+    assert generated is not None
+    assert full is not None
+    assert generated.first.keys() == full.selections.keys() == {0, 1, 2}
+    for place, selection in full.selections.items():
+        assert torch.equal(generated.first[place].ids[:, -1], selection.ids[:, -1])
+        torch.testing.assert_close(generated.first[place].alpha[:, -1], selection.alpha[:, -1], atol=1e-5, rtol=1e-4)
+        assert generated.selections[place].alpha.shape[1] == 1
+
+
+@pytest.mark.parametrize("layers", [(0, 4), (-1,), (1, 1), ()])
+def test_layers_that_do_not_exist_are_refused_before_anything_changes(
+    world: TinyWorld, layers: tuple[int, ...]
+) -> None:
+    backbone = FAMILIES["llama"]()
+    with pytest.raises(BackboneError, match=r"injection\.layers"):
+        world.model(backbone, layers=layers)
+    assert not any(module._forward_hooks for module in backbone.modules())
+
+
+def test_a_later_answer_position_copies_from_its_own_start(world: TinyWorld) -> None:
+    """Rows of one batch whose answers start at different positions equal the rows alone."""
+    model = world.model(FAMILIES["llama"]())
+    batch = world.batches(range(8, 14), batch_size=6, drop_question_vector=0.0).batch(0)
+    knowledge = Knowledge(world.base, batch.questions, world.ask([0]).options)
+    together = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start).logits
+    assert len(set(batch.answer_start.tolist())) > 1
+    for row in range(6):
+        length = int(batch.attention_mask[row].sum())
+        one = Knowledge(
+            world.base,
+            type(batch.questions)(batch.questions.vectors[row : row + 1], batch.questions.windows[row : row + 1]),
+            knowledge.options,
+        )
+        ids = batch.input_ids[row : row + 1, :length]
+        alone = model(ids, knowledge=one, answer_start=batch.answer_start[row : row + 1]).logits
+        torch.testing.assert_close(together[row, :length], alone[0], atol=1e-4, rtol=1e-4)

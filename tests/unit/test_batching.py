@@ -1,0 +1,182 @@
+"""A training batch depends on its step alone and says where its answers are; prompts are batched without loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kblampp.batching import IGNORED, MOST_HOPS, TrainingBatch, TrainingBatches, prompt_batches
+from kblampp.errors import DataError
+from kblampp.facts import Question
+from kblampp.knowledge import Questions
+from kblampp.prompts import closed_book_prompt
+from kblampp.times import Window, year_window
+from tests.tiny import EOS_ID, PAD_ID, tiny_tokenizer
+
+TOKENIZER = tiny_tokenizer()
+D_SENTENCE = 4
+
+
+def question(number: int, *facts: int, time: Window | None = None) -> Question:
+    kind = "unanswerable" if not facts else "multi-hop" if len(facts) > 1 else "single-hop"
+    text = f"Who is number {number}{'!' * (number % 5)}?"
+    return Question(f"q{number}", "test", text, f"Answer {number}" if facts else "", (), kind, facts, time)
+
+
+QUESTIONS = [
+    question(number, *range(10 * number, 10 * number + number % 4), time=year_window(2000) if number % 3 else None)
+    for number in range(10)
+]
+VECTORS = np.arange(1, 10 * D_SENTENCE + 1, dtype=np.float32).reshape(10, D_SENTENCE)
+
+
+def make(questions: list[Question] = QUESTIONS, **changes: Any) -> TrainingBatches:
+    options = {"batch_size": 4, "drop_question_vector": 0.0, "in_batch_negatives": 3, "seed": 0, **changes}
+    return TrainingBatches(questions, VECTORS[: len(questions)], TOKENIZER, **options)
+
+
+def numbers_in(batch: TrainingBatch) -> list[int]:
+    """Which of QUESTIONS are in a batch, from its text."""
+    texts = [TOKENIZER.decode(ids) for ids in batch.input_ids.tolist()]
+    return [
+        next(n for n, q in enumerate(QUESTIONS) if text.startswith(closed_book_prompt(q.question))) for text in texts
+    ]
+
+
+def equal(a: TrainingBatch, b: TrainingBatch) -> bool:
+    pairs = [(getattr(a, name), getattr(b, name)) for name in vars(a) if name != "questions"]
+    pairs += [(a.questions.vectors, b.questions.vectors), (a.questions.windows, b.questions.windows)]
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("step", [0, 1, 7, 30])
+def test_a_batch_depends_on_its_step_alone(step: int) -> None:
+    options = {"drop_question_vector": 0.5}
+    used, fresh = make(**options), make(**options)
+    for other in (12, 3, 30, 0):
+        used.batch(other)
+    assert equal(used.batch(step), fresh.batch(step))
+    assert not equal(fresh.batch(step), fresh.batch(step + 1))
+    assert not equal(fresh.batch(step), make(**options, seed=1).batch(step))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 10, 25])
+def test_every_question_occurs_once_an_epoch_in_a_new_order(batch_size: int) -> None:
+    batches = make(batch_size=batch_size)
+    stream = [n for step in range(-(-50 // batch_size)) for n in numbers_in(batches.batch(step))][:50]
+    epochs = [stream[first : first + 10] for first in range(0, 50, 10)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 5
+
+
+def test_labels_are_the_answer_and_the_end_where_they_stand() -> None:
+    seen = set()
+    for step in range(5):
+        batch = make().batch(step)
+        for row, number in enumerate(numbers_in(batch)):
+            ids, labels = batch.input_ids[row], batch.labels[row]
+            learned = labels != IGNORED
+            start = int(batch.answer_start[row])
+            expected = " unknown" if number % 4 == 0 else f" Answer {number}"
+            assert TOKENIZER.decode(ids[:start]) == closed_book_prompt(QUESTIONS[number].question)
+            assert TOKENIZER.decode(labels[learned]) == f"{expected}<eos>"
+            assert torch.equal(labels[learned], ids[learned])
+            assert learned.nonzero().flatten().tolist() == list(range(start, start + int(learned.sum())))
+            length = start + int(learned.sum())
+            assert int(ids[length - 1]) == EOS_ID
+            assert batch.attention_mask[row].tolist() == [1] * length + [0] * (ids.shape[0] - length)
+            assert (ids[length:] == PAD_ID).all()
+            seen.add(number)
+        assert bool(batch.attention_mask.any(0).all())  # no wider than the longest row
+    assert seen == set(range(10))
+
+
+def test_candidates_hold_the_gold_facts_first_then_facts_of_other_rows() -> None:
+    for step in range(10):
+        batch = make(in_batch_negatives=5).batch(step)
+        gold = {fact for number in numbers_in(batch) for fact in QUESTIONS[number].supporting_facts}
+        assert batch.candidates.shape == (4, MOST_HOPS + min(5, len(gold)))
+        for row, number in enumerate(numbers_in(batch)):
+            facts = list(QUESTIONS[number].supporting_facts)
+            assert batch.candidates[row, :MOST_HOPS].tolist() == facts + [-1] * (MOST_HOPS - len(facts))
+            assert int(batch.hops[row]) == len(facts)
+            others = batch.candidates[row, MOST_HOPS:].tolist()
+            assert len(set(others)) == len(others)
+            assert set(others) <= gold
+
+
+def test_rows_have_negatives_that_are_not_their_own_gold_facts() -> None:
+    batch = make(in_batch_negatives=100, batch_size=10).batch(0)
+    everything = {fact for q in QUESTIONS for fact in q.supporting_facts}
+    for row in batch.candidates.tolist():
+        assert set(row[MOST_HOPS:]) == everything
+
+
+def test_in_batch_negatives_can_be_off_and_a_batch_can_be_without_facts() -> None:
+    assert make(in_batch_negatives=0).batch(0).candidates.shape == (4, MOST_HOPS)
+    nothing = [question(number) for number in (0, 4, 8)]
+    batch = make(nothing).batch(0)
+    assert batch.candidates.tolist() == [[-1] * MOST_HOPS] * 4
+    assert batch.candidates.dtype == torch.int64
+    assert batch.hops.tolist() == [0] * 4
+
+
+def test_questions_bring_their_vectors_and_the_datas_own_windows() -> None:
+    batch = make().batch(3)
+    numbers = numbers_in(batch)
+    expected = Questions.make(VECTORS[numbers], [QUESTIONS[number].question_time for number in numbers])
+    assert torch.equal(batch.questions.vectors, expected.vectors)
+    assert torch.equal(batch.questions.windows, expected.windows)
+
+
+def test_dropping_hides_vectors_of_the_asked_share_of_rows_and_nothing_else() -> None:
+    kept, vectors = make(), VECTORS.copy()
+    dropping = make(drop_question_vector=0.3)
+    dropped = 0
+    for step in range(100):
+        a, b = kept.batch(step), dropping.batch(step)
+        zero = (b.questions.vectors == 0).all(-1)
+        dropped += int(zero.sum())
+        assert torch.equal(a.questions.vectors[~zero], b.questions.vectors[~zero])
+        assert torch.equal(a.questions.windows, b.questions.windows)
+        assert torch.equal(a.input_ids, b.input_ids)
+    assert 0.2 < dropped / 400 < 0.4
+    assert not make(drop_question_vector=1.0).batch(0).questions.vectors.any()
+    assert (vectors == VECTORS).all()
+
+
+def test_no_questions_or_too_many_hops_are_refused() -> None:
+    with pytest.raises(DataError, match=r"training has no questions.*run `dvc repro generate`"):
+        make([])
+    with pytest.raises(DataError, match="question q1 has 4 supporting facts, expected at most 3"):
+        make([question(0, 1), question(1, 1, 2, 3, 4)])
+
+
+@settings(max_examples=50, deadline=None)
+@given(prompts=st.lists(st.text(min_size=1, max_size=30), max_size=20), batch_size=st.integers(1, 7))
+def test_every_prompt_is_in_one_batch_padded_on_the_left(prompts: list[str], batch_size: int) -> None:
+    seen: Counter[int] = Counter()
+    lengths = []
+    for places, ids, mask in prompt_batches(prompts, TOKENIZER, batch_size):
+        assert 1 <= len(places) <= batch_size
+        assert ids.shape == mask.shape == (len(places), int(mask.sum(1).max()))
+        seen.update(places)
+        for place, row, kept in zip(places, ids, mask, strict=True):
+            n = int(kept.sum())
+            assert kept.tolist() == [0] * (len(row) - n) + [1] * n
+            assert row[len(row) - n :].tolist() == TOKENIZER(prompts[place], add_special_tokens=False)["input_ids"]
+            assert (row[: len(row) - n] == PAD_ID).all()
+            lengths.append(n)
+    assert seen == Counter(range(len(prompts)))
+    assert lengths == sorted(lengths)  # so that padding is short
+
+
+def test_full_batches_come_first() -> None:
+    sizes = [len(places) for places, _, _ in prompt_batches(["a"] * 10, TOKENIZER, 4)]
+    assert sizes == [4, 4, 2]

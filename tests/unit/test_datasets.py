@@ -1,0 +1,199 @@
+"""A dataset reads back as it was written, or the error names the file and line; a killed write changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import kblampp.datasets
+from kblampp.datasets import Dataset
+from kblampp.errors import DataError
+from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.times import UNKNOWN, Window, day, year_window
+from tests.small_world import small_dataset
+
+MIXED = pytest.mark.xfail(
+    strict=True, reason="Dataset.save puts the new 5tuple/ in place before qa/ is written: new facts, old questions"
+)
+
+
+class Kill(BaseException):
+    """Stands for a signal."""
+
+
+def fact(head: str, tail: str, window: Window = UNKNOWN) -> FiveTuple:
+    return FiveTuple(Entity("E1", head, "ORG"), Relation("R1", "led by"), Entity(None, tail), Context("test"), window)
+
+
+def question(qid: str, answer: str, *facts: int, time: Window | None = None) -> Question:
+    program = {"head": "Acme", "relations": ["R1"], "time": None}
+    kind = "temporal" if time else "single-hop"
+    return Question(qid, "tiny", f"Who led Acmé, {qid}?", answer, ("A.",), kind, facts, time, None, program)
+
+
+def tiny(answer: str = "Ada") -> Dataset:
+    first = [fact("Acmé", answer, year_window(2000, "test")), fact("Acmé", "Bo", Window(day("2001-01-01"), None))]
+    second = [fact("Zenith", "Cy")]
+    nothing = Question(
+        "q3", "tiny", "Who led Nobody?", "", (), "unanswerable", (), None, "unknown_head", {"head": "Nobody"}
+    )
+    questions = {
+        "train": [question("q1", answer, 0), question("q2", "Bo", 1, time=year_window(2003))],
+        "dev": [nothing],
+        "swap": [question("q4", "Cy", 0)],
+    }
+    return Dataset(
+        "tiny", {"train": first, "swap": second}, questions, {"train": "train", "dev": "train", "swap": "swap"}
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def edit(path: Path, line: int, new: str | None) -> None:
+    """Replaces a line, counted from 1; None removes it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[line - 1 : line] = [] if new is None else [new]
+    path.write_text("".join(text + "\n" for text in lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize("dataset", [tiny(), small_dataset()], ids=["tiny", "synthetic"])
+def test_a_dataset_reads_back_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
+    dataset.save(tmp_path)
+    assert Dataset.load(tmp_path, dataset.name) == dataset
+
+
+def test_files_are_where_the_design_puts_them_and_writing_again_changes_no_byte(tmp_path: Path) -> None:
+    tiny().save(tmp_path)
+    first = contents(tmp_path)
+    assert first.keys() == {
+        "5tuple/train.jsonl",
+        "5tuple/swap.jsonl",
+        "qa/tiny_train.jsonl",
+        "qa/tiny_dev.jsonl",
+        "qa/tiny_swap.jsonl",
+        "qa/dataset.json",
+    }
+    Dataset.load(tmp_path, "tiny").save(tmp_path)
+    assert contents(tmp_path) == first
+
+
+def test_nothing_of_an_earlier_dataset_is_left(tmp_path: Path) -> None:
+    small_dataset().save(tmp_path)
+    tiny().save(tmp_path)
+    assert not [name for name in contents(tmp_path) if "novel" in name or "synth_world" in name]
+    assert Dataset.load(tmp_path, "tiny") == tiny()
+
+
+def test_projections_are_fitted_on_the_base_that_training_asks_about() -> None:
+    assert Dataset("x", {}, {}, {"dev": "a", "train": "b"}).projection_kb == "b"
+
+
+@pytest.mark.parametrize("manifest", [["tiny"], {}, None], ids=str)
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: object) -> None:
+    tiny().save(tmp_path)
+    (tmp_path / "qa" / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"dataset\.json"):
+        Dataset.load(tmp_path, "tiny")
+
+
+def test_another_dataset_is_refused(tmp_path: Path) -> None:
+    tiny().save(tmp_path)
+    with pytest.raises(
+        DataError, match=r"qa/dataset\.json: params\.yaml asks for dataset 'timeqa'.*run `dvc repro generate`"
+    ):
+        Dataset.load(tmp_path, "timeqa")
+
+
+@pytest.mark.parametrize("name", ["qa/dataset.json", "qa/tiny_dev.jsonl", "5tuple/swap.jsonl"])
+@pytest.mark.parametrize("damage", ["missing", "empty"])
+def test_a_missing_or_empty_file_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    tiny().save(tmp_path)
+    if damage == "missing":
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_text("")
+    with pytest.raises(DataError) as caught:
+        Dataset.load(tmp_path, "tiny")
+    assert str(tmp_path / name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "new", "expected"),
+    [
+        ("5tuple/train.jsonl", 2, "{", "not valid JSON"),
+        ("5tuple/train.jsonl", 2, "[]", "expected an object"),
+        ("5tuple/train.jsonl", 1, "", "blank"),
+        ("5tuple/swap.jsonl", 1, '{"head": {"name": "Acme"}}', "field 'relation' is missing"),
+        ("qa/tiny_dev.jsonl", 1, '{"qid": "q9"}', "is missing"),
+        ("qa/tiny_train.jsonl", 2, json.dumps({**question("q2", "Bo", 2).to_row()}), "ids below 2"),
+        ("qa/tiny_train.jsonl", 2, json.dumps(question("q1", "Bo", 1).to_row()), "'q1'"),
+    ],
+)
+def test_a_malformed_row_is_named_with_its_line(tmp_path: Path, name: str, line: int, new: str, expected: str) -> None:
+    tiny().save(tmp_path)
+    edit(tmp_path / name, line, new)
+    with pytest.raises(DataError) as caught:
+        Dataset.load(tmp_path, "tiny")
+    assert f"{tmp_path / name}:{line}" in str(caught.value)
+    assert expected in str(caught.value)
+
+
+def test_facts_and_questions_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    tiny().save(tmp_path)
+    edit(tmp_path / "5tuple" / "train.jsonl", 2, None)
+    with pytest.raises(DataError, match=r"tiny_train\.jsonl:2: field 'supporting_facts'"):
+        Dataset.load(tmp_path, "tiny")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"name": "tiny"},
+        {"name": "tiny", "kb_of_split": None},
+        {"name": "tiny", "kb_of_split": ["train"]},
+    ],
+    ids=str,
+)
+@pytest.mark.xfail(
+    strict=True, reason="Dataset.load trusts `kb_of_split`: KeyError, TypeError or ValueError reaches the user"
+)
+def test_a_manifest_without_splits_is_refused(tmp_path: Path, manifest: object) -> None:
+    tiny().save(tmp_path)
+    (tmp_path / "qa" / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"dataset\.json"):
+        Dataset.load(tmp_path, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("writer", "call"),
+    [
+        ("write_facts", 1),
+        ("write_facts", 2),
+        pytest.param("write_questions", 1, marks=MIXED),
+        pytest.param("write_questions", 3, marks=MIXED),
+        pytest.param("write_json", 1, marks=MIXED),
+    ],
+)
+def test_an_interrupted_save_leaves_the_old_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, call: int
+) -> None:
+    tiny().save(tmp_path)
+    before = contents(tmp_path)
+    genuine, calls = getattr(kblampp.datasets, writer), []
+
+    def killed(path: Path, rows: object) -> None:
+        calls.append(path)
+        if len(calls) == call:
+            raise Kill
+        genuine(path, rows)
+
+    monkeypatch.setattr(kblampp.datasets, writer, killed)
+    with pytest.raises(Kill):
+        tiny("Eve").save(tmp_path)
+    assert contents(tmp_path) == before
+    assert Dataset.load(tmp_path, "tiny") == tiny()

@@ -1,0 +1,238 @@
+"""Each loss is what design section 4 says, on selections written by hand."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kblampp.batching import IGNORED, TrainingBatch
+from kblampp.injection import KBOutput
+from kblampp.knowledge import Questions
+from kblampp.losses import Losses, compute_losses
+from kblampp.selector import Selection
+from kblampp.times import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds, year_window
+
+VOCABULARY = 7
+SEQ = 6
+ANSWER = (3, 5)  # positions of the answer's tokens; they are predicted one position before
+WINDOWS = [year_window(2000), year_window(2010), Window(None, None, "x"), Window(None, None), year_window(2005)]
+N = 5  # candidates: three gold columns and two negatives; the null column is number 5
+
+
+def make_batch(hops: list[int], windows: list[Window | None] | None = None) -> TrainingBatch:
+    """Rows whose gold facts are 0, 1, 2 as far as they have hops, whose negatives are facts 3 and 4."""
+    rows = len(hops)
+    ids = torch.arange(SEQ).repeat(rows, 1)
+    labels = torch.full((rows, SEQ), IGNORED)
+    labels[:, ANSWER[0] : ANSWER[1]] = ids[:, ANSWER[0] : ANSWER[1]]
+    gold = [[column if column < n else -1 for column in range(3)] for n in hops]
+    return TrainingBatch(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        labels=labels,
+        answer_start=torch.full((rows,), ANSWER[0]),
+        questions=Questions.make(torch.zeros(rows, 2), windows or [None] * rows),
+        candidates=torch.tensor([[*row, 3, 4] for row in gold]),
+        hops=torch.tensor(hops),
+    )
+
+
+def make_selection(batch: TrainingBatch, scores: Tensor) -> Selection:
+    """A selection with these scores, (batch, seq, N + 1), -inf where there is no candidate."""
+    ids = batch.candidates[:, None]
+    scores = torch.cat([scores[..., :-1].masked_fill(ids < 0, -math.inf), scores[..., -1:]], dim=-1)
+    weights = scores.softmax(-1)
+    unused = torch.zeros(())
+    return Selection(unused, ids, weights[..., :-1], weights[..., -1], scores, *[unused] * 5)
+
+
+def make_base(windows: list[Window] = WINDOWS) -> Any:
+    low, high = (torch.from_numpy(bounds).long() for bounds in window_bounds(windows))
+    return SimpleNamespace(tensors=SimpleNamespace(tau_min=low, tau_max=high))
+
+
+def losses(batch: TrainingBatch, *scores: Tensor, logits: Tensor | None = None, margin: float = 1.0) -> Losses:
+    """The losses with one layer for each tensor of scores."""
+    selections = {depth: make_selection(batch, layer) for depth, layer in enumerate(scores)}
+    if logits is None:
+        logits = torch.zeros(len(batch.hops), SEQ, VOCABULARY)
+    state: Any = SimpleNamespace(selections=selections)
+    return compute_losses(KBOutput(logits, state), batch, make_base(), path_margin=margin)
+
+
+def peaked(batch: TrainingBatch, *columns: int, height: float = 40.0) -> Tensor:
+    """Scores whose top is this column in each row, at the answer's positions; elsewhere another."""
+    scores = torch.zeros(len(batch.hops), SEQ, N + 1)
+    for row, column in enumerate(columns):
+        scores[row, :, 3] = height
+        scores[row, ANSWER[0] - 1 : ANSWER[1] - 1] = 0
+        scores[row, ANSWER[0] - 1 : ANSWER[1] - 1, column] = height
+    return scores
+
+
+def random_scores(batch: TrainingBatch, seed: int = 0) -> Tensor:
+    return torch.randn(len(batch.hops), SEQ, N + 1, generator=torch.Generator().manual_seed(seed))
+
+
+def test_answer_loss_reads_each_token_from_the_position_before() -> None:
+    batch = make_batch([1, 0])
+    logits = torch.zeros(2, SEQ, VOCABULARY)
+    for position in range(*ANSWER):
+        logits[:, position - 1, position] = 50.0
+    right = losses(batch, logits=logits)
+    assert float(right.answer) == pytest.approx(0, abs=1e-6)
+    assert right.token_accuracy == 1.0
+    flat = losses(batch, logits=torch.zeros(2, SEQ, VOCABULARY))
+    assert float(flat.answer) == pytest.approx(math.log(VOCABULARY))
+    half = logits.clone()
+    half[:, ANSWER[0] - 1] = 0
+    half[:, ANSWER[0] - 1, 6] = 1.0
+    assert losses(batch, logits=half).token_accuracy == 0.5
+
+
+def test_answer_loss_ignores_the_question_and_the_padding() -> None:
+    batch = make_batch([1, 2])
+    logits = torch.randn(2, SEQ, VOCABULARY, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    losses(batch, logits=logits).answer.backward()
+    assert logits.grad is not None
+    used = logits.grad.abs().sum(-1) > 0
+    assert used[0].nonzero().flatten().tolist() == list(range(ANSWER[0] - 1, ANSWER[1] - 1))
+
+
+def test_without_knowledge_only_the_answer_counts() -> None:
+    batch = make_batch([1, 0])
+    result = compute_losses(KBOutput(torch.zeros(2, SEQ, VOCABULARY), None), batch, make_base(), path_margin=1.0)
+    assert float(result.gate) == float(result.time) == float(result.path) == result.hit_rate == 0
+    assert float(result.total(1, 1, 1)) == float(result.answer)
+
+
+@pytest.mark.parametrize(
+    ("hops", "wanted"),
+    [(0, [5, 5, 5, 5]), (1, [0, 0, 0, 0]), (2, [0, 1, 1, 1]), (3, [0, 1, 2, 2])],
+)
+def test_each_layer_should_select_its_hop_and_the_null_fact_without_any(hops: int, wanted: list[int]) -> None:
+    batch = make_batch([hops])
+    right = losses(batch, *(peaked(batch, column) for column in wanted))
+    assert float(right.gate) == pytest.approx(0, abs=1e-6)
+    assert right.hit_rate == 1.0
+    for depth, column in enumerate(wanted):
+        others = [c for c in range(N + 1) if c != column and (c >= 3 or c < hops)]
+        for other in others:
+            layers = [peaked(batch, other if layer == depth else wanted[layer]) for layer in range(4)]
+            wrong = losses(batch, *layers)
+            assert float(wrong.gate) == pytest.approx(40 / 4, rel=1e-3)
+            assert wrong.hit_rate == (0.0 if depth == 3 else 1.0)  # the last layer's alone
+
+
+def test_gate_loss_is_the_mean_cross_entropy_over_layers_and_answer_positions() -> None:
+    batch = make_batch([0, 1, 2, 3])
+    layers = [random_scores(batch, seed) for seed in range(3)]
+    total = []
+    for depth, scores in enumerate(layers):
+        alpha = make_selection(batch, scores)
+        for row, hops in enumerate(batch.hops.tolist()):
+            for position in range(ANSWER[0] - 1, ANSWER[1] - 1):
+                weights = [*alpha.alpha[row, position].tolist(), float(alpha.null[row, position])]
+                total.append(-math.log(weights[min(depth, hops - 1) if hops else N]))
+    assert float(losses(batch, *layers).gate) == pytest.approx(sum(total) / len(total), rel=1e-5)
+
+
+def test_layers_are_read_in_their_order_whatever_order_they_were_stored_in() -> None:
+    batch = make_batch([2])
+    first, second = (make_selection(batch, peaked(batch, column)) for column in (0, 1))
+    state: Any = SimpleNamespace(selections={1: second, 0: first})
+    output = KBOutput(torch.zeros(1, SEQ, VOCABULARY), state)
+    assert float(compute_losses(output, batch, make_base(), path_margin=1.0).gate) == pytest.approx(0, abs=1e-6)
+
+
+def test_margin_loss_is_the_missing_lead_of_the_gold_fact() -> None:
+    batch = make_batch([2])
+    scores = torch.zeros(1, SEQ, N + 1)
+    scores[..., :] = torch.tensor([2.0, 1.5, 0.0, -1.0, 0.0, 1.7])  # hop 0, hop 1, none, negatives, null
+    # Layer 0 wants column 0: lead 2 - 1.7 = 0.3.  Layer 1 wants column 1: lead 1.5 - 2 = -0.5.
+    assert float(losses(batch, scores, margin=1.0).path) == pytest.approx(0.7)
+    assert float(losses(batch, scores, scores, margin=1.0).path) == pytest.approx((0.7 + 1.5) / 2)
+    assert float(losses(batch, scores, margin=0.3).path) == pytest.approx(0, abs=1e-6)
+    assert float(losses(batch, scores, margin=0.0).path) == 0
+
+
+def test_margin_loss_is_of_multi_hop_questions_alone() -> None:
+    flat = torch.zeros(3, SEQ, N + 1)
+    assert float(losses(make_batch([0, 1, 1]), flat).path) == 0
+    assert float(losses(make_batch([0, 1, 2]), flat).path) == pytest.approx(1.0)
+    assert float(losses(make_batch([3, 2, 2]), flat).path) == pytest.approx(1.0)
+
+
+def test_no_mass_is_outside_when_all_facts_hold_then() -> None:
+    everything = Window(None, year_window(2010).end, "x")
+    for window in (everything, None):
+        batch = make_batch([3, 2], [window, window])
+        assert float(losses(batch, random_scores(batch)).time) == 0
+
+
+def test_mass_outside_is_alpha_on_known_windows_that_share_no_day_with_the_questions() -> None:
+    batch = make_batch([3, 0, 2], [year_window(2000), year_window(2005), None])
+    layers = [random_scores(batch, seed) for seed in (1, 2)]
+    outside = {0: [1, 4], 1: [0, 1]}  # facts 2 and 3 hold always, and nobody knows when
+    total = []
+    for scores in layers:
+        alpha = make_selection(batch, scores).alpha
+        for row, facts in outside.items():
+            columns = [c for c, fact in enumerate(batch.candidates[row].tolist()) if fact in facts]
+            total += [float(alpha[row, p, columns].sum()) for p in range(ANSWER[0] - 1, ANSWER[1] - 1)]
+    assert any(value > 0.1 for value in total)
+    assert float(losses(batch, *layers).time) == pytest.approx(sum(total) / len(total), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("window", "touching", "expected"),
+    [
+        (Window(100, 200), (200, 300), 1.0),
+        (Window(100, 200), (199, 300), 0.0),
+        (Window(100, 200), (50, 100), 1.0),
+        (Window(100, 200), (50, 101), 0.0),
+        (Window(100, None), (50, 100), 1.0),
+        (Window(100, None), (50, OPEN_END), 0.0),
+        (Window(None, 100), (100, 150), 1.0),
+        (Window(None, 100), (OPEN_START, 50), 0.0),
+        (Window(100, 200), (UNKNOWN_DAY, UNKNOWN_DAY), 0.0),
+    ],
+)
+def test_windows_are_half_open_and_open_ends_are_open(
+    window: Window, touching: tuple[int, int], expected: float
+) -> None:
+    batch = make_batch([1], [window])
+    low, high = (torch.tensor([bound] * 5) for bound in touching)
+    base: Any = SimpleNamespace(tensors=SimpleNamespace(tau_min=low, tau_max=high))
+    state: Any = SimpleNamespace(selections={0: make_selection(batch, peaked(batch, 0))})
+    result = compute_losses(KBOutput(torch.zeros(1, SEQ, VOCABULARY), state), batch, base, path_margin=1.0)
+    assert float(result.time) == pytest.approx(expected, abs=1e-6)
+
+
+def test_every_loss_pulls_towards_what_it_wants() -> None:
+    batch = make_batch([2], [year_window(2000)])
+    for name, falls in (("gate", [0]), ("path", [0]), ("time", [0, 2, 3, 5])):
+        scores = torch.zeros(1, SEQ, N + 1, requires_grad=True)
+        getattr(losses(batch, scores), name).backward()
+        assert scores.grad is not None
+        gradient = scores.grad[0, ANSWER[0] - 1 : ANSWER[1] - 1].sum(0)
+        pulled = {column for column in range(N + 1) if gradient[column] < -1e-6}
+        assert pulled <= set(falls)
+        assert pulled
+        assert not scores.grad[0, : ANSWER[0] - 1].any()
+        assert not scores.grad[0, ANSWER[1] - 1 :].any()
+
+
+def test_total_is_the_weighted_sum_and_figures_are_plain_numbers() -> None:
+    batch = make_batch([2, 0], [year_window(2005), None])
+    result = losses(batch, random_scores(batch), random_scores(batch, 1))
+    figures = result.figures()
+    assert figures.keys() == {"answer_loss", "gate_loss", "time_loss", "path_loss", "token_accuracy", "hit_rate"}
+    assert all(type(value) is float and math.isfinite(value) for value in figures.values())
+    expected = figures["answer_loss"] + 2 * figures["gate_loss"] + 3 * figures["time_loss"] + 5 * figures["path_loss"]
+    assert float(result.total(2, 3, 5)) == pytest.approx(expected, rel=1e-5)

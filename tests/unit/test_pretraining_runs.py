@@ -1,0 +1,181 @@
+"""A pre-training run that was killed ends as an uninterrupted one, in a folder that transformers loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from kblampp import pretraining
+from kblampp.backbone import load_backbone
+from kblampp.errors import BackboneError
+from kblampp.pretraining import (
+    EOS,
+    PAD,
+    Recipe,
+    build_model,
+    learning_rate,
+    losses_of,
+    pretrain,
+    save_backbone,
+    train_tokenizer,
+)
+from tests.tiny_recipe import TINY
+
+
+class Kill(BaseException):
+    """Stands for a signal."""
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_afterwards() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("whole")
+    pretrain(TINY, folder / "model", folder / "run" / "state.pt", checkpoint_every=100)
+    assert not (folder / "run" / "state.pt").exists()
+    return contents(folder / "model")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_learning_rate_rises_then_falls_to_a_fiftieth() -> None:
+    recipe = Recipe(steps=100, warmup_steps=10, lr=1.0)
+    rates = [learning_rate(recipe, step) for step in range(101)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert max(rates) == pytest.approx(1.0)
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert rates[100] == pytest.approx(0.02)
+
+
+def kill_at(patch: pytest.MonkeyPatch, name: str, call: int) -> None:
+    """Lets a function of the module raise at one of its calls."""
+    genuine, calls = getattr(pretraining, name), []
+
+    def function(*args: object) -> object:
+        calls.append(args)
+        if len(calls) == call:
+            raise Kill
+        return genuine(*args)
+
+    patch.setattr(pretraining, name, function)
+
+
+def kill_inside_checkpoint(patch: pytest.MonkeyPatch) -> None:
+    def half_written(_state: object, path: Path) -> None:
+        path.write_bytes(b"half a checkpoi")
+        raise Kill
+
+    patch.setattr(torch, "save", half_written)
+
+
+@pytest.mark.parametrize(
+    ("kill", "left"),
+    [
+        (lambda patch: kill_at(patch, "losses_of", 2), 6),  # before any checkpoint
+        (lambda patch: kill_at(patch, "losses_of", 5), 3),  # in step 4, a step after the checkpoint at 3
+        (lambda patch: kill_at(patch, "save_backbone", 1), 3),  # after the checkpoint, in the snapshot beside it
+        (lambda patch: kill_at(patch, "save_backbone", 3), 0),  # at the very end
+        (kill_inside_checkpoint, 6),
+    ],
+    ids=["early", "late", "in snapshot", "at end", "in checkpoint"],
+)
+def test_a_killed_run_ends_bit_for_bit_as_an_uninterrupted_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uninterrupted: dict[str, bytes],
+    kill: Callable[[pytest.MonkeyPatch], None],
+    left: int,
+) -> None:
+    output, checkpoint = tmp_path / "model", tmp_path / "run" / "state.pt"
+    with monkeypatch.context() as patch:
+        kill(patch)
+        with pytest.raises(Kill):
+            pretrain(TINY, output, checkpoint, checkpoint_every=3)
+    assert not output.exists()
+    steps: list[int] = []
+    monkeypatch.setattr(pretraining, "losses_of", lambda *args: steps.append(1) or losses_of(*args))
+    pretrain(TINY, output, checkpoint, checkpoint_every=3)
+    assert len(steps) == left
+    assert contents(output) == uninterrupted
+    assert not checkpoint.exists()
+
+
+def test_training_changes_every_weight(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(uninterrupted["model.safetensors"])
+    trained = load_file(tmp_path / "weights")
+    untrained = build_model(TINY, train_tokenizer(TINY)).half().state_dict()
+    assert all(not torch.equal(tensor, untrained[name]) for name, tensor in trained.items())
+    assert all(torch.isfinite(tensor).all() for tensor in trained.values())
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "state.pt"
+    with monkeypatch.context() as patch:
+        kill_at(patch, "save_backbone", 1)
+        with pytest.raises(Kill):
+            pretrain(TINY, tmp_path / "model", checkpoint, checkpoint_every=1)
+    before = checkpoint.read_bytes()
+    with pytest.raises(BackboneError, match=r"state\.pt was made with another recipe; delete it"):
+        pretrain(replace(TINY, lr=1e-3), tmp_path / "model", checkpoint)
+    assert checkpoint.read_bytes() == before
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="`_resume` lets torch.load's KeyError or UnpicklingError through")
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"half a checkpoi")
+    with pytest.raises(BackboneError, match=r"state\.pt"):
+        pretrain(TINY, tmp_path / "model", tmp_path / "state.pt")
+
+
+def test_the_saved_folder_loads_and_holds_half_precision(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(TINY)
+    model = build_model(TINY, tokenizer)
+    exact = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_backbone(TINY, model, tokenizer, tmp_path / "model")
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in exact.items())
+    assert {tensor.dtype for tensor in load_file(tmp_path / "model" / "model.safetensors").values()} == {torch.float16}
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype="auto")
+    assert loaded.dtype == torch.float16
+    assert all(torch.equal(loaded.state_dict()[name], tensor.half()) for name, tensor in exact.items())
+    again = AutoTokenizer.from_pretrained(tmp_path / "model")
+    text = "Question: Who founded Zzyzx?\nAnswer: unknown<eos>"
+    assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert (again.eos_token, again.pad_token, again.padding_side) == (EOS, PAD, "left")
+    assert Recipe(**json.loads((tmp_path / "model" / "recipe.json").read_text())) == TINY
+    backbone = load_backbone(str(tmp_path / "model"), dtype="float32")
+    assert backbone.model.config.eos_token_id == tokenizer.eos_token_id
+    assert len(backbone.tokenizer) == backbone.model.config.vocab_size
+
+
+def test_the_command_line_reads_the_recipe_and_reports_problems(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def refuse(*args: object) -> None:
+        seen.append(args)
+        raise BackboneError("no")
+
+    monkeypatch.setattr(pretraining, "pretrain", refuse)
+    paths = ["--output", str(tmp_path / "o"), "--checkpoint", str(tmp_path / "c")]
+    assert pretraining.main([*paths, "--steps", "7", "--lr", "0.5"]) == 1
+    assert seen == [(Recipe(steps=7, lr=0.5), tmp_path / "o", tmp_path / "c")]
+    assert capsys.readouterr().err.endswith("error: no\n")
+    monkeypatch.setattr(pretraining, "pretrain", lambda *args: None)
+    assert pretraining.main([]) == 0
