@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from kblampp.copy_head import PADDING
 from kblampp.errors import DataError
 from kblampp.facts import UNKNOWN_ANSWER, Question
 from kblampp.knowledge import Questions
@@ -18,6 +19,8 @@ from kblampp.prompts import answer_continuation, closed_book_prompt
 
 IGNORED = -100
 MOST_HOPS = 3
+LONGEST_NAME = 8
+"""Most tokens of a random name (`rename_answers`)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class TrainingBatch:
         answer_start: Position of the answer's first token, (batch,).
         questions: Vectors (some dropped) and the data's own windows.
         read_hidden: Which rows' queries read the hidden state, (batch,) of 0 and 1; a row without vector always does.
+        renamed: Fact whose tail was replaced by random tokens, (batch,); -1 for none.
+        new_names: The tokens in its place, EOS at the end, (batch, longest), PADDING after it.
         candidates: Gold facts in the first MOST_HOPS columns, then in-batch negatives, (batch, n); -1 pads.
         hops: Number of supporting facts, (batch,); 0 is unanswerable.
     """
@@ -41,6 +46,8 @@ class TrainingBatch:
     answer_start: Tensor
     questions: Questions
     read_hidden: Tensor
+    renamed: Tensor
+    new_names: Tensor
     candidates: Tensor
     hops: Tensor
 
@@ -62,6 +69,8 @@ class TrainingBatches:
         drop_hidden_query: Share of the other rows that are trained without the query from the hidden state.
         in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
         seed: Source of all randomness.
+        rename_answers: Share of the answerable rows whose answer, in text and tail alike, becomes a few random tokens:
+            a name that nothing but the copy head can know, as the names of a new knowledge base are.
 
     Raises:
         DataError: There are no questions, or one has more hops than there are columns for.
@@ -78,6 +87,7 @@ class TrainingBatches:
         in_batch_negatives: int,
         seed: int,
         drop_hidden_query: float = 0.0,
+        rename_answers: float = 0.0,
     ) -> None:
         if not questions:
             raise DataError("training has no questions; check the generate stage's params and run `dvc repro generate`")
@@ -89,7 +99,7 @@ class TrainingBatches:
             )
         self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
         self._batch_size, self._negatives = batch_size, in_batch_negatives
-        self._drop_vector, self._drop_hidden = drop_question_vector, drop_hidden_query
+        self._drop_vector, self._drop_hidden, self._rename = drop_question_vector, drop_hidden_query, rename_answers
         self._seed = seed
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
         self._prompts = _tokens(tokenizer, [closed_book_prompt(question.question) for question in questions])
@@ -106,10 +116,14 @@ class TrainingBatches:
         vectors[dropped] = 0
         read_hidden = dropped | (rng.random(len(rows)) >= self._drop_hidden)
         windows = [question.question_time for question in questions]
+        answers = [self._answers[row] for row in rows]
+        renamed, new_names = self._rename_some(questions, answers, rng)
         return TrainingBatch(
-            *self._sequences(rows),
+            *self._sequences(rows, answers),
             questions=Questions.make(vectors, windows),
             read_hidden=torch.from_numpy(read_hidden.astype(np.float32)),
+            renamed=renamed,
+            new_names=new_names,
             candidates=self._candidates(questions, rng),
             hops=torch.tensor([len(question.supporting_facts) for question in questions]),
         )
@@ -121,8 +135,24 @@ class TrainingBatches:
             self._orders[epoch] = np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._questions))
         return int(self._orders[epoch][place])
 
-    def _sequences(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        sequences = [self._prompts[row] + self._answers[row] for row in rows]
+    def _rename_some(
+        self, questions: Sequence[Question], answers: list[list[int]], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Replaces some answers in place; returns the facts they come from and the new tokens."""
+        eos = int(self._tokenizer.eos_token_id)
+        usable = np.array([i for i in range(len(self._tokenizer)) if i not in self._tokenizer.all_special_ids])
+        renamed = torch.full((len(questions),), -1)
+        new_names = torch.full((len(questions), LONGEST_NAME + 1), PADDING)
+        for place in np.flatnonzero(rng.random(len(questions)) < self._rename).tolist():
+            if questions[place].supporting_facts:
+                name = [*rng.choice(usable, size=rng.integers(2, LONGEST_NAME + 1)).tolist(), eos]
+                answers[place] = name
+                renamed[place] = questions[place].supporting_facts[-1]
+                new_names[place, : len(name)] = torch.tensor(name)
+        return renamed, new_names
+
+    def _sequences(self, rows: Sequence[int], answers: Sequence[list[int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        sequences = [self._prompts[row] + answer for row, answer in zip(rows, answers, strict=True)]
         width = max(map(len, sequences))
         pad = int(self._tokenizer.pad_token_id)
         ids = torch.full((len(rows), width), pad)
@@ -131,7 +161,7 @@ class TrainingBatches:
         for place, (row, sequence) in enumerate(zip(rows, sequences, strict=True)):
             ids[place, : len(sequence)] = torch.tensor(sequence)
             mask[place, : len(sequence)] = 1
-            labels[place, len(self._prompts[row]) : len(sequence)] = torch.tensor(self._answers[row])
+            labels[place, len(self._prompts[row]) : len(sequence)] = torch.tensor(answers[place])
         return ids, mask, labels, torch.tensor([len(self._prompts[row]) for row in rows])
 
     def _candidates(self, questions: Sequence[Question], rng: np.random.Generator) -> Tensor:

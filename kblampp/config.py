@@ -130,6 +130,7 @@ class TrainParams(Section):
     clip_grad_norm: Positive
     drop_question_vector: Share
     drop_hidden_query: Share
+    rename_answers: Share
     retrieved_negatives: CountOrZero
     in_batch_negatives: CountOrZero
     lambda_gate: PositiveOrZero

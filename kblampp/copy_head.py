@@ -20,6 +20,8 @@ from kblampp.prompts import answer_continuation
 
 PADDING = -1
 TINY = 1e-30
+DOUBT = 0.02
+"""Weight of the facts that still fit at which copying and the language model have an equal say (lambda being 1)."""
 
 
 class TailTable:
@@ -78,8 +80,31 @@ def next_tokens(tails: Tensor, written: Tensor, length: Tensor) -> Tensor:
     return torch.where(begins, following, torch.full_like(following, PADDING))
 
 
+def rename_tails(tails: Tensor, ids: Tensor, renamed: Tensor, names: Tensor) -> Tensor:
+    """The tails with another name for one fact a row, as training gives some.
+
+    Args:
+        tails: Token ids of the candidates and, last, of the null fact, (rows, n + 1, longest).
+        ids: The candidates, (rows, n); -1 where there is none.
+        renamed: The fact with the new name, (rows,); -1 for none.
+        names: The names, (rows, any width), PADDING after the end.
+
+    Returns:
+        (rows, n + 1, the larger width).
+    """
+    width = max(tails.shape[-1], names.shape[-1])
+    tails = torch.nn.functional.pad(tails, (0, width - tails.shape[-1]), value=PADDING)
+    names = torch.nn.functional.pad(names, (0, width - names.shape[-1]), value=PADDING)
+    chosen = (ids == renamed[:, None]) & (ids >= 0)
+    chosen = torch.nn.functional.pad(chosen, (0, 1))  # the null fact keeps its name
+    return torch.where(chosen[..., None], names[:, None], tails)
+
+
 def copy_log_probs(logits: Tensor, gate: Tensor, alpha: Tensor, tokens: Tensor) -> Tensor:
-    """log of p = (1 - lambda m) p_LM + lambda sum_i alpha_i [next token of tail i], m the alpha that takes part.
+    """log of p = (1 - lambda c) p_LM + lambda c sum_i (alpha_i / m) [next token of tail i], c = m / (m + DOUBT).
+
+    m is the alpha of the facts that take part.  Facts that the text contradicts drop out and the others share their
+    weight, so that a name once begun is finished; where hardly any weight is left the language model has the word.
 
     Args:
         logits: The backbone's, (rows, vocabulary).
@@ -90,7 +115,8 @@ def copy_log_probs(logits: Tensor, gate: Tensor, alpha: Tensor, tokens: Tensor) 
     Returns:
         (rows, vocabulary) float32 log-probabilities.
     """
-    weight = torch.where(tokens == PADDING, torch.zeros_like(alpha), alpha) * gate[:, None]
+    weight = torch.where(tokens == PADDING, torch.zeros_like(alpha), alpha)
+    weight = weight * gate[:, None] / (weight.sum(-1, keepdim=True) + DOUBT)
     copied = torch.zeros_like(logits, dtype=torch.float32).scatter_add(1, tokens.clamp(min=0), weight)
     kept = (1 - weight.sum(-1, keepdim=True)).clamp(min=TINY)
     from_model = kept.log() + torch.log_softmax(logits.float(), dim=-1)

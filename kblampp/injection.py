@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from kblampp.architectures import find_decoder_layers, hidden_size, resolve_layers
-from kblampp.copy_head import copy_log_probs, next_tokens
+from kblampp.copy_head import copy_log_probs, next_tokens, rename_tails
 from kblampp.errors import BackboneError, CheckpointError
 from kblampp.fusion import KBFusionLayer, normalise
 from kblampp.knowledge import Knowledge
@@ -98,7 +98,8 @@ class KBInjectedModel(nn.Module):
         self.backbone = backbone.requires_grad_(False)
         width = hidden_size(backbone)
         self.selectors = nn.ModuleList(
-            KBSelector(d_hidden=width, d_context_score=d_context_score, **dims) for _ in self.layers
+            KBSelector(d_hidden=width, d_context_score=d_context_score, hops=position > 0, **dims)
+            for position in range(len(self.layers))
         )
         self.fusions = nn.ModuleList(KBFusionLayer(width, dims["d_v"], d_fusion) for _ in self.layers)
         self.copy_gate = nn.Linear(width, 1)
@@ -220,6 +221,9 @@ class KBInjectedModel(nn.Module):
         ids = selection.ids[rows, 0 if selection.ids.shape[1] == 1 else columns]
         null = torch.full_like(ids[:, :1], base.tails.null)
         tails = base.tails.tokens[torch.cat([torch.where(ids < 0, null, ids), null], dim=1)]
+        training = state.knowledge.training
+        if training is not None and training.renamed is not None and training.new_names is not None:
+            tails = rename_tails(tails, ids, training.renamed[rows], training.new_names[rows])
         alpha = torch.cat([selection.alpha[rows, columns], selection.null[rows, columns, None]], dim=1)
         return copy_log_probs(logits, state.copy_gate[rows, columns], alpha, next_tokens(tails, written, length))
 

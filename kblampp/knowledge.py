@@ -145,12 +145,16 @@ class TrainingCandidates:
         retrieved: How many facts it brings.
         read_hidden: Which rows read the hidden state, (batch,) of 0 and 1; the others learn from the question alone, so
             that hidden states of words never seen cannot mislead.
+        renamed: Facts whose tail a row writes in other tokens, (batch,); -1 for none.
+        new_names: Those tokens with EOS, (batch, longest), padded as in the tail table.
     """
 
     ids: Tensor
     probe: Tensor
     retrieved: int
     read_hidden: Tensor | None = None
+    renamed: Tensor | None = None
+    new_names: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,12 @@ def losses_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then cosine decay to a fiftieth."""
+    """Linear warm-up, cosine decay towards a fiftieth, linear cool-down to zero from `cooldown_step` on."""
     if step < recipe.warmup_steps:
         return recipe.lr * (step + 1) / recipe.warmup_steps
+    if step > recipe.cooldown_step:
+        left = (recipe.stop_step - step) / (recipe.stop_step - recipe.cooldown_step)
+        return left * learning_rate(recipe, recipe.cooldown_step)
     progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
     return recipe.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
@@ -90,7 +93,8 @@ def pretrain(recipe: Recipe, output: Path, checkpoint: Path, *, checkpoint_every
     first = _resume(recipe, checkpoint, model, optimizer)
     examples = ExampleMaker(recipe, tokenizer)
     started = time.monotonic()
-    for step in range(first, recipe.steps):
+    last = recipe.stop_step
+    for step in range(first, last):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         losses = losses_of(model, examples.batch(step))
@@ -98,11 +102,11 @@ def pretrain(recipe: Recipe, output: Path, checkpoint: Path, *, checkpoint_every
         losses.sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if step % 50 == 0 or step == recipe.steps - 1:
+        if step % 50 == 0 or step == last - 1:
             pace = (time.monotonic() - started) / (step - first + 1)
-            left = pace * (recipe.steps - step - 1) / 60
+            left = pace * (last - step - 1) / 60
             parts = " ".join(f"{value:.3f}" for value in losses.tolist())
-            logger.info("step %d/%d  losses %s  %.2f s/step  %.0f min left", step, recipe.steps, parts, pace, left)
+            logger.info("step %d/%d  losses %s  %.2f s/step  %.0f min left", step, last, parts, pace, left)
         if (step + 1) % checkpoint_every == 0:
             _save_checkpoint(recipe, checkpoint, model, optimizer, step + 1)
             save_backbone(recipe, model, tokenizer, checkpoint.parent / "snapshot")
@@ -128,11 +132,18 @@ def _save_checkpoint(
     partial.replace(path)
 
 
+def _so_far(recipe: dict[str, Any], step: int, cooldown_step: int) -> dict[str, Any]:
+    """What batches and rates depend on so far: before the cool-down, nothing that says when it comes."""
+    later = ("cooldown_step", "stop_step") if step <= cooldown_step else ()
+    return {name: value for name, value in recipe.items() if name not in later}
+
+
 def _resume(recipe: Recipe, path: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> int:
     if not path.exists():
         return 0
     state: dict[str, Any] = torch.load(path, weights_only=True)
-    if state["recipe"] != asdict(recipe):
+    step, cooldown = state["step"], recipe.cooldown_step
+    if _so_far(state["recipe"], step, cooldown) != _so_far(asdict(recipe), step, cooldown):
         raise BackboneError(f"{path} was made with another recipe; delete it to start over, or use the same options")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -26,6 +26,9 @@ class Recipe:
     """How the embedded backbone is made; saved beside its weights.
 
     Attributes:
+        steps: Length of the learning rate's cosine, and what `warm_up_share` is a share of.
+        cooldown_step: Step from which the rate falls in a straight line instead, to zero at `stop_step`.
+        stop_step: Number of steps that are run.
         in_context_share: Share of the rows that answer from sentences in the prompt.
         repeat_share: Share of the rows that say a few facts twice, the second time in other words and another order.
             There the loss falls on every token of the second time: without this dense signal, looking back into the
@@ -37,6 +40,8 @@ class Recipe:
 
     seed: int = 0
     steps: int = 5000
+    cooldown_step: int = 2600
+    stop_step: int = 3400
     batch_size: int = 48
     lr: float = 3e-3
     warmup_steps: int = 200

@@ -82,18 +82,20 @@ class KBQuery(nn.Module):
         d_sentence: Width of the sentence vectors.
         d_k: Width of the keys.
         d_ent: Width of the entity block, the first of both key and value.
+        hops: Whether there is a layer before from whose fact it can go on.
     """
 
-    def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int) -> None:
+    def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, *, hops: bool) -> None:
         super().__init__()
         self.d_ent = d_ent
         self.scale = START_LOGIT * math.sqrt(d_k)
         self.from_hidden = nn.Linear(d_hidden, d_k, bias=False)
         self.from_question = nn.Linear(d_sentence, d_k)
-        self.from_value = nn.Linear(d_ent, d_ent, bias=False)
-        self.hop_gate = QuestionGate(d_sentence)
-        self.stay_gate = QuestionGate(d_sentence)
         nn.init.zeros_(self.from_hidden.weight)
+        if hops:
+            self.from_value = nn.Linear(d_ent, d_ent, bias=False)
+            self.hop_gate = QuestionGate(d_sentence)
+            self.stay_gate = QuestionGate(d_sentence)
 
     @torch.no_grad()
     def start_from(self, projections: Projections, questions: Tensor) -> None:
@@ -112,7 +114,8 @@ class KBQuery(nn.Module):
             blocks.append((weight / norm, bias / norm))
         self.from_question.weight.copy_(torch.cat([weight for weight, _ in blocks]))
         self.from_question.bias.copy_(torch.cat([bias for _, bias in blocks]))
-        self.from_value.weight.copy_(torch.eye(self.d_ent))
+        if hasattr(self, "from_value"):
+            self.from_value.weight.copy_(torch.eye(self.d_ent))
 
     def forward(
         self, hidden: Tensor, question: Tensor, previous: Selection | None, knowledge: Knowledge
@@ -158,13 +161,23 @@ class KBSelector(nn.Module):
         d_ctx: Width of the context vectors.
         d_ent: Width of the entity block.
         d_context_score: Features of the context score.
+        hops: Whether it can go on from the fact of a layer before; the first layer cannot.
     """
 
     def __init__(
-        self, *, d_hidden: int, d_sentence: int, d_k: int, d_v: int, d_ctx: int, d_ent: int, d_context_score: int
+        self,
+        *,
+        d_hidden: int,
+        d_sentence: int,
+        d_k: int,
+        d_v: int,
+        d_ctx: int,
+        d_ent: int,
+        d_context_score: int,
+        hops: bool,
     ) -> None:
         super().__init__()
-        self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent)
+        self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent, hops=hops)
         self.context = ContextScorer(d_hidden, d_sentence, d_ctx, d_context_score)
         self.time = TimeScorer()
         self.null_key = nn.Parameter(torch.zeros(d_k))

@@ -40,6 +40,7 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         batch_size=section.batch_size,
         drop_question_vector=section.drop_question_vector,
         drop_hidden_query=section.drop_hidden_query,
+        rename_answers=section.rename_answers,
         in_batch_negatives=section.in_batch_negatives,
         seed=params.seed,
     )

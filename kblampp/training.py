@@ -151,7 +151,12 @@ def _backward(
 ) -> dict[str, float]:
     batch = batch.to(base.device)
     candidates = TrainingCandidates(
-        batch.candidates, batch.answer_start - 1, weights.retrieved_negatives, batch.read_hidden
+        batch.candidates,
+        batch.answer_start - 1,
+        weights.retrieved_negatives,
+        batch.read_hidden,
+        batch.renamed,
+        batch.new_names,
     )
     knowledge = Knowledge(base, batch.questions, options, candidates)
     output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from kblampp.pretraining import Recipe
+from kblampp.pretraining_examples import Recipe
 
 TINY = Recipe(
     steps=6,
+    cooldown_step=4,
+    stop_step=6,
     batch_size=8,
     warmup_steps=2,
     vocab_size=400,

@@ -22,13 +22,11 @@ ROWS = (0, 9, 12, 40)
 """A single-hop, a multi-hop, a temporal and an unanswerable question, with prompts of different lengths."""
 GREEDY = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": PAD_ID, "eos_token_id": EOS_ID}
 
-FIRST_LAYER_NEVER_HOPS = (
+PARTS_OF_A_GATE = ("inner.weight", "inner.bias", "out.weight", "out.bias")
+FIRST_LAYER_NEVER_HOPS = {
     "from_value.weight",
-    "hop_gate.weight",
-    "hop_gate.bias",
-    "stay_gate.weight",
-    "stay_gate.bias",
-)
+    *(f"{gate}.{part}" for gate in ("hop_gate", "stay_gate") for part in PARTS_OF_A_GATE),
+}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kblampp.batching import IGNORED, MOST_HOPS, TrainingBatch, TrainingBatches, prompt_batches
+from kblampp.batching import IGNORED, LONGEST_NAME, MOST_HOPS, TrainingBatch, TrainingBatches, prompt_batches
+from kblampp.copy_head import PADDING
 from kblampp.errors import DataError
 from kblampp.facts import Question
 from kblampp.knowledge import Questions
@@ -57,7 +58,7 @@ def equal(a: TrainingBatch, b: TrainingBatch) -> bool:
 
 @pytest.mark.parametrize("step", [0, 1, 7, 30])
 def test_a_batch_depends_on_its_step_alone(step: int) -> None:
-    options = {"drop_question_vector": 0.5}
+    options = {"drop_question_vector": 0.5, "drop_hidden_query": 0.5, "rename_answers": 0.5}
     used, fresh = make(**options), make(**options)
     for other in (12, 3, 30, 0):
         used.batch(other)
@@ -149,6 +150,66 @@ def test_dropping_hides_vectors_of_the_asked_share_of_rows_and_nothing_else() ->
     assert 0.2 < dropped / 400 < 0.4
     assert not make(drop_question_vector=1.0).batch(0).questions.vectors.any()
     assert (vectors == VECTORS).all()
+
+
+def test_no_row_is_trained_without_both_vector_and_hidden_state() -> None:
+    batches = make(drop_question_vector=0.4, drop_hidden_query=0.5)
+    kinds: Counter[tuple[bool, bool]] = Counter()
+    for step in range(100):
+        batch = batches.batch(step)
+        vector, hidden = batch.questions.vectors.any(-1).tolist(), (batch.read_hidden == 1).tolist()
+        assert set(batch.read_hidden.tolist()) <= {0.0, 1.0}
+        kinds.update(zip(vector, hidden, strict=True))
+    assert kinds.keys() == {(True, True), (True, False), (False, True)}
+    assert 0.2 < kinds[True, False] / 400 < 0.4  # half of the rows that have their vector
+    assert (make().batch(0).read_hidden == 1).all()
+    assert not make(drop_hidden_query=1.0).batch(0).read_hidden.any()
+
+
+def test_renamed_answers_are_random_tokens_that_end_and_stand_for_the_last_fact() -> None:
+    batches = make(rename_answers=0.5, batch_size=10)
+    renamed = answerable = 0
+    names = set()
+    for step in range(40):
+        batch = batches.batch(step)
+        for row, number in enumerate(numbers_in(batch)):
+            facts, labels = QUESTIONS[number].supporting_facts, batch.labels[row]
+            learned = labels[labels != IGNORED].tolist()
+            name = [token for token in batch.new_names[row].tolist() if token != PADDING]
+            answerable += bool(facts)
+            if int(batch.renamed[row]) < 0:
+                assert name == []
+                assert TOKENIZER.decode(learned) == (f" Answer {number}<eos>" if facts else " unknown<eos>")
+                continue
+            renamed += 1
+            names.add(tuple(name))
+            assert int(batch.renamed[row]) == facts[-1]
+            assert learned == name
+            assert name[-1] == EOS_ID
+            assert 2 <= len(name) - 1 <= LONGEST_NAME
+            assert not {EOS_ID, PAD_ID} & set(name[:-1])
+            start = int(batch.answer_start[row])
+            assert batch.input_ids[row, start : start + len(name)].tolist() == name
+            assert batch.new_names[row, : len(name)].tolist() == name
+    assert 0.4 < renamed / answerable < 0.6
+    assert len(names) == renamed  # a new name each time
+
+
+def test_a_renamed_answer_does_not_stay() -> None:
+    batches, kept = make(rename_answers=1.0, batch_size=10), make(batch_size=10)
+    batches.batch(0)
+    assert (kept.batch(0).renamed == -1).all()
+    assert not torch.equal(batches.batch(0).labels, batches.batch(10).labels)
+    assert equal(batches.batch(0), make(rename_answers=1.0, batch_size=10).batch(0))
+
+
+def test_a_batch_moves_to_a_device_as_a_whole() -> None:
+    batch = make().batch(0)
+    assert equal(batch.to("cpu"), batch)
+    moved = batch.to("meta")
+    tensors = [getattr(moved, name) for name in vars(moved) if name != "questions"]
+    tensors += [moved.questions.vectors, moved.questions.windows]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
 
 
 def test_no_questions_or_too_many_hops_are_refused() -> None:

@@ -37,6 +37,9 @@ def make_batch(hops: list[int], windows: list[Window | None] | None = None) -> T
         labels=labels,
         answer_start=torch.full((rows,), ANSWER[0]),
         questions=Questions.make(torch.zeros(rows, 2), windows or [None] * rows),
+        read_hidden=torch.ones(rows),
+        renamed=torch.full((rows,), -1),
+        new_names=torch.full((rows, 1), -1),
         candidates=torch.tensor([[*row, 3, 4] for row in gold]),
         hops=torch.tensor(hops),
     )

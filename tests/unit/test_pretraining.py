@@ -1,207 +1,52 @@
-"""What the backbone learns from in pre-training, and what it never sees."""
+"""A pre-training run that was killed ends as an uninterrupted one, in a folder that transformers loads."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from kblampp.facts import Question
-from kblampp.pretraining import (
-    EOS,
-    IGNORED,
-    PAD,
-    Batch,
-    ExampleMaker,
-    Recipe,
-    WorldSource,
-    build_model,
-    losses_of,
-    train_tokenizer,
-)
-from kblampp.prompts import answer_continuation, closed_book_prompt, evidence_sentence, in_context_prompt
-from kblampp.world_schema import NAME_POOLS
-from kblampp.worlds import is_novel_word, is_pretrain_name, name_words
+from kblampp import pretraining
+from kblampp.backbone import load_backbone
+from kblampp.errors import BackboneError
+from kblampp.pretraining import build_model, learning_rate, losses_of, pretrain, save_backbone
+from kblampp.pretraining_examples import EOS, PAD, ExampleMaker, Recipe, train_tokenizer
 from tests.tiny_recipe import TINY
 
-EARLY, LATE = 0, 5  # steps of TINY in and after its warm-up share
+
+class Kill(BaseException):
+    """Stands for a signal."""
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_afterwards() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return train_tokenizer(TINY)
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("whole")
+    pretrain(TINY, folder / "model", folder / "run" / "state.pt", checkpoint_every=100)
+    assert not (folder / "run" / "state.pt").exists()
+    return contents(folder / "model")
 
 
-@pytest.fixture(scope="module")
-def full_tokenizer() -> PreTrainedTokenizerFast:
-    return train_tokenizer(Recipe())
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def rows_of(batch: Batch, tokenizer: PreTrainedTokenizerFast) -> list[tuple[str, list[str]]]:
-    """Each row's text without padding, and the texts of its stretches of labelled tokens."""
-    rows = []
-    for ids, labels in zip(batch.ids.tolist(), batch.labels.tolist(), strict=True):
-        stretches: list[list[int]] = []
-        for place, label in enumerate(labels):
-            if label != IGNORED:
-                assert label == ids[place]
-                if place == 0 or labels[place - 1] == IGNORED or labels[place - 1] == tokenizer.eos_token_id:
-                    stretches.append([])
-                stretches[-1].append(label)
-        text = tokenizer.decode([token for token in ids if token != tokenizer.pad_token_id])
-        rows.append((text, [tokenizer.decode(stretch) for stretch in stretches]))
-    return rows
-
-
-def in_context_rows(step: int, tokenizer: PreTrainedTokenizerFast) -> list[tuple[str, list[str]]]:
-    batch = ExampleMaker(TINY, tokenizer).batch(step)
-    return rows_of(batch, tokenizer)[: batch.counts[0]]
-
-
-def questions_in(text: str, source: WorldSource) -> list[Question]:
-    """The questions asked in a row, in their order there."""
-    found = [(text.find(closed_book_prompt(q.question) + " "), q) for q in source.questions]
-    return [question for place, question in sorted(found, key=lambda pair: pair[0]) if place >= 0]
-
-
-@settings(max_examples=200, deadline=None)
-@given(text=st.text())
-@example("  two  spaces\n\n\ttabs ")
-@example("Čapek naïve 東京 🇺🇳 \u200b\x00")
-def test_any_text_round_trips(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
-    assert len(ids) <= len(text.encode())
-
-
-def test_tokenizer_has_the_size_and_the_special_tokens_of_the_recipe(tokenizer: PreTrainedTokenizerFast) -> None:
-    assert len(tokenizer) == TINY.vocab_size
-    assert (tokenizer.eos_token, tokenizer.pad_token, tokenizer.padding_side) == (EOS, PAD, "left")
-    assert tokenizer(f"a{EOS}", add_special_tokens=False)["input_ids"][-1] == tokenizer.eos_token_id
-    assert train_tokenizer(TINY).get_vocab() == tokenizer.get_vocab()
-
-
-def test_no_novel_word_is_a_token_and_many_known_ones_are(full_tokenizer: PreTrainedTokenizerFast) -> None:
-    """As it stands, that is: "ridge" may be a piece of "Bridge"."""
-    vocabulary = {full_tokenizer.decode([number]).strip() for number in full_tokenizer.get_vocab().values()}
-    pools = sorted({pool for pair in NAME_POOLS.values() for pool in pair})
-    novel = {word for pool in pools for word in name_words(pool, "novel")}
-    known = {word for pool in pools for word in name_words(pool, "known")}
-    assert len(novel) > 100
-    assert sorted(novel & vocabulary) == []
-    assert len(known & vocabulary) > 0.2 * len(known)
-    for word in novel:
-        for text in (word, f" {word}"):
-            assert len(full_tokenizer(text, add_special_tokens=False)["input_ids"]) >= 2
-
-
-def test_worlds_of_pre_training_hold_no_evaluated_name_and_no_novel_word() -> None:
-    for key in ("steps/0", "tokenizer/3"):
-        source = WorldSource(TINY, key)
-        names = source.world.names | {question.program["head"] for question in source.questions}
-        assert all(is_pretrain_name(name) for name in names)
-        assert not any(is_novel_word(word) for name in names for word in name.split())
-        assert {question.type for question in source.single} == {"single-hop"}
-
-
-@pytest.mark.parametrize("step", [EARLY, 1, 2, LATE])
-def test_a_batch_depends_on_its_step_alone(tokenizer: PreTrainedTokenizerFast, step: int) -> None:
-    used, fresh = ExampleMaker(TINY, tokenizer), ExampleMaker(TINY, tokenizer)
-    for other in (5, 0, 3, 2):
-        used.batch(other)
-    a, b = used.batch(step), fresh.batch(step)
-    assert torch.equal(a.ids, b.ids)
-    assert torch.equal(a.labels, b.labels)
-    assert a.counts == b.counts
-    assert not torch.equal(a.ids[:, :20], fresh.batch(step + 1).ids[:, :20])
-    assert not torch.equal(a.ids[:, :20], ExampleMaker(replace(TINY, seed=1), tokenizer).batch(step).ids[:, :20])
-
-
-def test_a_batch_is_made_of_the_shares_of_the_recipe(tokenizer: PreTrainedTokenizerFast) -> None:
-    maker = ExampleMaker(replace(TINY, batch_size=20), tokenizer)
-    assert maker.batch(EARLY).counts == (10, 10)
-    late = maker.batch(LATE)
-    assert late.counts == (11, 4)
-    assert len(late.ids) == 20
-    padded = late.ids == tokenizer.pad_token_id
-    assert (late.labels[padded] == IGNORED).all()
-    assert not (padded[:, :-1] & ~padded[:, 1:]).any()  # padding stands on the right alone
-
-
-@pytest.mark.parametrize("step", [EARLY, LATE])
-def test_rows_in_context_learn_the_answers_and_nothing_else(tokenizer: PreTrainedTokenizerFast, step: int) -> None:
-    source = WorldSource(TINY, f"steps/{step // TINY.world_steps}")
-    for text, learned in in_context_rows(step, tokenizer):
-        asked = questions_in(text, source)
-        assert 1 <= len(asked) <= TINY.questions
-        assert learned == [answer_continuation(question.answer or "unknown") + EOS for question in asked]
-        if step == EARLY:
-            assert {question.type for question in asked} == {"single-hop"}
-
-
-@pytest.mark.parametrize("step", [EARLY, LATE])
-def test_rows_in_context_hold_the_sentences_that_answer_them(tokenizer: PreTrainedTokenizerFast, step: int) -> None:
-    source = WorldSource(TINY, f"steps/{step // TINY.world_steps}")
-    told = {evidence_sentence(fact) for fact in source.world.facts}
-    sizes = set()
-    for text, _ in in_context_rows(step, tokenizer):
-        sentences = text[: text.index("Question: ")].splitlines()
-        gold = {n for question in questions_in(text, source) for n in question.supporting_facts}
-        assert {evidence_sentence(source.world.facts[number]) for number in gold} <= set(sentences) <= told
-        assert len(set(sentences)) == len(sentences)
-        sizes.add(len(sentences) - len(gold))
-    assert max(sizes) > 0  # there are distractors
-
-
-def test_a_row_begins_with_the_tokens_of_the_in_context_baselines_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
-    batch = ExampleMaker(TINY, tokenizer).batch(LATE)
-    source = WorldSource(TINY, f"steps/{LATE // TINY.world_steps}")
-    for row, (text, _) in enumerate(rows_of(batch, tokenizer)[: batch.counts[0]]):
-        sentences = text[: text.index("Question: ")].splitlines()
-        prompt = in_context_prompt(questions_in(text, source)[0].question, sentences)
-        ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        assert batch.ids[row, : len(ids)].tolist() == ids
-        assert batch.labels[row, len(ids)] != IGNORED
-
-
-@pytest.mark.parametrize("step", [EARLY, LATE])
-def test_repeated_rows_say_the_same_facts_twice_and_learn_the_second_time(
-    tokenizer: PreTrainedTokenizerFast, step: int
-) -> None:
-    batch = ExampleMaker(TINY, tokenizer).batch(step)
-    asked, repeated = batch.counts
-    facts = WorldSource(TINY, f"steps/{step // TINY.world_steps}").world.facts
-    rows = rows_of(batch, tokenizer)[asked : asked + repeated]
-    assert rows
-    for text, (learned,) in rows:
-        first = text.removesuffix(learned)
-        once, again = first.splitlines(), learned.splitlines()
-        assert first + learned == text
-        assert 2 <= len(once) == len(again) <= 5
-        told = [fact for fact in facts if evidence_sentence(fact) in once]
-        assert sorted(evidence_sentence(fact) for fact in told) == sorted(once)
-        for fact in told:
-            assert sum(fact.head.name in line and fact.tail.name in line for line in again) == 1
-
-
-def test_closed_book_rows_learn_every_token(tokenizer: PreTrainedTokenizerFast) -> None:
-    batch = ExampleMaker(replace(TINY, batch_size=40), tokenizer).batch(LATE)
-    rows = slice(sum(batch.counts), None)
-    real = batch.ids[rows] != tokenizer.pad_token_id
-    assert len(real) > 5
-    assert (batch.labels[rows] == batch.ids[rows])[real].all()
-    texts = [text for text, _ in rows_of(batch, tokenizer)[rows]]
-    assert any(text.startswith("Question: ") for text in texts)
-    assert any("Question: " not in text for text in texts)
-
-
-def test_losses_are_the_models_own_on_each_kind_of_row(tokenizer: PreTrainedTokenizerFast) -> None:
-    batch = ExampleMaker(TINY, tokenizer).batch(LATE)
+def test_losses_are_the_models_own_on_each_kind_of_row() -> None:
+    tokenizer = train_tokenizer(TINY)
+    batch = ExampleMaker(TINY, tokenizer).batch(TINY.steps - 1)
     model = build_model(TINY, tokenizer)
     losses = losses_of(model, batch)
     asked, repeated = batch.counts
@@ -209,5 +54,145 @@ def test_losses_are_the_models_own_on_each_kind_of_row(tokenizer: PreTrainedToke
     for kind, (first, last) in enumerate(pairwise(bounds)):
         own = model(input_ids=batch.ids[first:last], labels=batch.labels[first:last]).loss
         torch.testing.assert_close(losses[kind], own)
-    early = ExampleMaker(TINY, tokenizer).batch(EARLY)
+    early = ExampleMaker(TINY, tokenizer).batch(0)
     assert losses_of(model, early)[2] == 0  # no closed-book rows yet
+
+
+def test_learning_rate_rises_then_falls_to_a_fiftieth() -> None:
+    recipe = Recipe(steps=100, warmup_steps=10, lr=1.0)
+    rates = [learning_rate(recipe, step) for step in range(101)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert max(rates) == pytest.approx(1.0)
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert rates[100] == pytest.approx(0.02)
+
+
+def kill_at(patch: pytest.MonkeyPatch, name: str, call: int) -> None:
+    """Lets a function of the module raise at one of its calls."""
+    genuine, calls = getattr(pretraining, name), []
+
+    def function(*args: object) -> object:
+        calls.append(args)
+        if len(calls) == call:
+            raise Kill
+        return genuine(*args)
+
+    patch.setattr(pretraining, name, function)
+
+
+def kill_inside_checkpoint(patch: pytest.MonkeyPatch) -> None:
+    def half_written(_state: object, path: Path) -> None:
+        path.write_bytes(b"half a checkpoi")
+        raise Kill
+
+    patch.setattr(torch, "save", half_written)
+
+
+@pytest.mark.parametrize(
+    ("kill", "left"),
+    [
+        (lambda patch: kill_at(patch, "losses_of", 2), 6),  # before any checkpoint
+        (lambda patch: kill_at(patch, "losses_of", 5), 3),  # in step 4, a step after the checkpoint at 3
+        (lambda patch: kill_at(patch, "save_backbone", 1), 3),  # after the checkpoint, in the snapshot beside it
+        (lambda patch: kill_at(patch, "save_backbone", 3), 0),  # at the very end
+        (kill_inside_checkpoint, 6),
+    ],
+    ids=["early", "late", "in snapshot", "at end", "in checkpoint"],
+)
+def test_a_killed_run_ends_bit_for_bit_as_an_uninterrupted_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uninterrupted: dict[str, bytes],
+    kill: Callable[[pytest.MonkeyPatch], None],
+    left: int,
+) -> None:
+    output, checkpoint = tmp_path / "model", tmp_path / "run" / "state.pt"
+    with monkeypatch.context() as patch:
+        kill(patch)
+        with pytest.raises(Kill):
+            pretrain(TINY, output, checkpoint, checkpoint_every=3)
+    assert not output.exists()
+    steps: list[int] = []
+    monkeypatch.setattr(pretraining, "losses_of", lambda *args: steps.append(1) or losses_of(*args))
+    pretrain(TINY, output, checkpoint, checkpoint_every=3)
+    assert len(steps) == left
+    assert contents(output) == uninterrupted
+    assert not checkpoint.exists()
+
+
+def test_a_run_may_end_before_its_schedule_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = replace(TINY, stop_step=3)
+    pretrain(short, tmp_path / "straight", tmp_path / "a" / "state.pt")
+    with monkeypatch.context() as patch:
+        kill_at(patch, "losses_of", 5)
+        with pytest.raises(Kill):
+            pretrain(TINY, tmp_path / "late", tmp_path / "b" / "state.pt", checkpoint_every=3)
+    pretrain(short, tmp_path / "late", tmp_path / "b" / "state.pt")
+    assert contents(tmp_path / "late") == contents(tmp_path / "straight")
+    assert json.loads((tmp_path / "late" / "recipe.json").read_text())["stop_step"] == 3
+
+
+def test_training_changes_every_weight(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(uninterrupted["model.safetensors"])
+    trained = load_file(tmp_path / "weights")
+    untrained = build_model(TINY, train_tokenizer(TINY)).half().state_dict()
+    assert all(not torch.equal(tensor, untrained[name]) for name, tensor in trained.items())
+    assert all(torch.isfinite(tensor).all() for tensor in trained.values())
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "state.pt"
+    with monkeypatch.context() as patch:
+        kill_at(patch, "save_backbone", 1)
+        with pytest.raises(Kill):
+            pretrain(TINY, tmp_path / "model", checkpoint, checkpoint_every=1)
+    before = checkpoint.read_bytes()
+    with pytest.raises(BackboneError, match=r"state\.pt was made with another recipe; delete it"):
+        pretrain(replace(TINY, lr=1e-3), tmp_path / "model", checkpoint)
+    assert checkpoint.read_bytes() == before
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="`_resume` lets torch.load's KeyError or UnpicklingError through")
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"half a checkpoi")
+    with pytest.raises(BackboneError, match=r"state\.pt"):
+        pretrain(TINY, tmp_path / "model", tmp_path / "state.pt")
+
+
+def test_the_saved_folder_loads_and_holds_half_precision(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(TINY)
+    model = build_model(TINY, tokenizer)
+    exact = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_backbone(TINY, model, tokenizer, tmp_path / "model")
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in exact.items())
+    assert {tensor.dtype for tensor in load_file(tmp_path / "model" / "model.safetensors").values()} == {torch.float16}
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype="auto")
+    assert loaded.dtype == torch.float16
+    assert all(torch.equal(loaded.state_dict()[name], tensor.half()) for name, tensor in exact.items())
+    again = AutoTokenizer.from_pretrained(tmp_path / "model")
+    text = "Question: Who founded Zzyzx?\nAnswer: unknown<eos>"
+    assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert (again.eos_token, again.pad_token, again.padding_side) == (EOS, PAD, "left")
+    assert Recipe(**json.loads((tmp_path / "model" / "recipe.json").read_text())) == TINY
+    backbone = load_backbone(str(tmp_path / "model"), dtype="float32")
+    assert backbone.model.config.eos_token_id == tokenizer.eos_token_id
+    assert len(backbone.tokenizer) == backbone.model.config.vocab_size
+
+
+def test_the_command_line_reads_the_recipe_and_reports_problems(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def refuse(*args: object) -> None:
+        seen.append(args)
+        raise BackboneError("no")
+
+    monkeypatch.setattr(pretraining, "pretrain", refuse)
+    paths = ["--output", str(tmp_path / "o"), "--checkpoint", str(tmp_path / "c")]
+    assert pretraining.main([*paths, "--steps", "7", "--lr", "0.5"]) == 1
+    assert seen == [(Recipe(steps=7, lr=0.5), tmp_path / "o", tmp_path / "c")]
+    assert capsys.readouterr().err.endswith("error: no\n")
+    monkeypatch.setattr(pretraining, "pretrain", lambda *args: None)
+    assert pretraining.main([]) == 0

@@ -48,9 +48,9 @@ def make_selector(world: TinyWorld, seed: int = 0) -> KBSelector:
         d_hidden=HIDDEN, d_sentence=p.d_sent, d_k=p.d_k, d_v=p.d_v, d_ctx=p.d_ctx, d_ent=p.d_ent, d_context_score=8
     )
     selector.start_from(p, torch.from_numpy(world.vectors))
-    torch.nn.init.normal_(selector.query.from_hidden.weight, std=1.0)
+    torch.nn.init.normal_(selector.query.from_hidden.weight, std=0.02)
     for gate in (selector.query.hop_gate, selector.query.stay_gate):
-        torch.nn.init.normal_(gate.weight, std=2.0)
+        torch.nn.init.normal_(gate.out.weight, std=0.5)
     for parameter in (selector.context.out.weight, selector.null_key, selector.null_value, selector.null_bias):
         torch.nn.init.normal_(parameter, std=2.0)
     return selector.eval()
@@ -68,7 +68,7 @@ def aimed(world: TinyWorld, query: Tensor) -> KBSelector:
     ):
         torch.nn.init.zeros_(parameter)
     torch.nn.init.constant_(selector.null_bias, -30.0)
-    selector.query.from_question.bias.copy_(query)
+    selector.query.from_question.bias.copy_(query / selector.query.scale)
     return selector
 
 
@@ -84,10 +84,6 @@ def ask(world: TinyWorld, windows: tuple[Window | None, ...] = WINDOWS, **option
     return Knowledge(world.base, asked, SelectorOptions(**settings))
 
 
-def sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
-
-
 def arrays(module: torch.nn.Module) -> dict[str, Any]:
     return {name: parameter.detach().double().numpy() for name, parameter in module.named_parameters()}
 
@@ -99,13 +95,19 @@ def naive_query(
     own = w["query.from_question.weight"] @ e + w["query.from_question.bias"]
     if options.hidden_query:
         own = own + w["query.from_hidden.weight"] @ h
+    scale = START_LOGIT * math.sqrt(len(own))
     if previous is None or not options.hop:
-        return own
-    hop = sigmoid(w["query.hop_gate.weight"][0] @ e + w["query.hop_gate.bias"][0])
-    stay = sigmoid(w["query.stay_gate.weight"][0] @ e + w["query.stay_gate.bias"][0])
-    query = own.copy()
-    query[:d_ent] = (1 - hop) * own[:d_ent] + hop * (w["query.from_value.weight"] @ previous[1][:d_ent])
+        return scale * own
+    hop, stay = naive_gate(w, "query.hop_gate", e), naive_gate(w, "query.stay_gate", e)
+    query = scale * own
+    onward = scale * (w["query.from_value.weight"] @ previous[1][:d_ent])
+    query[:d_ent] = (1 - hop) * query[:d_ent] + hop * onward
     return (1 - stay) * query + stay * previous[0]
+
+
+def naive_gate(w: dict[str, Any], name: str, e: Any) -> float:
+    inner = np.tanh(w[f"{name}.inner.weight"] @ e * math.sqrt(len(e)) + w[f"{name}.inner.bias"])
+    return float(1 / (1 + np.exp(-(w[f"{name}.out.weight"][0] @ inner + w[f"{name}.out.bias"][0]))))
 
 
 def naive_time(w: dict[str, Any], question: tuple[int, int], horizon: tuple[int, int], fact: tuple[int, int]) -> float:
@@ -311,7 +313,7 @@ def test_a_question_is_selected_for_alone(world: TinyWorld) -> None:
 
 def test_the_first_layer_does_not_hop(world: TinyWorld) -> None:
     selector = make_selector(world)
-    torch.nn.init.constant_(selector.query.hop_gate.bias, 50.0)
+    torch.nn.init.constant_(selector.query.hop_gate.out.bias, 50.0)
     first = selector(hidden_states(), ask(world), None)
     assert first.hop.shape == (len(ROWS),)
     assert not first.hop.any()
@@ -331,8 +333,8 @@ def hopping(world: TinyWorld) -> KBSelector:
     """The next layer with its gates forced to a hop, and a query of its own that asks for no entity or relation."""
     selector = aimed(world, torch.zeros(world.projections.d_k))
     for gate, bias in ((selector.query.hop_gate, 50.0), (selector.query.stay_gate, -50.0)):
-        torch.nn.init.zeros_(gate.weight)
-        torch.nn.init.constant_(gate.bias, bias)
+        torch.nn.init.zeros_(gate.out.weight)
+        torch.nn.init.constant_(gate.out.bias, bias)
     return selector
 
 
@@ -367,17 +369,16 @@ def test_a_hop_keeps_the_relation_that_is_asked_for(world: TinyWorld) -> None:
     for relation in ("mayor", "twin town"):
         wanted = [n for n, f in enumerate(world.facts) if f.head.name == town and f.relation.name == relation]
         selector = hopping(world)
-        selector.query.from_question.bias[world.projections.d_ent :] = (
-            world.base.tensors.keys[wanted[0], world.projections.d_ent :] * 60
-        )
+        asked_for = world.base.tensors.keys[wanted[0], world.projections.d_ent :]
+        selector.query.from_question.bias[world.projections.d_ent :] = asked_for
         best = selector(hidden_states(1, 1), knowledge, first).ids[0, 0, : len(wanted)].tolist()
         assert sorted(best) == wanted
 
 
 def test_a_layer_that_stays_keeps_the_query_before(world: TinyWorld) -> None:
     first, second = make_selector(world, 1), make_selector(world, 2)
-    torch.nn.init.zeros_(second.query.stay_gate.weight)
-    torch.nn.init.constant_(second.query.stay_gate.bias, 50.0)
+    torch.nn.init.zeros_(second.query.stay_gate.out.weight)
+    torch.nn.init.constant_(second.query.stay_gate.out.bias, 50.0)
     before = first(hidden_states(), ask(world), None)
     assert torch.equal(second(hidden_states(), ask(world), before).query, before.query)
 
@@ -423,6 +424,32 @@ def test_training_adds_what_the_query_finds_at_the_probe(world: TinyWorld) -> No
         assert selection.ids[row, 0, 0] == row
         found = [number for number in selection.ids[row, 0, 1:].tolist() if number >= 0]
         assert found == [number for number in nearest[row].tolist() if number != row]
+
+
+def test_training_rows_can_be_kept_from_reading_the_hidden_state(world: TinyWorld) -> None:
+    selector, hidden = make_selector(world), hidden_states()
+    candidates = training([[0, 1]] * len(ROWS), retrieved=2)
+    read = torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0])
+
+    def queries(candidates: TrainingCandidates, **options: Any) -> Tensor:
+        return selector(hidden, replace(ask(world, **options), training=candidates), None).query
+
+    mixed, all_read = queries(replace(candidates, read_hidden=read)), queries(candidates)
+    none_read = queries(candidates, hidden_query=False)
+    for row, reads in enumerate(read.tolist()):
+        assert torch.equal(mixed[row], (all_read if reads else none_read)[row])
+        assert not torch.equal(all_read[row], none_read[row])
+
+
+def test_the_gates_are_read_from_the_question_alone(world: TinyWorld) -> None:
+    first, second = make_selector(world, 1), make_selector(world, 2)
+    knowledge = ask(world)
+    hops = [
+        second(states, knowledge, first(states, knowledge, None)).hop for states in (hidden_states(), -hidden_states())
+    ]
+    assert torch.equal(*hops)
+    assert len(set(hops[0].tolist())) == len(ROWS)
+    assert ((hops[0] > 0) & (hops[0] < 1)).all()
 
 
 def test_without_any_candidate_the_null_fact_takes_all(world: TinyWorld) -> None:

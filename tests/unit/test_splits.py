@@ -175,14 +175,14 @@ def test_another_seed_gives_other_entities_and_other_questions() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"train": WorldParams(200_000, 10)}, r"generate: the known words give no further \w+ name"),
-        ({"novel": WorldParams(20_000, 10)}, r"generate: the novel words give no further \w+ name"),
+        ({"train": WorldParams(200_000, 10)}, r"generate: the known words.* give no further \w+ name"),
+        ({"novel": WorldParams(20_000, 10)}, r"generate: the novel words.* give no further \w+ name"),
         ({"swap": WorldParams(16, 10)}, "generate: a world needs at least 17 facts, one a relation, found 16"),
         (
             {"train": WorldParams(170, 700)},
-            r"generate: synth_world train gives only [0-9]+ single-hop questions of the 700",
+            r"generate: synth_world train gives only [0-9]+ of the 700 single-hop questions",
         ),
-        ({"swap": WorldParams(20, 100)}, r"generate: synth_world swap gives only [0-9]+ [a-z-]+ questions of the 100"),
+        ({"swap": WorldParams(20, 100)}, r"generate: synth_world swap gives only [0-9]+ of the 100 [a-z-]+ questions"),
     ],
 )
 def test_too_much_is_refused_in_one_sentence(changes: dict[str, WorldParams], expected: str) -> None:

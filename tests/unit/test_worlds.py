@@ -89,10 +89,10 @@ def test_a_world_has_the_facts_asked_for_spread_over_all_relations(n: int, kind:
 
 @pytest.mark.xfail(strict=True, reason="`_make_entities` counts on the mean number of holders; fewer facts, silently")
 def test_a_world_has_the_facts_asked_for_where_few_heads_have_few_holders() -> None:
-    assert [len(make_world(n, seed=seed).facts) - n for n in (128, 250) for seed in range(40)] == [0] * 80
+    assert [len(make_world(n, seed=seed).facts) - n for n in (119, 128) for seed in range(30)] == [0] * 60
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     n=st.integers(len(RELATIONS), 300),
     seed=st.integers(0, 10**6),
@@ -149,7 +149,7 @@ def test_successive_holders_never_overlap_and_timeless_facts_hold_always() -> No
 
 def test_nobody_follows_himself_or_holds_an_office_of_his_own_even_where_few_answers_are_shared() -> None:
     holders: dict[tuple[object, ...], list[str]] = defaultdict(list)
-    for seed in range(20):
+    for seed in range(5):
         for fact in make_world(200, seed=seed, max_answer_share=0.5).facts:
             holders[fact.head.name, fact.relation.id, seed].append(fact.tail.name)
     for (head, _, _), tails in holders.items():

@@ -1,0 +1,170 @@
+"""dvc.yaml says of each stage exactly what its script imports and reads, and where its results stand."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kblampp.config import Params, leaves
+from tests.closure import ROOT, closure
+
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+STAGES: dict[str, Any] = yaml.safe_load(TEXT.replace("${dataset}", PARAMS["dataset"]))["stages"]
+SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("[!_]*.py"))
+RESULTS = ("outs", "metrics", "plots")
+BUILT_IN = {
+    "simple",
+    "linear",
+    "confusion",
+    "confusion_normalized",
+    "scatter",
+    "scatter_jitter",
+    "smooth",
+    "bar_horizontal",
+    "bar_horizontal_sorted",
+}
+"""Plot templates that DVC brings."""
+
+
+def entries(stage: str, kind: str) -> dict[str, Mapping[str, Any]]:
+    """Path -> options of what a stage has under `deps`, `outs`, `metrics` or `plots`."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in STAGES[stage].get(kind, []):
+        found |= {path: options or {} for path, options in entry.items()} if isinstance(entry, dict) else {entry: {}}
+    return found
+
+
+def results(stage: str) -> dict[str, Mapping[str, Any]]:
+    """Path -> options of everything that a stage writes."""
+    return {path: options for kind in RESULTS for path, options in entries(stage, kind).items()}
+
+
+def reads(stage: str) -> list[str]:
+    """READS of the stage's script, without importing it."""
+    for node in ast.parse((ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["READS"]:
+            return list(ast.literal_eval(node.value))
+    raise AssertionError(f"stages/{stage}.py has no READS")
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether one path is the other, or lies in it."""
+    one, other = Path(first), Path(second)
+    return one == other or one in other.parents or other in one.parents
+
+
+def test_each_script_is_a_stage_and_each_stage_a_script() -> None:
+    assert sorted(STAGES) == SCRIPTS
+
+
+@pytest.mark.parametrize("stage", SCRIPTS)
+def test_code_deps_are_the_import_closure(stage: str) -> None:
+    needed = {path.as_posix() for path in closure(Path("stages") / f"{stage}.py")}
+    empty = {path for path in needed if not (ROOT / path).read_text(encoding="utf-8").strip()}
+    declared = [path for path in entries(stage, "deps") if path.endswith(".py")]
+    assert len(declared) == len(set(declared))
+    missing, needless = sorted(needed - empty - set(declared)), sorted(set(declared) - needed)
+    hint = "`python -m tests.closure` prints the lists"
+    assert not missing, f"dvc would not re-run {stage} after an edit of {missing}; {hint}"
+    assert not needless, f"dvc would re-run {stage} for nothing after an edit of {needless}; {hint}"
+
+
+@pytest.mark.parametrize("stage", SCRIPTS)
+def test_data_deps_exist_or_come_from_another_stage(stage: str) -> None:
+    made = [path for other in STAGES if other != stage for path in results(other)]
+    lost = [
+        path
+        for path in entries(stage, "deps")
+        if not (ROOT / path).exists()
+        and not any(Path(path) == Path(out) or Path(out) in Path(path).parents for out in made)
+    ]
+    assert not lost, f"{stage} depends on {lost}: neither in the repository nor made by a stage"
+
+
+@pytest.mark.parametrize("stage", SCRIPTS)
+def test_no_stage_depends_on_its_own_results(stage: str) -> None:
+    assert not [(dep, out) for dep in entries(stage, "deps") for out in results(stage) if overlap(dep, out)]
+
+
+def test_no_two_stages_write_to_one_place() -> None:
+    written = [(stage, path) for stage in STAGES for path in results(stage)]
+    clashes = [(one, two) for one in written for two in written if one < two and overlap(one[1], two[1])]
+    assert not clashes
+
+
+def test_each_file_of_package_data_is_a_dep_of_a_stage() -> None:
+    declared = {path for stage in STAGES for path in entries(stage, "deps")}
+    data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "kblampp" / "data").iterdir() if path.is_file()}
+    assert data <= declared, f"an edit of {sorted(data - declared)} would re-run nothing"
+
+
+@pytest.mark.parametrize("stage", SCRIPTS)
+def test_params_are_exactly_what_the_script_declares(stage: str) -> None:
+    """That it also reads each of them, and no other, is checked at run time: KBLAMPP_STRICT_PARAMS."""
+    declared = STAGES[stage]["params"]
+    assert len(declared) == len(set(declared))
+    assert sorted(declared) == sorted(reads(stage))
+    expanded = [leaf for key in declared for leaf in leaves(Params, key)]
+    assert len(expanded) == len(set(expanded)), "a key stands beside its own section"
+
+
+def test_every_parameter_is_read_by_a_stage() -> None:
+    declared = {leaf for stage in STAGES for key in reads(stage) for leaf in leaves(Params, key)}
+    assert set(leaves(Params)) == declared
+
+
+def test_selector_belongs_to_eval_alone() -> None:
+    """So that another `top_k` costs an evaluation and no training."""
+    assert [stage for stage in STAGES if any(key.split(".")[0] == "selector" for key in reads(stage))] == ["eval"]
+    assert "selector" in reads("eval")
+
+
+@pytest.mark.parametrize("stage", SCRIPTS)
+def test_description_and_command(stage: str) -> None:
+    assert len(STAGES[stage]["desc"].split()) >= 4
+    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"
+
+
+def test_metrics_plots_and_adapters_stand_in_git() -> None:
+    """`cache: false`: metrics and plots work on a bare clone, and evaluation needs no training there."""
+    committed = {path: options for stage in STAGES for path, options in results(stage).items() if in_git(path)}
+    assert {Path(path).parts[1] for path in committed if path.startswith("metrics/")} >= {"index", "trainA", "eval"}
+    assert not [path for path, options in committed.items() if options.get("cache") is not False]
+    shown = [path for stage in STAGES for kind in ("metrics", "plots") for path in entries(stage, kind)]
+    assert set(shown) <= set(committed)
+
+
+def in_git(path: str) -> bool:
+    """Whether a result belongs into git: metrics, plot data, and what training made."""
+    return path.startswith("metrics/") or Path(path).name.startswith("train")
+
+
+def test_one_metrics_file_is_the_headline() -> None:
+    assert [path for stage in STAGES for path in entries(stage, "metrics")] == ["metrics/eval/metrics.json"]
+
+
+def test_templates_exist() -> None:
+    plots = [(path, options) for stage in STAGES for path, options in entries(stage, "plots").items()]
+    names = {options["template"] for _, options in plots if "template" in options} - BUILT_IN
+    files = {path.stem: path for path in (ROOT / ".dvc" / "plots").glob("*.json")}
+    assert names == set(files), "a template is missing, or none of the plots uses it"
+    for path in files.values():
+        text = path.read_text(encoding="utf-8")
+        assert json.loads(text)["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+        assert "<DVC_METRIC_DATA>" in text
+
+
+def test_lock_is_of_these_stages() -> None:
+    lock = ROOT / "dvc.lock"
+    if not lock.exists():
+        pytest.skip("dvc.lock is not there: the pipeline has not been run")
+    locked = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    assert sorted(locked) == sorted(STAGES)
+    assert {name: stage["cmd"] for name, stage in locked.items()} == {n: s["cmd"] for n, s in STAGES.items()}
