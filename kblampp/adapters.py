@@ -75,10 +75,14 @@ def load_adapter(directory: Path, backbone: Backbone, projections: Projections) 
                 f"adapter {directory} was trained with {what} {found[what][:12]}, expected {value[:12]}; "
                 "run `dvc repro trainA`"
             )
-    model = build_model(backbone, projections, layers=layers, **widths)
     try:
         tensors = load_file(str(directory / WEIGHTS))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{directory / WEIGHTS} cannot be read ({error}); run `dvc repro trainA`") from error
-    model.load_added(tensors, str(directory / WEIGHTS))
-    return model.eval()
+    model = build_model(backbone, projections, layers=layers, **widths)
+    try:
+        model.load_added(tensors, str(directory / WEIGHTS))
+    except CheckpointError:
+        model.detach()  # the backbone is the caller's
+        raise
+    return model.to(backbone.model.device).eval()

@@ -97,11 +97,19 @@ class TrainingBatches:
                 f"question {longest.qid} has {len(longest.supporting_facts)} supporting facts, "
                 f"expected at most {MOST_HOPS}"
             )
+        for question in questions:
+            if len(set(question.supporting_facts)) < len(question.supporting_facts):
+                raise DataError(
+                    f"question {question.qid} names a supporting fact twice ({list(question.supporting_facts)}), "
+                    "expected distinct facts; correct the dataset's questions"
+                )
         self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
         self._batch_size, self._negatives = batch_size, in_batch_negatives
         self._drop_vector, self._drop_hidden, self._rename = drop_question_vector, drop_hidden_query, rename_answers
         self._seed = seed
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
+        special = set(tokenizer.all_special_ids)  # a property that is computed anew each time
+        self._usable = np.array([number for number in range(len(tokenizer)) if number not in special])
         self._prompts = _tokens(tokenizer, [closed_book_prompt(question.question) for question in questions])
         answers = [answer_continuation(question.answer or UNKNOWN_ANSWER) for question in questions]
         self._answers = [[*ids, int(tokenizer.eos_token_id)] for ids in _tokens(tokenizer, answers)]
@@ -140,12 +148,11 @@ class TrainingBatches:
     ) -> tuple[Tensor, Tensor]:
         """Replaces some answers in place; returns the facts they come from and the new tokens."""
         eos = int(self._tokenizer.eos_token_id)
-        usable = np.array([i for i in range(len(self._tokenizer)) if i not in self._tokenizer.all_special_ids])
         renamed = torch.full((len(questions),), -1)
         new_names = torch.full((len(questions), LONGEST_NAME + 1), PADDING)
         for place in np.flatnonzero(rng.random(len(questions)) < self._rename).tolist():
             if questions[place].supporting_facts:
-                name = [*rng.choice(usable, size=rng.integers(2, LONGEST_NAME + 1)).tolist(), eos]
+                name = [*rng.choice(self._usable, size=rng.integers(2, LONGEST_NAME + 1)).tolist(), eos]
                 answers[place] = name
                 renamed[place] = questions[place].supporting_facts[-1]
                 new_names[place, : len(name)] = torch.tensor(name)

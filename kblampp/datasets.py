@@ -37,10 +37,9 @@ class Dataset:
 
     def save(self, data: Path) -> None:
         """Writes `5tuple/<kb>.jsonl`, `qa/<name>_<split>.jsonl` and `qa/dataset.json`, each folder at once."""
-        with atomic_dir(data / "5tuple") as folder:
+        with atomic_dir(data / "5tuple") as facts_folder, atomic_dir(data / "qa") as folder:
             for kb, facts in self.kbs.items():
-                write_facts(folder / f"{kb}.jsonl", facts)
-        with atomic_dir(data / "qa") as folder:
+                write_facts(facts_folder / f"{kb}.jsonl", facts)
             for split, questions in self.questions.items():
                 write_questions(folder / f"{self.name}_{split}.jsonl", questions)
             write_json(folder / "dataset.json", {"name": self.name, "kb_of_split": dict(self.kb_of_split)})
@@ -84,4 +83,9 @@ def _manifest(data: Path, name: str) -> dict[str, str]:
             f"{path}: params.yaml asks for dataset {name!r}, but the questions there are of another; "
             "run `dvc repro generate`"
         )
-    return dict(manifest["kb_of_split"])
+    kb_of_split = manifest.get("kb_of_split")
+    if not isinstance(kb_of_split, dict) or not all(isinstance(kb, str) for kb in kb_of_split.values()):
+        raise DataError(
+            f"{path}: field 'kb_of_split' is {kb_of_split!r}, expected an object of names; run `dvc repro generate`"
+        )
+    return kb_of_split

@@ -288,4 +288,5 @@ class _CopyProcessor(LogitsProcessor):
         rows = torch.arange(len(input_ids), device=input_ids.device)
         last = self._state.selections[0].alpha.shape[1] - 1
         length = torch.full_like(rows, written.shape[1])
-        return self._model._mix(scores, self._state, rows, torch.full_like(rows, last), written, length)
+        mixed = self._model._mix(scores, self._state, rows, torch.full_like(rows, last), written, length)
+        return mixed.masked_fill(scores == -torch.inf, -torch.inf)  # what processors before this one have forbidden

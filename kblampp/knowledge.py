@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from kblampp.copy_head import TailTable
-from kblampp.errors import ParamsError
+from kblampp.errors import DataError, ParamsError
 from kblampp.kb_store import KBValueStore, StoreTensors
 from kblampp.knowledge_index import KnowledgeIndex
 from kblampp.times import UNKNOWN, Window, window_bounds
@@ -128,8 +128,17 @@ class Questions:
         return Questions(self.vectors.to(device), self.windows.to(device))
 
     def expand(self, rows: int) -> Questions:
-        """Repeats each question so that there are `rows` of them, as `generate` does for beams and return sequences."""
-        times = rows // len(self.vectors)
+        """Repeats each question so that there are `rows` of them, as `generate` does for beams and return sequences.
+
+        Raises:
+            DataError: `rows` is no multiple of the number of questions.
+        """
+        times, rest = divmod(rows, len(self.vectors))
+        if rest or not times:
+            raise DataError(
+                f"a batch of {rows} rows cannot read for {len(self.vectors)} questions; "
+                "give one question a row, as many vectors and windows as prompts"
+            )
         if times == 1:
             return self
         return Questions(self.vectors.repeat_interleave(times, 0), self.windows.repeat_interleave(times, 0))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -141,8 +142,13 @@ def _so_far(recipe: dict[str, Any], step: int, cooldown_step: int) -> dict[str, 
 def _resume(recipe: Recipe, path: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> int:
     if not path.exists():
         return 0
-    state: dict[str, Any] = torch.load(path, weights_only=True)
-    step, cooldown = state["step"], recipe.cooldown_step
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
+        kind = type(error).__name__
+        raise BackboneError(f"{path} is not a readable checkpoint ({kind}); delete it to start over") from error
+    step = state["step"]
+    cooldown = min(recipe.cooldown_step, state["recipe"].get("cooldown_step", recipe.cooldown_step))
     if _so_far(state["recipe"], step, cooldown) != _so_far(asdict(recipe), step, cooldown):
         raise BackboneError(f"{path} was made with another recipe; delete it to start over, or use the same options")
     model.load_state_dict(state["model"])

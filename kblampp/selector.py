@@ -234,12 +234,12 @@ class KBSelector(nn.Module):
         """The `top_k` best candidates; those outside a known question window give way unless eta is 0."""
         options, tensors = knowledge.options, knowledge.base.tensors
         score = _total(parts, options).masked_fill(ids < 0, -math.inf)
+        order = score.argsort(dim=-1, descending=True, stable=True)  # equal scores keep the index's order
         if options.eta > 0:
-            apart = disjoint(
-                knowledge.questions.windows, tensors.tau_min[ids.clamp(min=0)], tensors.tau_max[ids.clamp(min=0)]
-            )
-            score = score - apart * 1e6
-        best = score.topk(options.top_k, dim=-1).indices
+            safe = ids.clamp(min=0)
+            late = disjoint(knowledge.questions.windows, tensors.tau_min[safe], tensors.tau_max[safe]) | (ids < 0)
+            order = order.gather(-1, late.gather(-1, order).byte().argsort(dim=-1, stable=True))
+        best = order[..., : options.top_k]
         meaning, context, time = (part.gather(-1, best) for part in parts)
         return ids.gather(-1, best), (meaning, context, time)
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
@@ -229,9 +230,12 @@ def _resume(checkpoint: Path, key: str, model: KBInjectedModel, optimizer: torch
         return history
     try:
         state = torch.load(checkpoint, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint} cannot be read ({error}); delete it to train from the start") from error
-    if state.get("key") != key:
+        of_this_run = state["key"] == key
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, LookupError, TypeError) as error:
+        raise CheckpointError(
+            f"{checkpoint} cannot be read ({type(error).__name__}); delete it to train from the start"
+        ) from error
+    if not of_this_run:
         logger.info("%s is of a run with other parameters or inputs; training from the start", checkpoint)
         return history
     own = dict(model.named_parameters())

@@ -55,6 +55,8 @@ class QuestionWriter:
         facts = enumerate(world.facts)
         timeless = {spec.id: not spec.successive for spec in RELATIONS}
         self._facts: dict[bool, list[int]] = {True: [], False: []}
+        self._mentioned = {entity.name for fact in world.facts for entity in (fact.head, fact.tail)}
+        self._tails = {(fact.tail.name, str(fact.relation.id)) for fact in world.facts}
         for number, fact in facts:
             self._facts[timeless[str(fact.relation.id)]].append(number)
 
@@ -101,9 +103,12 @@ class QuestionWriter:
                 yield self._question(text, "temporal", fact.head, [number], window)
 
     def _multi_hop(self, three_hop_share: float, timed_hop_share: float) -> Iterator[Question]:
-        for start in self._cycle(self._facts[True]):
-            hops = 3 if self._rng.random() < three_hop_share else 2
-            path = self._walk(start, hops, timed=self._rng.random() < timed_hop_share)
+        wanted: tuple[int, bool] | None = None  # kept until it is found, so that rarer kinds do not fall behind
+        for attempt, start in enumerate(self._cycle(self._facts[True])):
+            if wanted is None or attempt % ATTEMPTS == 0:
+                hops = 3 if self._rng.random() < three_hop_share else 2
+                wanted = hops, self._rng.random() < timed_hop_share
+            path = self._walk(start, wanted[0], timed=wanted[1])
             if path is None:
                 continue
             last = self._world.facts[path[-1]]
@@ -117,6 +122,7 @@ class QuestionWriter:
                 phrase = self._rng.choice(_spec(self._world.facts[number]).phrases).format(x=phrase)
             text = self._word(spec, phrase, when, key="|".join(map(str, path)))
             if text is not None:
+                wanted = None
                 yield self._question(text, "multi-hop", self._world.facts[start].head, path, window)
 
     def _unanswerable(self) -> Iterator[Question]:
@@ -147,7 +153,11 @@ class QuestionWriter:
             return Entity(None, self._names.draw(spec.head), spec.head)
         entity = self._rng.choice(self._world.entities[spec.head])
         has_relation = (str(entity.id), spec.id) in self._world.by_head
-        return entity if has_relation == (reason == "wrong_time") else None
+        if reason == "wrong_time":
+            return entity if has_relation else None
+        # A tail of the relation is no near miss: "A is twinned with B" as good as answers a question about B.
+        named_there = (entity.name, spec.id) in self._tails
+        return entity if entity.name in self._mentioned and not has_relation and not named_there else None
 
     def _walk(self, start: int, hops: int, *, timed: bool) -> list[int] | None:
         """A chain of facts in which each head is the tail before; only the last may be of a successive relation."""
@@ -272,11 +282,13 @@ def _time_expression(rng: random.Random, month_number: int) -> tuple[str, Window
         window = month_window(year, month + 1)
         return f"{'in' if form == 'month' else 'as of'} {MONTHS[month]} {year}", window
     if form in ("between", "from"):
-        last = year + rng.randint(1, 3)
+        last = min(year + rng.randint(1, 3), HORIZON[1] - 1)
+        if last == year:
+            return f"in {year}", year_window(year)
         window = Window(year_window(year).start, year_window(last).end, "question")
         return (f"between {year} and {last}" if form == "between" else f"from {year} to {last}"), window
-    if form == "before":
+    if form == "before" and year > HORIZON[0]:
         return f"before {year}", Window(None, year_window(year).start, "question")
-    if form == "after":
+    if form == "after" and year < HORIZON[1] - 1:
         return f"after {year}", Window(year_window(year).end, None, "question")
     return f"in {year}", year_window(year)

@@ -169,9 +169,10 @@ def _make_entities(maker: NameMaker, budgets: Mapping[str, int], share: float) -
     """As many entities a type as its relations need as heads (at `COVERAGE`) and as tails (`_cap` facts each)."""
     needed: Counter[str] = Counter(dict.fromkeys(NAME_POOLS, 2))
     mean_holders = sum(count * weight for count, weight in HOLDERS)
+    fewest = min(count for count, _ in HOLDERS)  # enough heads even if each draws the fewest holders
     for spec in RELATIONS:
         budget = budgets[spec.id]
-        heads = budget / (mean_holders if spec.successive else 1) / COVERAGE
+        heads = max(budget / mean_holders / COVERAGE, budget / fewest) if spec.successive else budget / COVERAGE
         needed[spec.head] = max(needed[spec.head], int(heads) + 1)
         # One in ten spare: a tail may be refused because it is the head itself, or the holder before.
         needed[spec.tail] = max(needed[spec.tail], int(1.1 * budget / _cap(budget, share)) + 2)

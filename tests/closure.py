@@ -1,4 +1,4 @@
-"""Import closures read from the source: which files a stage's script needs.  ``python -m tests.closure`` prints them."""
+"""Import closures read from the source: which files a stage needs.  ``python -m tests.closure`` prints them."""
 
 from __future__ import annotations
 

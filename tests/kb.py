@@ -117,8 +117,9 @@ def randomise(model: KBInjectedModel) -> None:
     """Stands in for training: every weight that starts at zero, and those of the hidden state, become random."""
     for selector, fusion in zip(model.selectors, model.fusions, strict=True):
         nn.init.normal_(selector.query.from_hidden.weight, std=0.01)  # the query multiplies it by some 50
-        for gate in (selector.query.hop_gate, selector.query.stay_gate):
-            nn.init.normal_(gate.out.weight, std=0.5)
+        for gate in ("hop_gate", "stay_gate"):
+            if hasattr(selector.query, gate):  # the first layer has none
+                nn.init.normal_(getattr(selector.query, gate).out.weight, std=0.5)
         nn.init.normal_(selector.context.out.weight, std=2.0)
         nn.init.normal_(selector.null_key, std=1.0)
         nn.init.constant_(selector.null_bias, 1.0)
@@ -126,7 +127,7 @@ def randomise(model: KBInjectedModel) -> None:
         nn.init.normal_(fusion.out.weight, std=1.0)
         nn.init.normal_(fusion.gate.weight, std=0.1)
     nn.init.normal_(model.copy_gate.weight, std=0.2)
-    nn.init.constant_(model.copy_gate.bias, 1.0)
+    nn.init.constant_(model.copy_gate.bias, 2.0)
 
 
 def make_world(folder: Path) -> TinyWorld:

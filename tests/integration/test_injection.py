@@ -22,12 +22,6 @@ ROWS = (0, 9, 12, 40)
 """A single-hop, a multi-hop, a temporal and an unanswerable question, with prompts of different lengths."""
 GREEDY = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": PAD_ID, "eos_token_id": EOS_ID}
 
-PARTS_OF_A_GATE = ("inner.weight", "inner.bias", "out.weight", "out.bias")
-FIRST_LAYER_NEVER_HOPS = {
-    "from_value.weight",
-    *(f"{gate}.{part}" for gate in ("hop_gate", "stay_gate") for part in PARTS_OF_A_GATE),
-}
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
@@ -204,19 +198,20 @@ def test_one_beam_is_greedy_and_three_return_sequences_read_the_same_facts(case:
 
 def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> None:
     model = world.model(FAMILIES[case.family]())
-    batches = world.batches(batch_size=6)
+    batches = world.batches(batch_size=6, drop_hidden_query=0.3, rename_answers=0.3)
     with torch.enable_grad():
         for step in range(3):
             batch = batches.batch(step)
-            candidates = TrainingCandidates(batch.candidates, batch.answer_start - 1, 4)
+            candidates = TrainingCandidates(
+                batch.candidates, batch.answer_start - 1, 4, batch.read_hidden, batch.renamed, batch.new_names
+            )
             knowledge = Knowledge(world.base, batch.questions, training=candidates)
             output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
             losses = compute_losses(output, batch, world.base, path_margin=1.0)
             losses.total(1.0, 1.0, 1.0).backward()
     added = model.added_parameters()
-    assert all(torch.isfinite(p.grad).all() for p in added.values() if p.grad is not None)
-    still = {name for name, p in added.items() if p.grad is None or not p.grad.any()}
-    assert still == {f"selectors.0.query.{name}" for name in FIRST_LAYER_NEVER_HOPS}
+    assert [name for name, p in added.items() if p.grad is None or not p.grad.any()] == []
+    assert [name for name, p in added.items() if not torch.isfinite(p.grad).all()] == []
     assert all(p.grad is None for p in model.backbone.parameters())
 
 
@@ -377,6 +372,29 @@ def test_what_generate_forbids_is_not_copied(world: TinyWorld) -> None:
     assert any(EOS_ID in row[width:].tolist()[:15] for row in free)
     forced = generate(model, ids, mask, world.ask(ROWS), max_new_tokens=20, min_new_tokens=15).sequences
     assert EOS_ID not in forced[:, width : width + 15]
+
+
+def test_a_renamed_fact_is_copied_under_its_new_name_by_its_own_row_alone(world: TinyWorld) -> None:
+    model = world.model(FAMILIES["llama"]())
+    torch.nn.init.constant_(model.copy_gate.bias, 50.0)
+    row = world.rows_of("single-hop")[0]
+    gold = world.questions[row].supporting_facts[0]
+    prompt, _ = world.prompts([row])
+    start = torch.tensor([prompt.shape[1]] * 2)
+    name = torch.tensor([[77, 99, 131, EOS_ID]])
+    ids = torch.cat([prompt, name], dim=1).expand(2, -1)
+    knowledge = world.ask([row, row])
+    candidates = TrainingCandidates(
+        torch.tensor([[gold]] * 2), start - 1, 0, renamed=torch.tensor([gold, -1]), new_names=name.expand(2, -1)
+    )
+    knowledge = Knowledge(world.base, knowledge.questions, training=candidates)
+    output = model(ids, knowledge=knowledge, answer_start=start)
+    assert output.state is not None
+    written = output.logits[:, start[0] - 1 : -1].gather(2, name.expand(2, -1)[..., None]).squeeze(2).exp()
+    alpha = output.state.selections[2].alpha[0, start[0] - 1 : -1, 0]
+    assert (alpha > 0.2).any()
+    assert (written[0][alpha > 0.2] > 0.5 * alpha[alpha > 0.2]).all()
+    assert (written[1] < 0.2).all()
 
 
 def test_the_first_selections_are_those_at_the_start_of_the_answer(world: TinyWorld) -> None:

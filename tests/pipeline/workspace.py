@@ -1,4 +1,4 @@
-"""A temporary copy of the repository with tiny parameters, to run the pipeline in: ``make smoke`` and the pipeline tests."""
+"""A temporary copy of the repository with tiny parameters, to run the pipeline in (``make smoke`` and the tests)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kblampp.copy_head import PADDING, TailTable, copy_log_probs, next_tokens
+from kblampp.copy_head import DOUBT, PADDING, TailTable, copy_log_probs, next_tokens, rename_tails
 from kblampp.errors import BackboneError
 from kblampp.facts import UNKNOWN_ANSWER
 from tests.tiny import EOS_ID, VOCAB, tiny_tokenizer
@@ -105,16 +105,17 @@ def test_continuations_are_those_of_string_matching(tails: list[list[int]], rows
 
 
 def naive(logits: np.ndarray, gate: np.ndarray, alpha: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """The design's formula in float64, one number at a time; probabilities."""
+    """The formula of `copy_log_probs` in float64, one number at a time; probabilities."""
     rows, vocabulary = logits.shape
     result = np.zeros((rows, vocabulary))
     for row in range(rows):
         exponentials = np.exp(logits[row] - logits[row].max())
         matching = sum(float(alpha[row, i]) for i in range(alpha.shape[1]) if tokens[row, i] != PADDING)
-        result[row] = (1 - gate[row] * matching) * exponentials / exponentials.sum()
+        share = gate[row] * matching / (matching + DOUBT)
+        result[row] = (1 - share) * exponentials / exponentials.sum()
         for i in range(alpha.shape[1]):
             if tokens[row, i] != PADDING:
-                result[row, tokens[row, i]] += gate[row] * alpha[row, i]
+                result[row, tokens[row, i]] += share * alpha[row, i] / matching
     return result
 
 
@@ -165,14 +166,27 @@ def test_padding_is_never_copied() -> None:
     logits[0, 0] = -30.0  # where PADDING, clamped, would point
     found = copy_log_probs(logits, torch.ones(1), torch.tensor([[0.9, 0.1]]), torch.tensor([[PADDING, 4]]))
     assert found[0, 0] < -29
-    assert found.exp()[0, 4].item() == pytest.approx(0.1 + 0.9 / 9, abs=1e-5)
+    share = 0.1 / (0.1 + DOUBT)
+    assert found.exp()[0, 4].item() == pytest.approx(share + (1 - share) / 9, abs=1e-5)
 
 
 def test_tails_with_the_same_next_token_add_up() -> None:
     found = copy_log_probs(
         torch.zeros(1, 10), torch.tensor([0.5]), torch.tensor([[0.3, 0.5, 0.2]]), torch.tensor([[7, 7, 2]])
     )
-    assert found.exp()[0].tolist() == pytest.approx([0.05] * 2 + [0.15] + [0.05] * 4 + [0.45] + [0.05] * 2)
+    share = 0.5 / (1 + DOUBT)
+    left = (1 - share) / 10
+    expected = [left + share * {7: 0.8, 2: 0.2}.get(token, 0.0) for token in range(10)]
+    assert found.exp()[0].tolist() == pytest.approx(expected)
+
+
+def test_facts_that_the_text_contradicts_leave_their_weight_to_the_others() -> None:
+    """A name once begun is finished, though another fact weighs more; hardly any weight gives the model the word."""
+    for weight in (0.3, DOUBT, 1e-4):
+        alpha = torch.tensor([[1 - weight, weight]])
+        found = copy_log_probs(torch.zeros(1, 100), torch.ones(1), alpha, torch.tensor([[PADDING, 4]]))
+        share = weight / (weight + DOUBT)
+        assert found.exp()[0, 4].item() == pytest.approx(share + (1 - share) / 100, rel=1e-3)
 
 
 def test_sixteen_bit_and_forbidden_logits_stay_finite_with_finite_gradients() -> None:
@@ -188,6 +202,26 @@ def test_sixteen_bit_and_forbidden_logits_stay_finite_with_finite_gradients() ->
         for tensor in (logits, gate, alpha):
             assert tensor.grad is not None
             assert torch.isfinite(tensor.grad).all()
+
+
+def test_a_renamed_fact_has_its_new_name_where_it_stands_in_its_row_alone(table: TailTable) -> None:
+    ids = torch.tensor([[3, 1, 0], [3, 1, 0], [-1, 1, 2], [-1, -1, -1]])
+    tails = table.tokens[torch.cat([ids.clamp(min=0), torch.full((4, 1), table.null)], dim=1)]
+    names = torch.tensor([[9, 8, 0, PADDING], [9, 0, PADDING, PADDING], [9, 9, 0, PADDING], [9, 9, 9, 0]])
+    found = rename_tails(tails, ids, torch.tensor([1, -1, 2, -1]), names)
+    expected = tails.clone()
+    expected[0, 1], expected[2, 2] = PADDING, PADDING
+    expected[0, 1, :3], expected[2, 2, :3] = torch.tensor([9, 8, 0]), torch.tensor([9, 9, 0])
+    assert torch.equal(found, expected)
+
+
+def test_a_new_name_may_be_longer_than_every_tail(table: TailTable) -> None:
+    width = table.tokens.shape[1]
+    name = torch.arange(2, width + 5)
+    ids = torch.tensor([[0, 1]])
+    found = rename_tails(table.tokens[None, [0, 1, table.null]], ids, torch.tensor([1]), name[None])
+    assert found[0, 1].tolist() == name.tolist()
+    assert found[0, 0].tolist() == [*table.tokens[0].tolist(), PADDING, PADDING, PADDING]
 
 
 @pytest.mark.parametrize("choice", range(len(TAILS) + 1))

@@ -14,10 +14,6 @@ from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.times import UNKNOWN, Window, day, year_window
 from tests.small_world import small_dataset
 
-MIXED = pytest.mark.xfail(
-    strict=True, reason="Dataset.save puts the new 5tuple/ in place before qa/ is written: new facts, old questions"
-)
-
 
 class Kill(BaseException):
     """Stands for a signal."""
@@ -159,9 +155,6 @@ def test_facts_and_questions_that_do_not_belong_together_are_refused(tmp_path: P
     ],
     ids=str,
 )
-@pytest.mark.xfail(
-    strict=True, reason="Dataset.load trusts `kb_of_split`: KeyError, TypeError or ValueError reaches the user"
-)
 def test_a_manifest_without_splits_is_refused(tmp_path: Path, manifest: object) -> None:
     tiny().save(tmp_path)
     (tmp_path / "qa" / "dataset.json").write_text(json.dumps(manifest))
@@ -174,9 +167,9 @@ def test_a_manifest_without_splits_is_refused(tmp_path: Path, manifest: object) 
     [
         ("write_facts", 1),
         ("write_facts", 2),
-        pytest.param("write_questions", 1, marks=MIXED),
-        pytest.param("write_questions", 3, marks=MIXED),
-        pytest.param("write_json", 1, marks=MIXED),
+        pytest.param("write_questions", 1),
+        pytest.param("write_questions", 3),
+        pytest.param("write_json", 1),
     ],
 )
 def test_an_interrupted_save_leaves_the_old_data(

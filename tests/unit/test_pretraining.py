@@ -67,6 +67,16 @@ def test_learning_rate_rises_then_falls_to_a_fiftieth() -> None:
     assert rates[100] == pytest.approx(0.02)
 
 
+def test_learning_rate_cools_down_in_a_straight_line_to_zero() -> None:
+    recipe = Recipe(steps=100, warmup_steps=10, lr=1.0)
+    short = replace(recipe, cooldown_step=40, stop_step=60)
+    rates = [learning_rate(short, step) for step in range(61)]
+    assert rates[:41] == [learning_rate(recipe, step) for step in range(41)]
+    falls = [a - b for a, b in pairwise(rates[40:])]
+    assert falls == pytest.approx([rates[40] / 20] * 20)
+    assert rates[60] == pytest.approx(0)
+
+
 def kill_at(patch: pytest.MonkeyPatch, name: str, call: int) -> None:
     """Lets a function of the module raise at one of its calls."""
     genuine, calls = getattr(pretraining, name), []
@@ -120,16 +130,39 @@ def test_a_killed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert not checkpoint.exists()
 
 
-def test_a_run_may_end_before_its_schedule_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = replace(TINY, stop_step=3)
-    pretrain(short, tmp_path / "straight", tmp_path / "a" / "state.pt")
-    with monkeypatch.context() as patch:
-        kill_at(patch, "losses_of", 5)
-        with pytest.raises(Kill):
-            pretrain(TINY, tmp_path / "late", tmp_path / "b" / "state.pt", checkpoint_every=3)
-    pretrain(short, tmp_path / "late", tmp_path / "b" / "state.pt")
+def kill_after(steps: int, recipe: Recipe, folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A run that is killed right after its checkpoint at a step."""
+    kill_at(patch, "save_backbone", 1)
+    with pytest.raises(Kill):
+        pretrain(recipe, folder / "never", folder / "state.pt", checkpoint_every=steps)
+    patch.undo()
+    return folder / "state.pt"
+
+
+def test_before_the_cool_down_a_run_may_be_told_to_end_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = replace(TINY, cooldown_step=3, stop_step=5)
+    pretrain(short, tmp_path / "straight", tmp_path / "other.pt")
+    checkpoint = kill_after(3, TINY, tmp_path, monkeypatch)
+    pretrain(short, tmp_path / "late", checkpoint)
     assert contents(tmp_path / "late") == contents(tmp_path / "straight")
-    assert json.loads((tmp_path / "late" / "recipe.json").read_text())["stop_step"] == 3
+    assert json.loads((tmp_path / "late" / "recipe.json").read_text())["stop_step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (TINY, replace(TINY, stop_step=7)),
+        (TINY, replace(TINY, cooldown_step=3)),
+        (replace(TINY, cooldown_step=1), replace(TINY, cooldown_step=5)),
+    ],
+    ids=["stops later", "cools down sooner", "cooled down before"],
+)
+def test_within_the_cool_down_its_end_is_fixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Recipe, after: Recipe
+) -> None:
+    checkpoint = kill_after(5, before, tmp_path, monkeypatch)
+    with pytest.raises(BackboneError, match="was made with another recipe"):
+        pretrain(after, tmp_path / "model", checkpoint)
 
 
 def test_training_changes_every_weight(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
@@ -153,7 +186,6 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="`_resume` lets torch.load's KeyError or UnpicklingError through")
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes(b"half a checkpoi")
     with pytest.raises(BackboneError, match=r"state\.pt"):

@@ -232,7 +232,8 @@ def fact(head: str, tail: str, span: str = "") -> FiveTuple:
 
 def test_context_is_the_evidence_sentence_or_the_fact_in_words() -> None:
     assert evidence_sentence(fact("Silver Harbor", "Clara Weber", "Clara leads it.")) == "Clara leads it."
-    assert evidence_sentence(fact("Silver Harbor", "Clara Weber")) == "Silver Harbor chief executive officer Clara Weber"
+    bare = fact("Silver Harbor", "Clara Weber")
+    assert evidence_sentence(bare) == "Silver Harbor chief executive officer Clara Weber"
 
 
 def test_fit_projections_gives_one_relation_a_full_relation_block() -> None:

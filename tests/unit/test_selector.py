@@ -40,14 +40,18 @@ def no_gradients() -> Any:
         yield
 
 
+def untrained(world: TinyWorld, *, hops: bool) -> KBSelector:
+    p = world.projections
+    widths = {"d_sentence": p.d_sent, "d_k": p.d_k, "d_v": p.d_v, "d_ctx": p.d_ctx, "d_ent": p.d_ent}
+    selector = KBSelector(d_hidden=HIDDEN, d_context_score=8, hops=hops, **widths)
+    selector.start_from(p, torch.from_numpy(world.vectors))
+    return selector
+
+
 def make_selector(world: TinyWorld, seed: int = 0) -> KBSelector:
     """A selector with no weight at zero."""
     torch.manual_seed(seed)
-    p = world.projections
-    selector = KBSelector(
-        d_hidden=HIDDEN, d_sentence=p.d_sent, d_k=p.d_k, d_v=p.d_v, d_ctx=p.d_ctx, d_ent=p.d_ent, d_context_score=8
-    )
-    selector.start_from(p, torch.from_numpy(world.vectors))
+    selector = untrained(world, hops=True)
     torch.nn.init.normal_(selector.query.from_hidden.weight, std=0.02)
     for gate in (selector.query.hop_gate, selector.query.stay_gate):
         torch.nn.init.normal_(gate.out.weight, std=0.5)
@@ -321,6 +325,12 @@ def test_the_first_layer_does_not_hop(world: TinyWorld) -> None:
     assert torch.equal(selector(hidden_states(), ask(world), None).query, first.query)
 
 
+def test_a_layer_without_one_before_has_no_weights_for_hops(world: TinyWorld) -> None:
+    first, later = (dict(untrained(world, hops=hops).named_parameters()) for hops in (False, True))
+    assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate", "stay_gate"}
+    assert first.keys() < later.keys()
+
+
 def test_hop_can_be_switched_off(world: TinyWorld) -> None:
     selector, knowledge = make_selector(world), ask(world, hop=False)
     first = selector(hidden_states(), knowledge, None)
@@ -482,11 +492,7 @@ def test_no_question_means_no_term_not_another_question(world: TinyWorld) -> Non
 
 
 def test_an_untrained_query_finds_the_fact_that_is_asked_for(world: TinyWorld) -> None:
-    p = world.projections
-    selector = KBSelector(
-        d_hidden=HIDDEN, d_sentence=p.d_sent, d_k=p.d_k, d_v=p.d_v, d_ctx=p.d_ctx, d_ent=p.d_ent, d_context_score=8
-    )
-    selector.start_from(p, torch.from_numpy(world.vectors))
+    selector = untrained(world, hops=False)
     rows = world.rows_of("single-hop")
     knowledge = world.ask(rows, top_k=8, over_fetch=64)
     selection: Selection = selector(torch.zeros(len(rows), 1, HIDDEN), knowledge, None)

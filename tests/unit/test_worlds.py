@@ -87,7 +87,6 @@ def test_a_world_has_the_facts_asked_for_spread_over_all_relations(n: int, kind:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@pytest.mark.xfail(strict=True, reason="`_make_entities` counts on the mean number of holders; fewer facts, silently")
 def test_a_world_has_the_facts_asked_for_where_few_heads_have_few_holders() -> None:
     assert [len(make_world(n, seed=seed).facts) - n for n in (119, 128) for seed in range(30)] == [0] * 60
 
