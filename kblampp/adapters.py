@@ -72,7 +72,7 @@ def load_adapter(directory: Path, backbone: Backbone, projections: Projections) 
     for what, value in expected.items():
         if found[what] != value:
             raise CheckpointError(
-                f"adapter {directory} was trained with {what} {found[what][:12]}, expected {value[:12]}; "
+                f"adapter {directory} was trained with {what} {str(found[what])[:12]}, expected {value[:12]}; "
                 "run `dvc repro trainA`"
             )
     try:

@@ -58,9 +58,9 @@ class Dataset:
         """
         manifest = _manifest(data, name)
         kb_of_split = {split: kb for split, kb in manifest.items() if splits is None or split in splits}
-        kbs = {kb: read_facts(data / "5tuple" / f"{kb}.jsonl") for kb in sorted(set(kb_of_split.values()))}
+        kbs = {kb: read_facts(_made(data / "5tuple" / f"{kb}.jsonl")) for kb in sorted(set(kb_of_split.values()))}
         questions = {
-            split: read_questions(data / "qa" / f"{name}_{split}.jsonl", n_facts=len(kbs[kb]))
+            split: read_questions(_made(data / "qa" / f"{name}_{split}.jsonl"), n_facts=len(kbs[kb]))
             for split, kb in kb_of_split.items()
         }
         return Dataset(name, kbs, questions, kb_of_split)
@@ -76,16 +76,28 @@ def knowledge_bases(data: Path, name: str) -> list[str]:
 
 
 def _manifest(data: Path, name: str) -> dict[str, str]:
-    path = data / "qa" / "dataset.json"
-    manifest = read_json(path, error=DataError)
+    path = _made(data / "qa" / "dataset.json")
+    try:
+        manifest = read_json(path, error=DataError)
+    except DataError as error:
+        raise DataError(f"{error}; run `dvc repro generate`") from error
     if not isinstance(manifest, dict) or manifest.get("name") != name:
         raise DataError(
             f"{path}: params.yaml asks for dataset {name!r}, but the questions there are of another; "
             "run `dvc repro generate`"
         )
     kb_of_split = manifest.get("kb_of_split")
-    if not isinstance(kb_of_split, dict) or not all(isinstance(kb, str) for kb in kb_of_split.values()):
+    named = isinstance(kb_of_split, dict) and all(isinstance(kb, str) for kb in kb_of_split.values())
+    if not isinstance(kb_of_split, dict) or not named or "train" not in kb_of_split:
         raise DataError(
-            f"{path}: field 'kb_of_split' is {kb_of_split!r}, expected an object of names; run `dvc repro generate`"
+            f"{path}: field 'kb_of_split' is {kb_of_split!r}, expected an object that names the knowledge base of "
+            "split train and of each other split; run `dvc repro generate`"
         )
-    return kb_of_split
+    return dict(kb_of_split)
+
+
+def _made(path: Path) -> Path:
+    """The path, if an earlier stage has made the file."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; run `dvc repro generate`")
+    return path

@@ -92,11 +92,11 @@ def _score(asked: Asked, top_k: int | None, bootstrap_samples: int, seed: int) -
 
 def _time_accuracy(facts: Sequence[FiveTuple], supported: Sequence[tuple[Question, Answered]]) -> dict[str, Any]:
     """Share of top-1 facts that hold at the question's time, among questions whose last hop has competing windows."""
-    competing = Counter((fact.head.name, fact.relation.id) for fact in facts)
+    competing = Counter((fact.head.name, fact.relation.name) for fact in facts)
     holds = []
     for question, answer in supported:
         last = facts[question.supporting_facts[-1]]
-        if question.question_time is not None and competing[last.head.name, last.relation.id] > 1:
+        if question.question_time is not None and competing[last.head.name, last.relation.name] > 1:
             holds.append(facts[answer.ranked[-1][0]].window.overlaps(question.question_time))
     return {"time_accuracy": float(np.mean(holds)), "time_n": len(holds)} if holds else {}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from kblampp.backbone import Backbone, check_backbone, load_backbone
 from kblampp.config import Params
 from kblampp.datasets import Dataset
+from kblampp.errors import StoreError
 from kblampp.knowledge import KnowledgeBase
 from kblampp.projections import PROJECTION, Projections
 
@@ -56,10 +57,17 @@ class Workspace:
             StoreError: Its store or index is missing, damaged, or made with other projections.
         """
         kb = self.dataset.kb_of_split[split]
-        return KnowledgeBase.load(
+        base = KnowledgeBase.load(
             self.folder / "kb" / kb,
             self.folder / "index" / kb,
             self.backbone.tokenizer,
             projection_fingerprint=self.projections.fingerprint,
             device=str(self.backbone.model.device),
         )
+        questions = self.dataset.questions[split]
+        if base.store.facts != self.dataset.kbs[kb] or len(base.store.question_vectors(split)) != len(questions):
+            raise StoreError(
+                f"store {base.store.directory} was encoded from other facts or questions than data/ holds now; "
+                "run `dvc repro encode`"
+            )
+        return base

@@ -64,6 +64,7 @@ class Fields:
 
 
 def wrong_field(where: str, name: str, expected: str, found: object) -> DataError:
+    """The error for a field with a wrong value: where it is, which it is, what was expected and what was found."""
     shown = repr(found)
     shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
     return DataError(f"{where}: field {name!r}: expected {expected}, found {shown} ({type(found).__name__})")

@@ -96,9 +96,7 @@ def train(
     key: str,
     after_step: Callable[[int], None] | None = None,
 ) -> None:
-    """Trains the added weights in place.
-
-    A run that was killed goes on from `checkpoint` and ends with the same weights and log as an uninterrupted one.
+    """Trains the added weights in place; a killed run goes on from `checkpoint` and ends as an uninterrupted one.
 
     Args:
         model: The model; only parameters that require a gradient learn.
@@ -121,18 +119,13 @@ def train(
         range(history.step, schedule.max_steps), initial=history.step, total=schedule.max_steps, desc="training"
     )
     for step in progress:
-        factor = schedule.factor(step)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
         for part in range(schedule.grad_accumulation):
             batch = batches.batch(step * schedule.grad_accumulation + part)
             history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation))
-        norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        norm = _update(model, optimizer, schedule, step)
         history.step = step + 1
         if history.step % schedule.log_every == 0 or history.step == schedule.max_steps:
-            figures = history.close({"lr": schedule.lr * factor, "grad_norm": float(norm)})
+            figures = history.close({"lr": schedule.lr * schedule.factor(step), "grad_norm": norm})
             _log(live, figures)
             progress.set_postfix(loss=f"{figures['loss']:.3f}", hits=f"{figures['hit_rate']:.3f}")
         if history.step % schedule.checkpoint_every == 0 and history.step < schedule.max_steps:
@@ -165,6 +158,16 @@ def _backward(
     loss = losses.total(weights.gate, weights.time, weights.path)
     (loss / accumulation).backward()  # type: ignore[no-untyped-call]
     return {"loss": float(loss.detach()), **losses.figures()}
+
+
+def _update(model: KBInjectedModel, optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> float:
+    """One optimizer step at the rate of `step`; the norm of the gradient before clipping."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * schedule.factor(step)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(norm)
 
 
 def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:

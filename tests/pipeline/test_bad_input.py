@@ -145,6 +145,19 @@ def test_a_store_of_another_encoder(bench: Bench) -> None:
     bench.refuses("trainA", "store/synth_world/kb/train", *says)
 
 
+@pytest.mark.parametrize(
+    ("stage", "split", "name"),
+    [("trainA", "train", FACTS), ("trainA", "train", QUESTIONS), ("eval", "swap", "data/qa/synth_world_swap.jsonl")],
+    ids=["facts in another order", "a training question less", "a swap question less"],
+)
+def test_a_store_of_other_data(stage: str, split: str, name: str, bench: Bench) -> None:
+    """As after `python -m stages.generate` with another seed or other sizes."""
+    first, *rows = text(bench, name).splitlines(keepends=True)
+    (bench.folder / name).write_text("".join(rows) + (first if name == FACTS else ""), encoding="utf-8")
+    set_params(bench.folder / "params.yaml", {"trainA.max_steps": 2, "trainA.warmup_steps": 1})
+    bench.refuses(stage, f"store/synth_world/kb/{split}", "run `dvc repro encode`")
+
+
 def test_an_index_of_another_store(bench: Bench) -> None:
     shutil.rmtree(bench.store / "index" / "train")
     shutil.copytree(bench.store / "index" / "swap", bench.store / "index" / "train")

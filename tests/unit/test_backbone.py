@@ -268,7 +268,7 @@ def test_four_bits_name_the_missing_libraries(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(backbone_module, "resolve_folder", lambda *_: pytest.fail("looked for the model"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(BackboneError, match=r"needs bitsandbytes and accelerate.*pip install 'kblampp\[cuda\]'"):
+    with pytest.raises(BackboneError, match=r"needs bitsandbytes and accelerate.*pip install -e '.\[cuda\]'"):
         load_backbone("any/model", load_in_4bit=True, device="cuda")
     with pytest.raises(BackboneError, match="the device is cpu"):
         load_backbone("any/model", load_in_4bit=True, device="cpu")
