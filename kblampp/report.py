@@ -19,6 +19,8 @@ TYPES = {
     "three_hop": "3-hop",
     "unanswerable": "unanswerable",
 }
+SPLITS = ("dev", "swap", "novel")
+"""Order of the rows; other splits follow as they come."""
 SYSTEMS = {
     "stage_a": "**KBLaM++ (Stage A)**",
     "in_context": "in context: gold + distractors",
@@ -32,6 +34,9 @@ def result_table(table: Mapping[str, Any]) -> str:
     Args:
         table: `metrics/eval/table.json`.
     """
+    table = {
+        split: table[split] for split in [*(s for s in SPLITS if s in table), *(s for s in table if s not in SPLITS)]
+    }
     lines = ["| split | system | " + " | ".join(TYPES.values()) + " |", "|---" * (len(TYPES) + 2) + "|"]
     for split, systems in table.items():
         for system, name in SYSTEMS.items():
