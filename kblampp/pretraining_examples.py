@@ -15,7 +15,7 @@ from kblampp.facts import UNKNOWN_ANSWER, Question
 from kblampp.prompts import DistractorSampler, answer_continuation, closed_book_prompt, evidence_sentence
 from kblampp.world_questions import QuestionWriter
 from kblampp.world_schema import BY_ID
-from kblampp.worlds import NameMaker, World, make_world, word_fact
+from kblampp.worlds import NameMaker, Words, World, make_world, word_fact
 
 IGNORED = -100
 EOS, PAD = "<eos>", "<pad>"
@@ -26,25 +26,30 @@ class Recipe:
     """How the embedded backbone is made; saved beside its weights.
 
     Attributes:
-        steps: Length of the learning rate's cosine, and what `warm_up_share` is a share of.
-        cooldown_step: Step from which the rate falls in a straight line instead, to zero at `stop_step`.
-        stop_step: Number of steps that are run.
+        steps: Number of steps that are run.
+        cooldown_step: Step from which the learning rate falls in a straight line, to zero at `steps`.
+        easy_steps: The first steps only ask single-hop questions over short contexts, and repeat.
+        matrix_lr: Learning rate of the layers' matrices (Muon); `lr` is that of the embeddings and norms (AdamW).
         in_context_share: Share of the rows that answer from sentences in the prompt.
         repeat_share: Share of the rows that say a few facts twice, the second time in other words and another order.
             There the loss falls on every token of the second time: without this dense signal, looking back into the
             prompt is learned late or never (`docs/log.md`).
-        warm_up_share: Share of the steps, from the first, that only ask single-hop questions over short contexts and
-            repeat.
-        questions: Questions a context, so that a context read once gives several answers to learn from.
+        invented_share: Share of the worlds whose names are made of invented words, so that a name that was never
+            seen can be copied.
+        unanswerable_share: Share of the questions without an answer.  With many of them "unknown" is said too often.
+        crowded_share: Share of the in-context rows whose questions all ask for one relation, so that the head decides.
+            Without them an answer is found by its relation alone, and in a crowd the wrong one is given.
+        questions: Most questions a context, so that a context read once gives several answers to learn from.
     """
 
     seed: int = 0
-    steps: int = 5000
-    cooldown_step: int = 2600
-    stop_step: int = 3400
-    batch_size: int = 48
+    steps: int = 5400
+    cooldown_step: int = 4000
+    easy_steps: int = 800
+    batch_size: int = 32
     lr: float = 3e-3
-    warmup_steps: int = 200
+    matrix_lr: float = 6e-3
+    warmup_steps: int = 100
     vocab_size: int = 3072
     hidden_size: int = 128
     intermediate_size: int = 384
@@ -54,8 +59,10 @@ class Recipe:
     world_steps: int = 4
     in_context_share: float = 0.55
     repeat_share: float = 0.2
-    warm_up_share: float = 0.2
-    questions: int = 3
+    invented_share: float = 0.4
+    unanswerable_share: float = 0.08
+    crowded_share: float = 0.0
+    questions: int = 6
     context_sentences: int = 7
     threads: int = 2
 
@@ -93,18 +100,25 @@ class WorldSource:
 
     def __init__(self, recipe: Recipe, key: str) -> None:
         taken: set[str] = set()
-        self.world: World = make_world(recipe.world_facts, seed=f"{recipe.seed}/{key}", role="pretrain", taken=taken)
         rng = random.Random(f"pretrain/{recipe.seed}/{key}")
+        words: Words = "invented" if rng.random() < recipe.invented_share else "known"
+        self.world: World = make_world(
+            recipe.world_facts, seed=f"{recipe.seed}/{key}", words=words, role="pretrain", taken=taken
+        )
         writer = QuestionWriter(
             self.world,
             rng,
             dataset="pretrain",
             split=key,
             wordings="all",
-            names=NameMaker(rng, "known", "pretrain", taken),
+            names=NameMaker(rng, words, "pretrain", taken),
             seen=set(),
         )
-        self.questions = writer.write(recipe.world_facts // 3, three_hop_share=0.15, timed_hop_share=0.25)
+        written = writer.write(recipe.world_facts // 3, three_hop_share=0.15, timed_hop_share=0.25)
+        answerable = [question for question in written if question.answer]
+        unanswerable = [question for question in written if not question.answer]
+        share = recipe.unanswerable_share
+        self.questions = answerable + unanswerable[: round(len(answerable) * share / (1 - share))]
         self.single = [question for question in self.questions if question.type == "single-hop"]
         self._sampler = DistractorSampler(self.world.facts)
 
@@ -144,7 +158,7 @@ class ExampleMaker:
             self._key = step // recipe.world_steps
             self._source = WorldSource(recipe, f"steps/{self._key}")
         rng = random.Random(f"batch/{recipe.seed}/{step}")
-        early = step < recipe.warm_up_share * recipe.steps
+        early = step < recipe.easy_steps
         asked = round(recipe.batch_size * (0.5 if early else recipe.in_context_share))
         repeated = recipe.batch_size - asked if early else round(recipe.repeat_share * recipe.batch_size)
         rows = [self._in_context(rng, early) for _ in range(asked)]
@@ -154,8 +168,11 @@ class ExampleMaker:
 
     def _in_context(self, rng: random.Random, early: bool) -> list[tuple[str, bool]]:
         pool = self._source.single if early else self._source.questions
-        count = rng.randint(1, self._recipe.questions)
-        questions = rng.sample(pool, count)
+        count = rng.randint(1, 3 if early else self._recipe.questions)
+        if rng.random() < self._recipe.crowded_share:
+            relation = _relation(rng.choice(pool))
+            pool = [question for question in pool if _relation(question) == relation]
+        questions = rng.sample(pool, min(count, len(pool)))
         size = rng.randint(1, 4) if early else rng.randint(2, self._recipe.context_sentences)
         sentences = self._source.context(questions, size, rng)
         parts = [("".join(sentence + "\n" for sentence in sentences), False)]
@@ -194,6 +211,11 @@ class ExampleMaker:
             torch.tensor([row + [pad] * (width - len(row)) for row in ids]),
             torch.tensor([row + [IGNORED] * (width - len(row)) for row in labels]),
         )
+
+
+def _relation(question: Question) -> str:
+    """The relation that the answer comes from."""
+    return str((question.program or {})["relations"][-1])
 
 
 def _asked(question: Question) -> list[tuple[str, bool]]:

@@ -56,7 +56,6 @@ class QuestionWriter:
         timeless = {spec.id: not spec.successive for spec in RELATIONS}
         self._facts: dict[bool, list[int]] = {True: [], False: []}
         self._mentioned = {entity.name for fact in world.facts for entity in (fact.head, fact.tail)}
-        self._tails = {(fact.tail.name, str(fact.relation.id)) for fact in world.facts}
         for number, fact in facts:
             self._facts[timeless[str(fact.relation.id)]].append(number)
 
@@ -155,9 +154,7 @@ class QuestionWriter:
         has_relation = (str(entity.id), spec.id) in self._world.by_head
         if reason == "wrong_time":
             return entity if has_relation else None
-        # A tail of the relation is no near miss: "A is twinned with B" as good as answers a question about B.
-        named_there = (entity.name, spec.id) in self._tails
-        return entity if entity.name in self._mentioned and not has_relation and not named_there else None
+        return entity if entity.name in self._mentioned and not has_relation else None
 
     def _walk(self, start: int, hops: int, *, timed: bool) -> list[int] | None:
         """A chain of facts in which each head is the tail before; only the last may be of a successive relation."""

@@ -33,7 +33,7 @@ MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 
-Words = Literal["known", "novel"]
+Words = Literal["known", "novel", "invented"]
 Role = Literal["pretrain", "evaluated"]
 
 
@@ -79,7 +79,7 @@ class NameMaker:
 
     Args:
         rng: Source of randomness.
-        words: Which half of the vocabulary.
+        words: Which part of the vocabulary; `invented` makes up new words out of known ones.
         role: Which half of the names.
         taken: Names not to be used; drawn names are added to it.
     """
@@ -93,9 +93,10 @@ class NameMaker:
         Raises:
             DataError: The pools hold no further name.
         """
-        first, second = (name_words(pool, self._words) for pool in NAME_POOLS[entity_type])
+        kept: Words = "novel" if self._words == "novel" else "known"
+        first, second = (name_words(pool, kept) for pool in NAME_POOLS[entity_type])
         for _ in range(1000):
-            name = f"{self._rng.choice(first)} {self._rng.choice(second)}"
+            name = f"{self._word(first)} {self._word(second)}"
             if name not in self._taken and is_pretrain_name(name) == (self._role == "pretrain"):
                 self._taken.add(name)
                 return name
@@ -103,6 +104,15 @@ class NameMaker:
             f"generate: the {self._words} words ({len(first)} x {len(second)}) give no further {entity_type} name; "
             "ask for fewer facts in params.yaml, section generate"
         )
+
+    def _word(self, pool: Sequence[str]) -> str:
+        word = self._rng.choice(pool)
+        while self._words == "invented":
+            first, last = self._rng.choice(pool), self._rng.choice(pool).lower()
+            word = first[: self._rng.randint(1, 4)] + last[self._rng.randint(1, 4) :]
+            if len(word) > 3 and not is_novel_word(word):
+                break
+        return word
 
 
 def make_world(
@@ -119,7 +129,7 @@ def make_world(
     Args:
         n_facts: How many facts; spread evenly over the relations.
         seed: Everything depends on this and the other arguments alone.
-        words: `known` words, or those reserved for the `novel` split.
+        words: `known` words, those reserved for the `novel` split, or `invented` ones.
         role: Whether names come from the pre-training half or the evaluated half.
         taken: Names that must not be used; the new names are added.
         max_answer_share: No tail makes up more of its relation's facts (but at least one fact each).

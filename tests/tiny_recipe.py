@@ -7,7 +7,7 @@ from kblampp.pretraining_examples import Recipe
 TINY = Recipe(
     steps=6,
     cooldown_step=4,
-    stop_step=6,
+    easy_steps=1,
     batch_size=8,
     warmup_steps=2,
     vocab_size=400,

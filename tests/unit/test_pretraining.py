@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kblampp import pretraining
 from kblampp.backbone import load_backbone
 from kblampp.errors import BackboneError
-from kblampp.pretraining import build_model, learning_rate, losses_of, pretrain, save_backbone
+from kblampp.pretraining import (
+    build_model,
+    losses_of,
+    make_optimizers,
+    pretrain,
+    rate_factor,
+    read_phases,
+    save_backbone,
+)
 from kblampp.pretraining_examples import EOS, PAD, ExampleMaker, Recipe, train_tokenizer
 from tests.tiny_recipe import TINY
 
@@ -58,23 +68,40 @@ def test_losses_are_the_models_own_on_each_kind_of_row() -> None:
     assert losses_of(model, early)[2] == 0  # no closed-book rows yet
 
 
-def test_learning_rate_rises_then_falls_to_a_fiftieth() -> None:
-    recipe = Recipe(steps=100, warmup_steps=10, lr=1.0)
-    rates = [learning_rate(recipe, step) for step in range(101)]
-    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
-    assert max(rates) == pytest.approx(1.0)
-    assert all(a >= b for a, b in pairwise(rates[10:]))
-    assert rates[100] == pytest.approx(0.02)
+def test_the_rate_rises_stays_and_falls_to_zero_in_straight_lines() -> None:
+    recipe = Recipe(steps=100, warmup_steps=10, cooldown_step=60)
+    factors = [rate_factor(recipe, step) for step in range(101)]
+    assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert factors[10:61] == [1.0] * 51
+    assert [a - b for a, b in pairwise(factors[60:])] == pytest.approx([1 / 40] * 40)
+    assert factors[100] == 0
 
 
-def test_learning_rate_cools_down_in_a_straight_line_to_zero() -> None:
-    recipe = Recipe(steps=100, warmup_steps=10, lr=1.0)
-    short = replace(recipe, cooldown_step=40, stop_step=60)
-    rates = [learning_rate(short, step) for step in range(61)]
-    assert rates[:41] == [learning_rate(recipe, step) for step in range(41)]
-    falls = [a - b for a, b in pairwise(rates[40:])]
-    assert falls == pytest.approx([rates[40] / 20] * 20)
-    assert rates[60] == pytest.approx(0)
+@given(
+    warmup=st.integers(1, 30),
+    cooldown=st.integers(30, 60),
+    length=st.integers(0, 50),
+    longer=st.integers(0, 50),
+)
+def test_until_the_cool_down_the_rate_does_not_depend_on_the_length_of_the_run(
+    warmup: int, cooldown: int, length: int, longer: int
+) -> None:
+    recipe = Recipe(steps=cooldown + length, warmup_steps=warmup, cooldown_step=cooldown)
+    other = replace(recipe, steps=recipe.steps + longer, cooldown_step=cooldown + min(length, longer))
+    for step in range(cooldown):
+        assert rate_factor(recipe, step) == rate_factor(other, step)
+    assert all(0 <= rate_factor(recipe, step) <= 1 for step in range(recipe.steps + 1))
+
+
+def test_each_weight_belongs_to_one_optimizer_and_only_the_layers_matrices_to_muon() -> None:
+    model = build_model(TINY, train_tokenizer(TINY))
+    muon, adamw = make_optimizers(TINY, model)
+    held = [[id(p) for group in optimizer.param_groups for p in group["params"]] for optimizer in (muon, adamw)]
+    assert sorted(held[0] + held[1]) == sorted(map(id, model.parameters()))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert all(".layers." in names[number] and "norm" not in names[number] for number in held[0])
+    assert all(".layers." not in names[number] or "norm" in names[number] for number in held[1])
+    assert [optimizer.param_groups[0]["lr"] for optimizer in (muon, adamw)] == [TINY.matrix_lr, TINY.lr]
 
 
 def kill_at(patch: pytest.MonkeyPatch, name: str, call: int) -> None:
@@ -140,18 +167,18 @@ def kill_after(steps: int, recipe: Recipe, folder: Path, patch: pytest.MonkeyPat
 
 
 def test_before_the_cool_down_a_run_may_be_told_to_end_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = replace(TINY, cooldown_step=3, stop_step=5)
+    short = replace(TINY, cooldown_step=3, steps=5)
     pretrain(short, tmp_path / "straight", tmp_path / "other.pt")
     checkpoint = kill_after(3, TINY, tmp_path, monkeypatch)
     pretrain(short, tmp_path / "late", checkpoint)
     assert contents(tmp_path / "late") == contents(tmp_path / "straight")
-    assert json.loads((tmp_path / "late" / "recipe.json").read_text())["stop_step"] == 5
+    assert json.loads((tmp_path / "late" / "recipe.json").read_text())[-1]["steps"] == 5
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (TINY, replace(TINY, stop_step=7)),
+        (TINY, replace(TINY, steps=7)),
         (TINY, replace(TINY, cooldown_step=3)),
         (replace(TINY, cooldown_step=1), replace(TINY, cooldown_step=5)),
     ],
@@ -196,7 +223,7 @@ def test_the_saved_folder_loads_and_holds_half_precision(tmp_path: Path) -> None
     tokenizer = train_tokenizer(TINY)
     model = build_model(TINY, tokenizer)
     exact = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    save_backbone(TINY, model, tokenizer, tmp_path / "model")
+    save_backbone([asdict(TINY)], model, tokenizer, tmp_path / "model")
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in exact.items())
     assert {tensor.dtype for tensor in load_file(tmp_path / "model" / "model.safetensors").values()} == {torch.float16}
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype="auto")
@@ -206,10 +233,28 @@ def test_the_saved_folder_loads_and_holds_half_precision(tmp_path: Path) -> None
     text = "Question: Who founded Zzyzx?\nAnswer: unknown<eos>"
     assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
     assert (again.eos_token, again.pad_token, again.padding_side) == (EOS, PAD, "left")
-    assert Recipe(**json.loads((tmp_path / "model" / "recipe.json").read_text())) == TINY
+    assert json.loads((tmp_path / "model" / "recipe.json").read_text()) == [asdict(TINY)]
     backbone = load_backbone(str(tmp_path / "model"), dtype="float32")
     assert backbone.model.config.eos_token_id == tokenizer.eos_token_id
     assert len(backbone.tokenizer) == backbone.model.config.vocab_size
+
+
+def test_a_killed_run_that_began_with_a_backbone_ends_bit_for_bit_as_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrain(replace(TINY, steps=2), start := tmp_path / "start", tmp_path / "state.pt")
+    pretrain(replace(TINY, seed=1), tmp_path / "whole", tmp_path / "state.pt", start=start)
+    with monkeypatch.context() as patch:
+        kill_at(patch, "losses_of", 5)
+        with pytest.raises(Kill):
+            pretrain(replace(TINY, seed=1), tmp_path / "late", tmp_path / "state.pt", start=start, checkpoint_every=3)
+    pretrain(replace(TINY, seed=1), tmp_path / "late", tmp_path / "state.pt", start=start)
+    assert contents(tmp_path / "late") == contents(tmp_path / "whole")
+
+
+def test_a_folder_without_a_recipe_is_refused_as_a_start(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"recipe\.json does not exist"):
+        read_phases(tmp_path)
 
 
 def test_the_command_line_reads_the_recipe_and_reports_problems(
@@ -217,14 +262,32 @@ def test_the_command_line_reads_the_recipe_and_reports_problems(
 ) -> None:
     seen: list[tuple[object, ...]] = []
 
-    def refuse(*args: object) -> None:
-        seen.append(args)
+    def refuse(*args: object, start: Path | None) -> None:
+        seen.append((*args, start))
         raise BackboneError("no")
 
     monkeypatch.setattr(pretraining, "pretrain", refuse)
     paths = ["--output", str(tmp_path / "o"), "--checkpoint", str(tmp_path / "c")]
     assert pretraining.main([*paths, "--steps", "7", "--lr", "0.5"]) == 1
-    assert seen == [(Recipe(steps=7, lr=0.5), tmp_path / "o", tmp_path / "c")]
+    assert seen == [(Recipe(steps=7, lr=0.5), tmp_path / "o", tmp_path / "c", None)]
     assert capsys.readouterr().err.endswith("error: no\n")
-    monkeypatch.setattr(pretraining, "pretrain", lambda *args: None)
+    monkeypatch.setattr(pretraining, "pretrain", lambda *args, **kwargs: None)
     assert pretraining.main([]) == 0
+
+
+def test_a_second_phase_begins_with_the_weights_and_tokenizer_of_the_first(
+    tmp_path: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    for name, content in uninterrupted.items():
+        (first / name).write_bytes(content)
+    second = replace(TINY, seed=1, steps=2, cooldown_step=1, easy_steps=0, crowded_share=1.0)
+    still = replace(second, lr=1e-12, matrix_lr=1e-12)
+    for name, recipe in {"still": still, "second": second}.items():
+        pretrain(recipe, tmp_path / name, tmp_path / "run" / "state.pt", start=first)
+    before, kept, moved = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "still", "second"))
+    assert all(torch.equal(before[name], kept[name]) for name in before)
+    assert not all(torch.equal(before[name], moved[name]) for name in before)
+    assert (tmp_path / "second" / "tokenizer.json").read_bytes() == uninterrupted["tokenizer.json"]
+    assert json.loads((tmp_path / "second" / "recipe.json").read_text()) == [asdict(TINY), asdict(second)]

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from kblampp.facts import Question
+from kblampp.facts import QUESTION_TYPES, Question
 from kblampp.pretraining_examples import (
     EOS,
     IGNORED,
@@ -26,7 +26,14 @@ from kblampp.world_schema import NAME_POOLS
 from kblampp.worlds import is_novel_word, is_pretrain_name, name_words
 from tests.tiny_recipe import TINY
 
-EARLY, LATE = 0, 5  # steps of TINY in and after its warm-up share
+POOL_WORDS = {
+    word
+    for pair in NAME_POOLS.values()
+    for pool in pair
+    for kind in ("known", "novel")
+    for word in name_words(pool, kind)
+}
+EARLY, LATE = 0, 5  # steps of TINY in and after its easy steps
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +104,66 @@ def test_no_novel_word_is_a_token_and_many_known_ones_are(full_tokenizer: PreTra
             assert len(full_tokenizer(text, add_special_tokens=False)["input_ids"]) >= 2
 
 
-def test_worlds_of_pre_training_hold_no_evaluated_name_and_no_novel_word() -> None:
+def has_invented_names(source: WorldSource) -> bool:
+    """Whether most name words of a world stand in no pool."""
+    of_names = [word for name in source.world.names for word in name.split()]
+    return sum(word in POOL_WORDS for word in of_names) < 0.5 * len(of_names)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_worlds_of_pre_training_hold_no_evaluated_name_and_no_novel_word(share: float) -> None:
     for key in ("steps/0", "tokenizer/3"):
-        source = WorldSource(TINY, key)
+        source = WorldSource(replace(TINY, invented_share=share), key)
         names = source.world.names | {question.program["head"] for question in source.questions}
         assert all(is_pretrain_name(name) for name in names)
         assert not any(is_novel_word(word) for name in names for word in name.split())
         assert {question.type for question in source.single} == {"single-hop"}
+
+
+def test_the_share_of_the_worlds_with_invented_names_is_that_of_the_recipe() -> None:
+    for share in (0.0, 0.4, 1.0):
+        recipe = replace(TINY, invented_share=share)
+        invented = [has_invented_names(WorldSource(recipe, f"steps/{key}")) for key in range(100)]
+        assert sum(invented) == pytest.approx(100 * share, abs=12 if 0 < share < 1 else 0)
+
+
+def test_unknown_heads_are_named_like_the_heads_that_are_known() -> None:
+    """Else the kind of word would give away that there is no answer."""
+    for share in (0.0, 1.0):
+        source = WorldSource(replace(TINY, world_facts=510, invented_share=share), "steps/0")
+        heads = [q.program["head"] for q in source.questions if q.reason == "unknown_head"]
+        assert heads
+        assert not source.world.names & set(heads)
+        known = sum(word in POOL_WORDS for head in heads for word in head.split())
+        assert known / len(heads) < 0.5 if share else known == 2 * len(heads)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.08, 0.2])
+def test_the_share_of_the_questions_without_an_answer_is_that_of_the_recipe(share: float) -> None:
+    questions = WorldSource(replace(TINY, world_facts=510, unanswerable_share=share), "steps/0").questions
+    assert len(questions) > 300
+    assert sum(not question.answer for question in questions) / len(questions) == pytest.approx(share, abs=0.002)
+
+
+def test_after_the_easy_steps_come_every_type_of_question_and_larger_contexts(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    recipe = replace(TINY, easy_steps=2, world_steps=1, batch_size=60)
+    maker = ExampleMaker(recipe, tokenizer)
+    seen: dict[bool, tuple[set[str], int, int]] = {}
+    for step in range(4):
+        batch, source = maker.batch(step), WorldSource(recipe, f"steps/{step}")
+        easy = step < recipe.easy_steps
+        assert (sum(batch.counts) == recipe.batch_size) == easy  # no closed-book row before
+        types, most, longest = seen.get(easy, (set(), 0, 0))
+        for text, _ in rows_of(batch, tokenizer)[: batch.counts[0]]:
+            asked = questions_in(text, source)
+            types |= {question.type for question in asked}
+            most, longest = max(most, len(asked)), max(longest, len(text.split("Question: ")[0].splitlines()))
+        seen[easy] = types, most, longest
+    assert seen[True] == ({"single-hop"}, 3, 4)
+    assert seen[False][:2] == (set(QUESTION_TYPES), recipe.questions)
+    assert seen[False][2] >= recipe.context_sentences
 
 
 @pytest.mark.parametrize("step", [EARLY, 1, 2, LATE])
@@ -195,3 +255,15 @@ def test_closed_book_rows_learn_every_token(tokenizer: PreTrainedTokenizerFast) 
     texts = [text for text, _ in rows_of(batch, tokenizer)[rows]]
     assert any(text.startswith("Question: ") for text in texts)
     assert any("Question: " not in text for text in texts)
+
+
+def test_crowded_rows_ask_for_one_relation_of_several_heads(tokenizer: PreTrainedTokenizerFast) -> None:
+    recipe = replace(TINY, crowded_share=1.0, world_facts=340)
+    batch = ExampleMaker(recipe, tokenizer).batch(LATE)
+    source = WorldSource(recipe, f"steps/{LATE // TINY.world_steps}")
+    together = 0
+    for text, _ in rows_of(batch, tokenizer)[: batch.counts[0]]:
+        asked = questions_in(text, source)
+        assert len({question.program["relations"][-1] for question in asked if question.program}) == 1
+        together += len({question.program["head"] for question in asked if question.program}) > 1
+    assert together > 0

@@ -127,6 +127,19 @@ def test_missing_relations_are_missing_at_any_time(solvers: dict[str, Solver]) -
             assert solvers[kb_of_split[split]].facts_of(question.program["head"], relation) == [], question
 
 
+def test_some_missing_relations_are_asked_of_a_tail_of_the_relation(solvers: dict[str, Solver]) -> None:
+    """The nearest miss: "A came from B" is read by a model that is asked what B came from."""
+    kb_of_split = small_dataset().kb_of_split
+    found = set()
+    for split, question in questions_of("unanswerable"):
+        if question.reason == "missing_relation":
+            (relation,), head = question.program["relations"], question.program["head"]
+            rows = solvers[kb_of_split[split]].rows
+            if any((r["relation"]["id"], r["tail"]["name"]) == (relation, head) for r in rows):
+                found.add(relation)
+    assert found == {relation.id for relation in RELATIONS if relation.head == relation.tail}
+
+
 def test_wrong_times_are_asked_of_heads_that_have_the_relation_at_another_time(solvers: dict[str, Solver]) -> None:
     kb_of_split = small_dataset().kb_of_split
     for split, question in questions_of("unanswerable"):

@@ -76,7 +76,7 @@ def test_wordings_have_the_places_that_they_need() -> None:
     assert len(set(everything)) == len(everything)
 
 
-@pytest.mark.parametrize("kind", ["known", "novel"])
+@pytest.mark.parametrize("kind", ["known", "novel", "invented"])
 @pytest.mark.parametrize("role", ["pretrain", "evaluated"])
 @pytest.mark.parametrize("n", [17, 18, 51, 100, 510, 1200])
 def test_a_world_has_the_facts_asked_for_spread_over_all_relations(n: int, kind: Words, role: Role) -> None:
@@ -95,7 +95,7 @@ def test_a_world_has_the_facts_asked_for_where_few_heads_have_few_holders() -> N
 @given(
     n=st.integers(len(RELATIONS), 300),
     seed=st.integers(0, 10**6),
-    kind=st.sampled_from(["known", "novel"]),
+    kind=st.sampled_from(["known", "novel", "invented"]),
     role=st.sampled_from(["pretrain", "evaluated"]),
 )
 def test_names_are_of_the_asked_words_and_role(n: int, seed: int, kind: Words, role: Role) -> None:
@@ -183,3 +183,22 @@ def test_names_drawn_are_new_each_time() -> None:
     drawn = [maker.draw("PERSON") for _ in range(100) for maker in makers]
     assert len(set(drawn)) == len(drawn)
     assert taken == {"Nobody", *drawn}
+
+
+@pytest.mark.parametrize("entity_type", NAME_POOLS)
+def test_invented_words_are_no_novel_words_and_seldom_known_ones(entity_type: str) -> None:
+    maker = NameMaker(random.Random(0), "invented", "pretrain", set())
+    drawn = [word for _ in range(300) for word in maker.draw(entity_type).split()]
+    every = {word.casefold() for pool in POOLS for kind in ("known", "novel") for word in name_words(pool, kind)}
+    novel = {word.casefold() for pool in POOLS for word in name_words(pool, "novel")}
+    assert not novel & {word.casefold() for word in drawn}
+    assert sum(word.casefold() in every for word in drawn) < 0.1 * len(drawn)
+    assert len(set(drawn)) > 0.5 * len(drawn)
+    assert all(len(word) > 3 for word in drawn)
+
+
+def test_invented_words_look_like_names() -> None:
+    """Names of the other worlds start with a capital and go on in small letters; so must these."""
+    names = make_world(100, seed=0, words="invented").names
+    assert all(re.fullmatch(r"[^\W\d_]+ [^\W\d_]+", name) for name in names)
+    assert all(word == word[0].upper() + word[1:].lower() for name in names for word in name.split())
