@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ class TrainingBatch:
         new_names: The tokens in its place, EOS at the end, (batch, longest), PADDING after it.
         candidates: Gold facts in the first MOST_HOPS columns, then in-batch negatives, (batch, n); -1 pads.
         hops: Number of supporting facts, (batch,); 0 is unanswerable.
+        retrieved: How many facts the query brings as further candidates.
     """
 
     input_ids: Tensor
@@ -50,11 +51,12 @@ class TrainingBatch:
     new_names: Tensor
     candidates: Tensor
     hops: Tensor
+    retrieved: int
 
     def to(self, device: str) -> TrainingBatch:
         """The batch on a device."""
-        parts = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
-        return TrainingBatch(**parts)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in values.items() if name != "retrieved"})
 
 
 class TrainingBatches:
@@ -68,6 +70,7 @@ class TrainingBatches:
         drop_question_vector: Share of the rows that are trained without the question vector.
         drop_hidden_query: Share of the other rows that are trained without the query from the hidden state.
         in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
+        retrieved_negatives: How many facts each row weighs that its query finds.
         seed: Source of all randomness.
         rename_answers: Share of the answerable rows whose answer, in text and tail alike, becomes a few random tokens:
             a name that nothing but the copy head can know, as the names of a new knowledge base are.
@@ -85,6 +88,7 @@ class TrainingBatches:
         batch_size: int,
         drop_question_vector: float,
         in_batch_negatives: int,
+        retrieved_negatives: int,
         seed: int,
         drop_hidden_query: float = 0.0,
         rename_answers: float = 0.0,
@@ -104,7 +108,7 @@ class TrainingBatches:
                     "expected distinct facts; correct the dataset's questions"
                 )
         self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
-        self._batch_size, self._negatives = batch_size, in_batch_negatives
+        self._batch_size, self._negatives, self._retrieved = batch_size, in_batch_negatives, retrieved_negatives
         self._drop_vector, self._drop_hidden, self._rename = drop_question_vector, drop_hidden_query, rename_answers
         self._seed = seed
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
@@ -134,6 +138,7 @@ class TrainingBatches:
             new_names=new_names,
             candidates=self._candidates(questions, rng),
             hops=torch.tensor([len(question.supporting_facts) for question in questions]),
+            retrieved=self._retrieved,
         )
 
     def _row(self, position: int) -> int:

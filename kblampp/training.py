@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from kblampp.artifacts import atomic_write
 from kblampp.batching import TrainingBatch, TrainingBatches
-from kblampp.errors import CheckpointError
+from kblampp.errors import CheckpointError, TrainingError
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
 from kblampp.losses import compute_losses
@@ -32,8 +32,8 @@ class MetricLog(Protocol):
     def log_metric(self, name: str, val: float) -> None:
         """Logs one figure of the current step."""
 
-    def next_step(self) -> None:
-        """Ends the step."""
+    def make_summary(self) -> None:
+        """Writes the latest figures."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Schedule:
         grad_accumulation: Batches a step.
         lr: Peak learning rate of the added modules.
         query_lr: Peak learning rate of the queries, which start as the projections.
-        weight_decay: Of the matrices.
+        backbone_lr: Peak learning rate of what learns inside the backbone (Stage B).
+        weight_decay: Of the matrices outside queries and backbone.
         warmup_steps: Steps of linear warm-up.
         min_lr_ratio: Where the cosine decay ends, as a share of the peak.
         clip_grad_norm: Largest norm of the gradient.
@@ -63,6 +64,7 @@ class Schedule:
     clip_grad_norm: float
     log_every: int
     checkpoint_every: int
+    backbone_lr: float = 0.0
 
     def factor(self, step: int) -> float:
         """Learning rate of a step as a share of the peak."""
@@ -74,13 +76,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses beside the answer's, and what retrieval adds to the candidates."""
+    """Weights of the losses beside the answer's."""
 
     gate: float
     time: float
     path: float
     path_margin: float
-    retrieved_negatives: int
 
 
 def train(
@@ -113,25 +114,24 @@ def train(
     """
     optimizer = torch.optim.AdamW(_groups(model, schedule), betas=(0.9, 0.98))
     history = _resume(checkpoint, key, model, optimizer)
-    for _, figures in history.rows:
-        _log(live, figures)
-    progress = tqdm(
-        range(history.step, schedule.max_steps), initial=history.step, total=schedule.max_steps, desc="training"
-    )
-    for step in progress:
-        for part in range(schedule.grad_accumulation):
-            batch = batches.batch(step * schedule.grad_accumulation + part)
-            history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation))
-        norm = _update(model, optimizer, schedule, step)
-        history.step = step + 1
-        if history.step % schedule.log_every == 0 or history.step == schedule.max_steps:
-            figures = history.close({"lr": schedule.lr * schedule.factor(step), "grad_norm": norm})
-            _log(live, figures)
-            progress.set_postfix(loss=f"{figures['loss']:.3f}", hits=f"{figures['hit_rate']:.3f}")
-        if history.step % schedule.checkpoint_every == 0 and history.step < schedule.max_steps:
-            _save(checkpoint, key, model, optimizer, history)
-        if after_step is not None:
-            after_step(step)
+    for step, figures in history.rows:
+        _log(live, step, figures)
+    with tqdm(initial=history.step, total=schedule.max_steps, desc="training") as progress:
+        for step in range(history.step, schedule.max_steps):
+            for part in range(schedule.grad_accumulation):
+                batch = batches.batch(step * schedule.grad_accumulation + part)
+                history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation))
+            norm = _update(model, optimizer, schedule, step)
+            history.step = step + 1
+            if history.step % schedule.log_every == 0 or history.step == schedule.max_steps:
+                figures = history.close({"lr": schedule.lr * schedule.factor(step), "grad_norm": norm})
+                _log(live, history.step, figures)
+                progress.set_postfix(loss=f"{figures['loss']:.3f}", hits=f"{figures['hit_rate']:.3f}", refresh=False)
+            if history.step % schedule.checkpoint_every == 0 and history.step < schedule.max_steps:
+                _save(checkpoint, key, model, optimizer, history)
+            progress.update()
+            if after_step is not None:
+                after_step(step)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -147,7 +147,7 @@ def _backward(
     candidates = TrainingCandidates(
         batch.candidates,
         batch.answer_start - 1,
-        weights.retrieved_negatives,
+        batch.retrieved,
         batch.read_hidden,
         batch.renamed,
         batch.new_names,
@@ -165,19 +165,24 @@ def _update(model: KBInjectedModel, optimizer: torch.optim.Optimizer, schedule: 
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * schedule.factor(step)
     norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_grad_norm)
+    if not torch.isfinite(norm):
+        raise TrainingError(
+            f"the gradient of step {step} is not finite ({float(norm)}), so the weights would be lost; "
+            "lower the learning rates, or use backbone.dtype float32"
+        )
     optimizer.step()
     optimizer.zero_grad()
     return float(norm)
 
 
 def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
-    """Parameter groups: queries apart (their own rate, no decay towards zero), vectors and scalars without decay."""
+    """Parameter groups: rates by part; decay only for matrices that start neither as projections nor pre-trained."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            query = ".query.from_" in name
-            rate = schedule.query_lr if query else schedule.lr
-            decay = 0.0 if query or parameter.dim() < 2 else schedule.weight_decay
+            inside, query = name.startswith("backbone."), ".query.from_" in name
+            rate = schedule.backbone_lr if inside else schedule.query_lr if query else schedule.lr
+            decay = 0.0 if inside or query or parameter.dim() < 2 else schedule.weight_decay
             groups.setdefault((rate, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
@@ -205,10 +210,11 @@ class _History:
         return figures
 
 
-def _log(live: MetricLog, figures: Mapping[str, float]) -> None:
+def _log(live: MetricLog, step: int, figures: Mapping[str, float]) -> None:
+    live.step = step
     for name, value in figures.items():
         live.log_metric(f"train/{name}", value)
-    live.next_step()
+    live.make_summary()
 
 
 def _save(

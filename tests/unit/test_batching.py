@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from kblampp.batching import IGNORED, LONGEST_NAME, MOST_HOPS, TrainingBatch, TrainingBatches, prompt_batches
 from kblampp.copy_head import PADDING
@@ -38,8 +39,8 @@ VECTORS = np.arange(1, 10 * D_SENTENCE + 1, dtype=np.float32).reshape(10, D_SENT
 
 
 def make(questions: list[Question] = QUESTIONS, **changes: Any) -> TrainingBatches:
-    options = {"batch_size": 4, "drop_question_vector": 0.0, "in_batch_negatives": 3, "seed": 0, **changes}
-    return TrainingBatches(questions, VECTORS[: len(questions)], TOKENIZER, **options)
+    options = {"batch_size": 4, "drop_question_vector": 0.0, "in_batch_negatives": 3, "retrieved_negatives": 2}
+    return TrainingBatches(questions, VECTORS[: len(questions)], TOKENIZER, **{"seed": 0, **options, **changes})
 
 
 def numbers_in(batch: TrainingBatch) -> list[int]:
@@ -51,9 +52,13 @@ def numbers_in(batch: TrainingBatch) -> list[int]:
 
 
 def equal(a: TrainingBatch, b: TrainingBatch) -> bool:
-    pairs = [(getattr(a, name), getattr(b, name)) for name in vars(a) if name != "questions"]
-    pairs += [(a.questions.vectors, b.questions.vectors), (a.questions.windows, b.questions.windows)]
-    return all(torch.equal(one, other) for one, other in pairs)
+    pairs = zip(tensors_of(a), tensors_of(b), strict=True)
+    return a.retrieved == b.retrieved and all(torch.equal(one, other) for one, other in pairs)
+
+
+def tensors_of(batch: TrainingBatch) -> list[Tensor]:
+    values = [value for value in vars(batch).values() if isinstance(value, Tensor)]
+    return [*values, batch.questions.vectors, batch.questions.windows]
 
 
 @pytest.mark.parametrize("step", [0, 1, 7, 30])
@@ -207,9 +212,14 @@ def test_a_batch_moves_to_a_device_as_a_whole() -> None:
     batch = make().batch(0)
     assert equal(batch.to("cpu"), batch)
     moved = batch.to("meta")
-    tensors = [getattr(moved, name) for name in vars(moved) if name != "questions"]
-    tensors += [moved.questions.vectors, moved.questions.windows]
-    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert {tensor.device.type for tensor in tensors_of(moved)} == {"meta"}
+    assert moved.retrieved == batch.retrieved
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_every_batch_says_how_many_facts_retrieval_adds(number: int) -> None:
+    batches = make(retrieved_negatives=number)
+    assert {batches.batch(step).retrieved for step in range(3)} == {number}
 
 
 def test_no_questions_or_too_many_hops_are_refused() -> None:

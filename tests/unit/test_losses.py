@@ -42,6 +42,7 @@ def make_batch(hops: list[int], windows: list[Window | None] | None = None) -> T
         new_names=torch.full((rows, 1), -1),
         candidates=torch.tensor([[*row, 3, 4] for row in gold]),
         hops=torch.tensor(hops),
+        retrieved=0,
     )
 
 
@@ -51,7 +52,7 @@ def make_selection(batch: TrainingBatch, scores: Tensor) -> Selection:
     scores = torch.cat([scores[..., :-1].masked_fill(ids < 0, -math.inf), scores[..., -1:]], dim=-1)
     weights = scores.softmax(-1)
     unused = torch.zeros(())
-    return Selection(unused, ids, weights[..., :-1], weights[..., -1], scores, *[unused] * 5)
+    return Selection(unused, ids, weights[..., :-1], weights[..., -1], scores, *[unused] * 3)
 
 
 def make_base(windows: list[Window] = WINDOWS) -> Any:

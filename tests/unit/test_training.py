@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kblampp.batching import TrainingBatches
-from kblampp.errors import CheckpointError, DataError
+from kblampp.errors import CheckpointError, DataError, TrainingError
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import SelectorOptions
 from kblampp.training import LossWeights, Schedule, train
@@ -33,7 +33,7 @@ SCHEDULE = Schedule(
     log_every=2,
     checkpoint_every=3,
 )
-WEIGHTS = LossWeights(gate=0.5, time=0.5, path=0.5, path_margin=1.0, retrieved_negatives=3)
+WEIGHTS = LossWeights(gate=0.5, time=0.5, path=0.5, path_margin=1.0)
 KEY = "k" * 64
 
 
@@ -42,17 +42,18 @@ class Killed(Exception):
 
 
 class FakeLive:
-    """Keeps what is logged, a dictionary a step."""
+    """Keeps what is logged, a dictionary a step; the step itself is in it as "step"."""
 
     def __init__(self) -> None:
         self.step = 0
         self.rows: list[dict[str, float]] = [{}]
 
     def log_metric(self, name: str, val: float) -> None:
+        assert name not in self.rows[-1]
         self.rows[-1][name] = val
 
-    def next_step(self) -> None:
-        self.step += 1
+    def make_summary(self) -> None:
+        self.rows[-1]["step"] = self.step
         self.rows.append({})
 
 
@@ -70,6 +71,10 @@ def fresh_model(world: TinyWorld) -> KBInjectedModel:
     return world.model(FAMILIES["llama"](), trained=False, layers=(1, 2))
 
 
+def batches_of(world: TinyWorld, rows: Sequence[int] | None = None, **options: Any) -> TrainingBatches:
+    return world.batches(rows, **{"retrieved_negatives": 3, **options})
+
+
 def run(
     world: TinyWorld,
     model: KBInjectedModel,
@@ -85,7 +90,7 @@ def run(
     train(
         model,
         world.base,
-        batches or world.batches(),
+        batches or batches_of(world),
         schedule,
         WEIGHTS,
         options=SelectorOptions(),
@@ -95,7 +100,6 @@ def run(
         after_step=after_step,
     )
     assert live.rows.pop() == {}
-    assert live.step == len(live.rows)
     return live.rows
 
 
@@ -153,7 +157,8 @@ def test_logged_rates_are_the_schedules_and_every_figure_is_there(
         [SCHEDULE.lr * SCHEDULE.factor(step - 1) for step in logged_at], rel=1e-5
     )
     names = {"loss", "answer_loss", "gate_loss", "time_loss", "path_loss", "token_accuracy", "hit_rate"}
-    assert all(row.keys() == {f"train/{name}" for name in (*names, "lr", "grad_norm")} for row in rows)
+    assert all(row.keys() == {"step", *(f"train/{name}" for name in (*names, "lr", "grad_norm"))} for row in rows)
+    assert [row["step"] for row in rows] == logged_at
     for row in rows:
         parts = [row[f"train/{name}_loss"] for name in ("answer", "gate", "time", "path")]
         assert row["train/loss"] == pytest.approx(parts[0] + 0.5 * sum(parts[1:]), rel=1e-4)
@@ -207,6 +212,20 @@ def test_only_matrices_outside_the_queries_decay(world: TinyWorld, tmp_path: Pat
         torch.testing.assert_close(ends[1][name], expected, atol=1e-6, rtol=1e-5)
 
 
+def test_the_backbone_learns_at_its_own_rate_and_does_not_decay(world: TinyWorld, tmp_path: Path) -> None:
+    ends = []
+    for decay in (0.0, 0.5):
+        model = fresh_model(world)
+        last = model.backbone.get_submodule("model.layers.3").requires_grad_(True)
+        before = {name: parameter.detach().clone() for name, parameter in last.named_parameters()}
+        schedule = replace(SCHEDULE, max_steps=1, warmup_steps=0, weight_decay=decay, backbone_lr=1e-4)
+        run(world, model, tmp_path / "state.pt", schedule)
+        ends.append({name: parameter.detach() for name, parameter in last.named_parameters()})
+        moved = {name: (ends[-1][name] - first).abs().max() for name, first in before.items()}
+        assert all(0 < step < 1.1e-4 for step in moved.values())  # Adam's first step is the rate
+    assert_same(ends[1], ends[0])
+
+
 @pytest.mark.parametrize("last", [2, 4, 5], ids=["at a checkpoint", "after it", "at the second"])
 def test_a_killed_run_resumes_to_the_same_weights_and_log(
     world: TinyWorld,
@@ -251,7 +270,7 @@ def test_another_seed_is_another_run(
     tmp_path: Path,
     uninterrupted: tuple[dict[str, Tensor], list[dict[str, float]]],
 ) -> None:
-    assert run(world, model, tmp_path / "state.pt", batches=world.batches(seed=6)) != uninterrupted[1]
+    assert run(world, model, tmp_path / "state.pt", batches=batches_of(world, seed=6)) != uninterrupted[1]
 
 
 def test_the_checkpoint_of_another_run_is_ignored(
@@ -309,6 +328,23 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_trained(
     assert_same(weights_of(model), before)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_stops_the_run_with_the_last_good_weights(
+    world: TinyWorld, model: KBInjectedModel, tmp_path: Path, value: float
+) -> None:
+    good: list[dict[str, Tensor]] = []
+
+    def spoil(step: int) -> None:
+        good.append(weights_of(model))
+        if step == 3:
+            model.fusions[0].out.weight.register_hook(lambda gradient: torch.full_like(gradient, value))
+
+    with pytest.raises(TrainingError, match=r"gradient of step 4 is not finite .*learning rates"):
+        run(world, model, tmp_path / "state.pt", after_step=spoil)
+    assert_same(weights_of(model), good[3])
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 3  # the checkpoint from before stays
+
+
 def test_two_half_batches_are_about_one(world: TinyWorld, tmp_path: Path) -> None:
     """Eight temporal questions whose answers have equally many tokens, so that means over halves are means."""
     rows = [row for row in world.rows_of("temporal") if len(world.questions[row].answer) == 8][:8]
@@ -316,7 +352,7 @@ def test_two_half_batches_are_about_one(world: TinyWorld, tmp_path: Path) -> Non
     start = weights_of(fresh_model(world))
     ends, logs = [], []
     for parts in (1, 2):
-        batches = world.batches(rows, batch_size=8 // parts, drop_question_vector=0.0, in_batch_negatives=0)
+        batches = batches_of(world, rows, batch_size=8 // parts, drop_question_vector=0.0, in_batch_negatives=0)
         model = fresh_model(world)
         schedule = replace(SCHEDULE, grad_accumulation=parts, max_steps=4, log_every=1)
         logs.append(run(world, model, tmp_path / "state.pt", schedule, batches=batches))
@@ -340,5 +376,6 @@ def test_a_question_that_names_a_fact_twice_is_refused(world: TinyWorld) -> None
             batch_size=1,
             drop_question_vector=0.0,
             in_batch_negatives=0,
+            retrieved_negatives=0,
             seed=0,
         )

@@ -1,0 +1,30 @@
+"""Stage B: LoRA or the last layers of the backbone learn with the knowledge modules; `store/<dataset>/trainB/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kblampp.config import Params
+from kblampp.stage import run_stage
+from kblampp.stage_b import train_stage_b
+
+READS = (
+    "seed",
+    "threads",
+    "dataset",
+    "backbone",
+    "injection.copy_head",
+    "injection.hop",
+    "trainB",
+)
+
+
+def main(params: Params) -> None:
+    """Trains on from trainA's adapter, a part of the backbone with it; goes on where a killed run stopped."""
+    train_stage_b(
+        params, data=Path("data"), store=Path("store"), metrics=Path("metrics/trainB"), checkpoints=Path(".ckpt")
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage("trainB", READS, main))

@@ -1,0 +1,232 @@
+"""Stage B goes on from trainA, resumes after a kill to the same bytes, or passes it through without steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kblampp import stage_a
+from kblampp.adapters import load_trained
+from kblampp.backbone import backbone_manifest, load_backbone
+from kblampp.config import load_params
+from kblampp.datasets import Dataset, knowledge_bases
+from kblampp.encoding import encode_dataset
+from kblampp.indexing import build_indexes
+from kblampp.lora import LAYERS, LORA, backbone_unchanged
+from kblampp.opening import Workspace
+from kblampp.stage import STRICT_PARAMS, run_stage
+from kblampp.stage_a import train_stage_a
+from kblampp.synthesis import make_synthetic
+from kblampp.training import train
+from stages import trainB
+from tests.pipeline.workspace import ROOT, TINY, set_params
+from tests.tiny import FAMILIES, tiny_tokenizer
+
+NAME = "synth_world"
+CHANGES = {
+    **TINY,
+    "generate.train": {"facts": 170, "questions_per_type": 20},
+    "backbone.name": "tiny_backbone",
+    "threads": 1,
+    "trainA.max_steps": 3,
+    "trainB.max_steps": 6,
+    "trainB.batch_size": 4,
+    "trainB.warmup_steps": 1,
+    "trainB.log_every": 2,
+    "trainB.checkpoint_every": 2,
+    "trainB.lora_rank": 2,
+}
+
+
+class Killed(BaseException):
+    """Stands in for a signal."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which everything before trainB has run, around a tiny GPT-2."""
+    folder = tmp_path_factory.mktemp("prepared")
+    former, threads = Path.cwd(), torch.get_num_threads()
+    os.chdir(folder)
+    try:
+        FAMILIES["gpt2"]().save_pretrained("tiny_backbone")
+        tiny_tokenizer().save_pretrained("tiny_backbone")
+        shutil.copy(ROOT / "params.yaml", "params.yaml")
+        set_params(Path("params.yaml"), CHANGES)
+        params, data, store = load_params(), Path("data"), Path("store")
+        make_synthetic(params.generate, name=NAME, seed=0).save(data)
+        write_manifest(store / "backbone", params.backbone.name)
+        encode_dataset(Dataset.load(data, NAME), store / NAME, params.encoder)
+        build_indexes(knowledge_bases(data, NAME), store / NAME, params.index, seed=0)
+        torch.manual_seed(0)
+        train_stage_a(params, data=data, store=store, metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt"))
+    finally:
+        os.chdir(former)
+        torch.set_num_threads(threads)
+    return folder
+
+
+def write_manifest(folder: Path, name: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(backbone_manifest(name)))
+
+
+@pytest.fixture
+def bench(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy that is the working directory."""
+    folder = Path(shutil.copytree(prepared, tmp_path / "bench"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv(STRICT_PARAMS, "1")
+    return folder
+
+
+def run(**changes: Any) -> int:
+    """Runs the stage as a program would, with strict parameters."""
+    set_params(Path("params.yaml"), {f"trainB.{key}": value for key, value in changes.items()})
+    threads = torch.get_num_threads()
+    try:
+        return run_stage("trainB", trainB.READS, trainB.main, [])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """What the stage has written."""
+    places = (folder / "store" / NAME / "trainB", folder / "metrics" / "trainB")
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file()
+    }
+
+
+def kill_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the stage until a step is done."""
+
+    def after_step(done: int) -> None:
+        if done == step:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage_a, "train", partial(train, after_step=after_step))
+        with pytest.raises(Killed):
+            run()
+
+
+@pytest.mark.parametrize("changes", [{}, {"unfreeze_top": 1}], ids=["lora", "lora and a layer"])
+def test_a_killed_run_ends_with_the_same_bytes(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    assert run(**changes) == 0
+    expected = results(bench)
+    shutil.rmtree(bench / "store" / NAME / "trainB")
+    shutil.rmtree(bench / "metrics" / "trainB")
+    kill_after(2, monkeypatch)
+    assert not (bench / "store" / NAME / "trainB").exists()
+    assert len(list((bench / ".ckpt" / "trainB").glob("*/state.pt"))) == 1
+    assert run() == 0
+    assert results(bench) == expected
+    assert not list((bench / ".ckpt" / "trainB").glob("*/state.pt"))
+
+
+def test_the_result_is_trainas_model_and_its_backbone_learnt_on(bench: Path) -> None:
+    assert run(unfreeze_top=1) == 0
+    workspace = Workspace.open(load_params(), Path("data"), Path("store"), ("train",))
+    first = load_trained(workspace.folder / "trainA", workspace.backbone, workspace.projections)
+    second_backbone = load_backbone("tiny_backbone")
+    second = load_trained(workspace.folder / "trainB", second_backbone, workspace.projections)
+    before, after = first.added_parameters(), second.added_parameters()
+    assert before.keys() == after.keys()
+    assert not all(torch.equal(before[name], after[name]) for name in before)
+    ids = torch.arange(2, 30)[None]
+    with torch.no_grad():
+        plain, changed = first(ids).logits, second(ids).logits
+        assert not torch.equal(plain, changed)
+        with backbone_unchanged(second):
+            assert torch.equal(second(ids).logits, plain)
+    assert {path.name for path in (workspace.folder / "trainB").iterdir()} == {
+        "kblampp.safetensors",
+        "manifest.json",
+        LORA,
+        LAYERS,
+    }
+    summary = json.loads((bench / "metrics/trainB/metrics.json").read_text())
+    assert summary["step"] == 6
+    curve = (bench / "metrics/trainB/plots/metrics/train/loss.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in curve] == ["step", "2", "4", "6"]
+
+
+def test_without_steps_trainas_adapter_passes_through_and_the_declared_files_exist(bench: Path) -> None:
+    assert run() == 0  # leaves curves and a LoRA folder, which must go
+    assert run(max_steps=0) == 0
+    store = bench / "store" / NAME
+    names = {path.name for path in (store / "trainB").iterdir()}
+    assert names == {path.name for path in (store / "trainA").iterdir()} == {"kblampp.safetensors", "manifest.json"}
+    assert all((store / "trainB" / name).read_bytes() == (store / "trainA" / name).read_bytes() for name in names)
+    assert json.loads((bench / "metrics/trainB/metrics.json").read_text()) == {}
+    curves = [path for path in (bench / "metrics/trainB/plots/metrics").rglob("*") if path.is_file()]
+    assert [path.name for path in curves] == ["loss.tsv"]
+    assert curves[0].read_text() == "step\tloss\n"
+
+
+def test_knowledge_modules_alone_can_go_on_learning(bench: Path) -> None:
+    assert run(lora_rank=0, max_steps=2) == 0
+    assert {path.name for path in (bench / "store" / NAME / "trainB").iterdir()} == {
+        "kblampp.safetensors",
+        "manifest.json",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "continues"),
+    [(lambda folder: None, True), (lambda folder: retrain(folder), False)],
+    ids=["the same adapter", "another adapter"],
+)
+def test_a_checkpoint_is_continued_only_from_the_same_adapter_of_train_a(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], continues: bool
+) -> None:
+    kill_after(3, monkeypatch)
+    change(bench)
+    steps: list[int] = []
+    monkeypatch.setattr(stage_a, "train", partial(train, after_step=steps.append))
+    assert run() == 0
+    assert steps == list(range(4 if continues else 0, 6))
+
+
+def retrain(folder: Path) -> None:
+    """Another trainA."""
+    set_params(folder / "params.yaml", {"trainA.max_steps": 4})
+    paths = {"metrics": Path("metrics/trainA"), "checkpoints": Path(".ckpt")}
+    train_stage_a(load_params(), data=Path("data"), store=Path("store"), **paths)
+
+
+@pytest.mark.parametrize("file", ["kblampp.safetensors", "manifest.json"])
+def test_a_damaged_adapter_of_train_a_is_named_and_nothing_is_written(
+    bench: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    path = bench / "store" / NAME / "trainA" / file
+    path.write_bytes(path.read_bytes()[:-9])
+    capsys.readouterr()
+    assert run() == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert file in last
+    assert "run `dvc repro trainA`" in last
+    assert not results(bench)
+
+
+def test_a_target_that_does_not_exist_is_told_in_one_line(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lora_targets=["q_proj"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: trainB.lora_targets names q_proj")
+    assert "attn.c_attn" in last
+    assert not results(bench)
