@@ -70,6 +70,7 @@ class KBInjectedModel(nn.Module):
         dims: Widths by name: d_sentence, d_k, d_v, d_ctx, d_ent.
         d_context_score: Features of the context score.
         d_fusion: Hidden width of the fusion MLP.
+        ego_graph, ego_radius, ego_degree: Whether and how far the facts around the selected ones are read.
         layer_path: Where the decoder layers are, for an architecture in which the rule does not find them.
 
     Raises:
@@ -85,20 +86,26 @@ class KBInjectedModel(nn.Module):
         d_context_score: int,
         d_fusion: int,
         layer_path: str | None = None,
+        ego_graph: bool = False,
+        ego_radius: int = 1,
+        ego_degree: int = 8,
     ) -> None:
         super().__init__()
         self._decoder = [find_decoder_layers(backbone, layer_path)]  # in a list, so that it is no submodule of this one
         self.layers = resolve_layers(layers, len(self._decoder[0]))
+        ego: dict[str, Any] = {"ego_graph": ego_graph, "ego_radius": ego_radius, "ego_degree": ego_degree}
         self.config = {
             "layers": list(self.layers),
+            "layer_path": layer_path,
             "dims": dict(dims),
             "d_context_score": d_context_score,
             "d_fusion": d_fusion,
+            **ego,
         }
         self.backbone = backbone.requires_grad_(False)
         width = hidden_size(backbone)
         self.selectors = nn.ModuleList(
-            KBSelector(d_hidden=width, d_context_score=d_context_score, hops=position > 0, **dims)
+            KBSelector(d_hidden=width, d_context_score=d_context_score, hops=position > 0, **(ego | dims))
             for position in range(len(self.layers))
         )
         self.fusions = nn.ModuleList(KBFusionLayer(width, dims["d_v"], d_fusion) for _ in self.layers)
@@ -164,9 +171,9 @@ class KBInjectedModel(nn.Module):
                 f"decoder layer {self.layers[position]} returned {type(hidden).__name__}, expected hidden states "
                 "(batch, seq, hidden) or a tuple that begins with them; this architecture is not supported"
             )
-        knowledge = state.knowledge.expand(len(hidden))
-        selection = self.selectors[position](hidden, knowledge, state.selections.get(position - 1))
-        delta, beta = self.fusions[position](normalise(hidden), selection.value)
+        knowledge, read = state.knowledge.expand(len(hidden)), normalise(hidden)
+        selection = self.selectors[position](read, knowledge, state.selections.get(position - 1))
+        delta, beta = self.fusions[position](read, selection.value)
         hidden = hidden + delta.to(hidden.dtype)
         state.selections[position], state.beta[position] = selection, beta
         if position == len(self.layers) - 1:

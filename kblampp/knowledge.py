@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kblampp.copy_head import TailTable
 from kblampp.errors import DataError, ParamsError
+from kblampp.graph import FactGraph
 from kblampp.kb_store import KBValueStore, StoreTensors
 from kblampp.knowledge_index import KnowledgeIndex
 from kblampp.times import UNKNOWN, Window, window_bounds
@@ -60,6 +61,11 @@ class KnowledgeBase:
         """The store's arrays as float32 tensors on the device."""
         return self.store.tensors(self.device)
 
+    @cached_property
+    def graph(self) -> FactGraph:
+        """Which facts go on from which."""
+        return FactGraph.of(self.store, self.device)
+
 
 @dataclass(frozen=True)
 class SelectorOptions:
@@ -76,6 +82,7 @@ class SelectorOptions:
         question_vector: Whether the query reads the question's sentence vector.
         hidden_query: Whether the query reads the hidden state.
         null_fact: Whether the null fact competes.
+        ego_graph: Whether the facts around the selected ones are read, by a model that was made for it.
     """
 
     top_k: int = 16
@@ -88,6 +95,7 @@ class SelectorOptions:
     question_vector: bool = True
     hidden_query: bool = True
     null_fact: bool = True
+    ego_graph: bool = True
 
     def check(self, n_facts: int, kb: str) -> None:
         """Refuses a `top_k` that the knowledge base cannot fill.
@@ -175,12 +183,14 @@ class Knowledge:
         questions: The questions, a row a sample.
         options: How facts are selected.
         training: The candidates in training; None to search for every token.
+        withheld: Facts that a row must not find, as if they were deleted from the base, (batch, m); -1 pads.
     """
 
     base: KnowledgeBase
     questions: Questions
     options: SelectorOptions = SelectorOptions()
     training: TrainingCandidates | None = None
+    withheld: Tensor | None = None
 
     @property
     def enabled(self) -> bool:
@@ -191,4 +201,7 @@ class Knowledge:
         """The same for `rows` rows."""
         if rows == len(self.questions.vectors):
             return self
-        return replace(self, questions=self.questions.expand(rows))
+        questions = self.questions.expand(rows)
+        times = rows // len(self.questions.vectors)
+        withheld = None if self.withheld is None else self.withheld.repeat_interleave(times, 0)
+        return replace(self, questions=questions, withheld=withheld)

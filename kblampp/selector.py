@@ -2,7 +2,7 @@
 
     Q_j   = W_q norm(h_j) + W_s e_q, its entity block = (1-g) itself + g W_hop v_prev
     s_ij  = Q_j.K_i/sqrt(d_k) + gamma phi(h_j, e_q, c_i) + eta g_time(tau_q, tau_i)
-    alpha = softmax(s / T) over the top k and the null fact,  v_j = sum_i alpha_ij V_i
+    alpha = softmax(s / T) over the top k and the null fact,  v_j = sum_i alpha_ij V_i (+ z_j of the ego graph)
 
 Selection depends on the token alone, never on its neighbours, so that cached decoding equals the full forward.
 """
@@ -10,18 +10,31 @@ Selection depends on the token alone, never on its neighbours, so that cached de
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from kblampp.fusion import normalise
+from kblampp.graph import EgoGraphReadout, leave_out, mixture
 from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
 from kblampp.projections import Projections
 from kblampp.scorers import ContextScorer, TimeScorer, disjoint
 
 START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training."""
+
+
+class ScoreParts(NamedTuple):
+    """The parts of the candidates' scores, each (batch, seq, n) and unweighted."""
+
+    meaning: Tensor
+    context: Tensor
+    time: Tensor
+
+    def total(self, options: SelectorOptions) -> Tensor:
+        """meaning + gamma context + eta time."""
+        return self.meaning + options.gamma * self.context + options.eta * self.time
 
 
 @dataclass(frozen=True)
@@ -34,9 +47,7 @@ class Selection:
         alpha: Weights of the facts, (batch, seq, n).
         null: Weight of the null fact, (batch, seq): the abstention score.
         scores: Scores before the softmax, null last, (batch, seq, n + 1).
-        meaning: The part Q.K/sqrt(d_k), (batch, seq, n).
-        context: The part phi, unweighted.
-        time: The part g_time, unweighted, (batch, seq or 1, n).
+        parts: What the scores are the weighted sum of.
         value: The mixture, (batch, seq, d_v).
         hop: Hop gate, (batch,); zero in the first layer.
     """
@@ -46,9 +57,7 @@ class Selection:
     alpha: Tensor
     null: Tensor
     scores: Tensor
-    meaning: Tensor
-    context: Tensor
-    time: Tensor
+    parts: ScoreParts
     value: Tensor
     hop: Tensor
 
@@ -92,6 +101,7 @@ class KBQuery(nn.Module):
         self.from_hidden = nn.Linear(d_hidden, d_k, bias=False)
         self.from_question = nn.Linear(d_sentence, d_k)
         nn.init.zeros_(self.from_hidden.weight)
+        self.hops = hops
         if hops:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
@@ -114,7 +124,7 @@ class KBQuery(nn.Module):
             blocks.append((weight / norm, bias / norm))
         self.from_question.weight.copy_(torch.cat([weight for weight, _ in blocks]))
         self.from_question.bias.copy_(torch.cat([bias for _, bias in blocks]))
-        if hasattr(self, "from_value"):
+        if self.hops:
             self.from_value.weight.copy_(torch.eye(self.d_ent))
 
     def forward(
@@ -162,6 +172,8 @@ class KBSelector(nn.Module):
         d_ent: Width of the entity block.
         d_context_score: Features of the context score.
         hops: Whether it can go on from the fact of a layer before; the first layer cannot.
+        ego_graph: Whether it also reads the facts around the selected ones (`graph.EgoGraphReadout`).
+        ego_radius, ego_degree: How many facts away, and how many out of each entity.
     """
 
     def __init__(
@@ -175,6 +187,9 @@ class KBSelector(nn.Module):
         d_ent: int,
         d_context_score: int,
         hops: bool,
+        ego_graph: bool = False,
+        ego_radius: int = 1,
+        ego_degree: int = 8,
     ) -> None:
         super().__init__()
         self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent, hops=hops)
@@ -183,18 +198,22 @@ class KBSelector(nn.Module):
         self.null_key = nn.Parameter(torch.zeros(d_k))
         self.null_bias = nn.Parameter(torch.zeros(()))
         self.null_value = nn.Parameter(torch.zeros(d_v))
+        self.graph = EgoGraphReadout(d_sentence, d_k, d_v, d_ent, ego_radius, ego_degree) if ego_graph else None
 
     def start_from(self, projections: Projections, questions: Tensor) -> None:
-        """Starts query and context score as the projections; see `KBQuery.start_from`."""
+        """Starts query, context score and graph readout as the projections; see `KBQuery.start_from`."""
         self.query.start_from(projections, questions)
         context = projections.context
         self.context.start_from(torch.from_numpy(context.weight), torch.from_numpy(context.bias))
+        if self.graph is not None:
+            query, d_ent = self.query.from_question, self.query.d_ent
+            self.graph.start_from(START_LOGIT * query.weight[d_ent:], START_LOGIT * query.bias[d_ent:])
 
     def forward(self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None) -> Selection:
         """Selects facts.
 
         Args:
-            hidden: Hidden states as the layer returned them, (batch, seq, d_hidden).
+            hidden: Normalised hidden states, (batch, seq, d_hidden) float32.
             knowledge: The base, the questions and the options of the call.
             previous: Selection of the injected layer before.
         """
@@ -202,21 +221,24 @@ class KBSelector(nn.Module):
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        hidden = normalise(hidden)
         query, hop = self.query(hidden, questions, previous, knowledge)
         if knowledge.training is None:
-            ids = _search(base, query, min(base.store.n, max(options.top_k, options.over_fetch)))
+            ids = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
             ids = _training_ids(base, query, knowledge.training)
         parts = self._parts(hidden, query, questions, knowledge, ids)
+        score = parts.total(options).masked_fill(ids < 0, -math.inf)
         if knowledge.training is None:
-            ids, parts = self._keep_top(knowledge, ids, parts)
-        return self._weigh(query, hop, knowledge, ids, parts)
+            best = _top(knowledge, ids, score)
+            ids, score = ids.gather(-1, best), score.gather(-1, best)
+            parts = ScoreParts(*(part.gather(-1, best) for part in parts))
+        selection = self._weigh(query, hop, knowledge, ids, parts, score)
+        if self.graph is None or not options.ego_graph:
+            return selection
+        added = self.graph(base.graph, questions, knowledge.questions.windows, ids, selection.alpha, knowledge.withheld)
+        return replace(selection, value=selection.value + added)
 
-    def _parts(
-        self, hidden: Tensor, query: Tensor, questions: Tensor, knowledge: Knowledge, ids: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Meaning, context and time scores of the candidates, each (batch, seq, n)."""
+    def _parts(self, hidden: Tensor, query: Tensor, questions: Tensor, knowledge: Knowledge, ids: Tensor) -> ScoreParts:
         tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
         keys = tensors.keys[safe]
         if keys.shape[1] == 1:
@@ -226,50 +248,44 @@ class KBSelector(nn.Module):
         context = self.context(hidden, questions, tensors.ctx[safe])
         windows = knowledge.questions.windows
         time = self.time(windows, knowledge.base.store.horizon, tensors.tau_min[safe], tensors.tau_max[safe])
-        return meaning / math.sqrt(query.shape[-1]), context, time.expand_as(context)
-
-    def _keep_top(
-        self, knowledge: Knowledge, ids: Tensor, parts: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """The `top_k` best candidates; those outside a known question window give way unless eta is 0."""
-        options, tensors = knowledge.options, knowledge.base.tensors
-        score = _total(parts, options).masked_fill(ids < 0, -math.inf)
-        order = score.argsort(dim=-1, descending=True, stable=True)  # equal scores keep the index's order
-        if options.eta > 0:
-            safe = ids.clamp(min=0)
-            late = disjoint(knowledge.questions.windows, tensors.tau_min[safe], tensors.tau_max[safe]) | (ids < 0)
-            order = order.gather(-1, late.gather(-1, order).byte().argsort(dim=-1, stable=True))
-        best = order[..., : options.top_k]
-        meaning, context, time = (part.gather(-1, best) for part in parts)
-        return ids.gather(-1, best), (meaning, context, time)
+        return ScoreParts(meaning / math.sqrt(query.shape[-1]), context, time.expand_as(context))
 
     def _weigh(
-        self, query: Tensor, hop: Tensor, knowledge: Knowledge, ids: Tensor, parts: tuple[Tensor, Tensor, Tensor]
+        self, query: Tensor, hop: Tensor, knowledge: Knowledge, ids: Tensor, parts: ScoreParts, score: Tensor
     ) -> Selection:
         options = knowledge.options
         null = query @ self.null_key / math.sqrt(query.shape[-1]) + self.null_bias
         if not options.null_fact:
             null = torch.full_like(null, -math.inf)
-        score = _total(parts, options).masked_fill(ids < 0, -math.inf)
         scores = torch.cat([score, null[..., None]], dim=-1)
         weights = torch.softmax(scores / options.temperature, dim=-1)
         alpha, null_weight = weights[..., :-1], weights[..., -1]
-        values = knowledge.base.tensors.values[ids.clamp(min=0)]
-        value = alpha @ values[:, 0] if values.shape[1] == 1 else (alpha[:, :, None] @ values).squeeze(2)
+        value = mixture(alpha, knowledge.base.tensors.values[ids.clamp(min=0)])
         value = value + null_weight[..., None] * self.null_value
-        return Selection(query, ids, alpha, null_weight, scores, *parts, value, hop)
+        return Selection(query, ids, alpha, null_weight, scores, parts, value, hop)
 
 
-def _total(parts: tuple[Tensor, Tensor, Tensor], options: SelectorOptions) -> Tensor:
-    meaning, context, time = parts
-    return meaning + options.gamma * context + options.eta * time
+def _top(knowledge: Knowledge, ids: Tensor, score: Tensor) -> Tensor:
+    """Columns of the `top_k` best candidates; those outside a known question window give way unless eta is 0."""
+    options, tensors = knowledge.options, knowledge.base.tensors
+    order = score.argsort(dim=-1, descending=True, stable=True)  # equal scores keep the index's order
+    if options.eta > 0:
+        safe = ids.clamp(min=0)
+        late = disjoint(knowledge.questions.windows, tensors.tau_min[safe], tensors.tau_max[safe]) | (ids < 0)
+        order = order.gather(-1, late.gather(-1, order).byte().argsort(dim=-1, stable=True))
+    return order[..., : options.top_k]
 
 
-def _search(base: KnowledgeBase, query: Tensor, k: int) -> Tensor:
-    """Ids of the k nearest keys of each query, (..., k); no gradient flows through the search."""
+def _search(base: KnowledgeBase, query: Tensor, k: int, withheld: Tensor | None = None) -> Tensor:
+    """Ids of the k nearest keys of each query that are not withheld from its row (batch, m), (batch, seq, k).
+
+    -1 stands where there are no more.  No gradient flows through the search.
+    """
+    fetched = min(base.store.n, k + (0 if withheld is None else withheld.shape[1]))
     flat = query.detach().reshape(-1, query.shape[-1]).float().cpu().numpy()
-    _, ids = base.index.search(flat, k)
-    return torch.from_numpy(ids).to(query.device).reshape(*query.shape[:-1], k)
+    _, found = base.index.search(flat, fetched)
+    ids = torch.from_numpy(found).to(query.device).reshape(*query.shape[:-1], fetched)
+    return ids if withheld is None else leave_out(ids, withheld[:, None], k)
 
 
 def _training_ids(base: KnowledgeBase, query: Tensor, training: TrainingCandidates) -> Tensor:
@@ -277,7 +293,7 @@ def _training_ids(base: KnowledgeBase, query: Tensor, training: TrainingCandidat
     ids = training.ids
     if training.retrieved:
         probe = query[torch.arange(len(query), device=query.device), training.probe]
-        ids = torch.cat([ids, _search(base, probe, min(training.retrieved, base.store.n))], dim=1)
+        ids = torch.cat([ids, _search(base, probe[:, None], training.retrieved)[:, 0]], dim=1)
     same = ids[:, :, None] == ids[:, None, :]
     earlier = torch.ones_like(same[0]).tril(-1)
     return ids.masked_fill((same & earlier).any(-1), -1)[:, None]

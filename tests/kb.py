@@ -85,7 +85,8 @@ class TinyWorld:
     def batches(self, rows: Sequence[int] | None = None, **options: Any) -> TrainingBatches:
         """Training batches of some of the questions, or all."""
         chosen = list(range(len(self.questions)) if rows is None else rows)
-        settings = {"batch_size": 4, "drop_question_vector": 0.1, "in_batch_negatives": 3, "seed": 5, **options}
+        settings = {"batch_size": 4, "drop_question_vector": 0.1, "in_batch_negatives": 3, "retrieved_negatives": 2}
+        settings |= {"seed": 5, **options}
         return TrainingBatches(
             [self.questions[row] for row in chosen], self.vectors[chosen], self.tokenizer, **settings
         )
@@ -98,18 +99,26 @@ class TinyWorld:
         """The model as a backbone with this world's tokenizer."""
         return Backbone(model, self.tokenizer, "tiny", fingerprint)
 
-    def model(self, model: PreTrainedModel, *, trained: bool = True, layers: Any = "auto") -> KBInjectedModel:
+    def model(
+        self, model: PreTrainedModel, *, trained: bool = True, layers: Any = "auto", **options: Any
+    ) -> KBInjectedModel:
         """A model that reads; `trained` makes what is zero at the start random, so that reading has an effect."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             injected = build_model(
-                self.backbone(model), self.projections, layers=layers, d_context_score=8, d_fusion=16
+                self.backbone(model), self.projections, layers=layers, d_context_score=8, d_fusion=16, **options
             )
             for selector in injected.selectors:
                 selector.start_from(self.projections, torch.from_numpy(self.vectors))
             if trained:
                 randomise(injected)
         return injected.eval()
+
+    def without(self, facts: Sequence[int], folder: Path) -> tuple[KnowledgeBase, list[int]]:
+        """A base made anew in `folder` without some facts, and the numbers that its facts have in this one."""
+        kept = [number for number in range(len(self.facts)) if number not in facts]
+        store = [self.facts[number] for number in kept]
+        return make_base(folder, store, self.questions, self.projections, self.tokenizer), kept
 
 
 @torch.no_grad()
@@ -126,6 +135,8 @@ def randomise(model: KBInjectedModel) -> None:
         nn.init.normal_(selector.null_value, std=0.3)
         nn.init.normal_(fusion.out.weight, std=1.0)
         nn.init.normal_(fusion.gate.weight, std=0.1)
+        if selector.graph is not None:
+            nn.init.normal_(selector.graph.out.weight, std=1.0)
     nn.init.normal_(model.copy_gate.weight, std=0.2)
     nn.init.constant_(model.copy_gate.bias, 2.0)
 
@@ -137,6 +148,21 @@ def make_world(folder: Path) -> TinyWorld:
     projections = fit_projections(
         facts, ENCODER.encode, **WIDTHS, encoder_name=ENCODER.name, encoder_fingerprint=ENCODER.fingerprint
     )
+    tokenizer = tiny_tokenizer()
+    base = make_base(folder, facts, questions, projections, tokenizer)
+    return TinyWorld(
+        folder, base, projections, facts, questions, base.store.question_vectors("train").astype(np.float32), tokenizer
+    )
+
+
+def make_base(
+    folder: Path,
+    facts: Sequence[FiveTuple],
+    questions: Sequence[Question],
+    projections: Projections,
+    tokenizer: PreTrainedTokenizerFast,
+) -> KnowledgeBase:
+    """Builds store and index of some facts in `folder` and opens them."""
     store = KBValueStore.build(
         folder / "kb",
         facts,
@@ -147,12 +173,8 @@ def make_world(folder: Path) -> TinyWorld:
         questions={"train": [question.question for question in questions]},
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index")
-    tokenizer = tiny_tokenizer()
-    base = KnowledgeBase.load(
+    return KnowledgeBase.load(
         folder / "kb", folder / "index", tokenizer, projection_fingerprint=projections.fingerprint
-    )
-    return TinyWorld(
-        folder, base, projections, facts, questions, base.store.question_vectors("train").astype(np.float32), tokenizer
     )
 
 

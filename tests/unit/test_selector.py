@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,23 +41,25 @@ def no_gradients() -> Any:
         yield
 
 
-def untrained(world: TinyWorld, *, hops: bool) -> KBSelector:
+def untrained(world: TinyWorld, *, hops: bool, **options: Any) -> KBSelector:
     p = world.projections
     widths = {"d_sentence": p.d_sent, "d_k": p.d_k, "d_v": p.d_v, "d_ctx": p.d_ctx, "d_ent": p.d_ent}
-    selector = KBSelector(d_hidden=HIDDEN, d_context_score=8, hops=hops, **widths)
+    selector = KBSelector(d_hidden=HIDDEN, d_context_score=8, hops=hops, **widths, **options)
     selector.start_from(p, torch.from_numpy(world.vectors))
     return selector
 
 
-def make_selector(world: TinyWorld, seed: int = 0) -> KBSelector:
+def make_selector(world: TinyWorld, seed: int = 0, **options: Any) -> KBSelector:
     """A selector with no weight at zero."""
     torch.manual_seed(seed)
-    selector = untrained(world, hops=True)
+    selector = untrained(world, hops=True, **options)
     torch.nn.init.normal_(selector.query.from_hidden.weight, std=0.02)
     for gate in (selector.query.hop_gate, selector.query.stay_gate):
         torch.nn.init.normal_(gate.out.weight, std=0.5)
     for parameter in (selector.context.out.weight, selector.null_key, selector.null_value, selector.null_bias):
         torch.nn.init.normal_(parameter, std=2.0)
+    if selector.graph is not None:
+        torch.nn.init.normal_(selector.graph.out.weight)
     return selector.eval()
 
 
@@ -78,7 +81,7 @@ def aimed(world: TinyWorld, query: Tensor) -> KBSelector:
 
 def hidden_states(rows: int = len(ROWS), length: int = 3) -> Tensor:
     torch.manual_seed(3)
-    return torch.randn(rows, length, HIDDEN) * 4 + 1
+    return normalise(torch.randn(rows, length, HIDDEN) * 4 + 1)
 
 
 def ask(world: TinyWorld, windows: tuple[Window | None, ...] = WINDOWS, **options: Any) -> Knowledge:
@@ -179,7 +182,7 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int)
         for token in range(hidden[0].shape[1]):
             previous = None
             for selector, states, selection in zip((first, second), hidden, found, strict=True):
-                h = normalise(states)[row, token].double().numpy()
+                h = states[row, token].double().numpy()
                 expected = brute_force(world, selector, knowledge, h, row, previous)
                 previous = expected["query"], expected["value"]
                 where = (row, token)
@@ -286,7 +289,7 @@ def test_nothing_gives_way_to_an_unknown_question_time(world: TinyWorld) -> None
     key = world.base.tensors.keys[0] * 60
     selection = aimed(world, key)(hidden_states(1, 1), ask(world, (None,), top_k=3, gamma=0.0), None)
     assert set(selection.ids[0, 0].tolist()) == {0, 1, 2}
-    assert not selection.time.any()
+    assert not selection.parts.time.any()
 
 
 def test_a_token_is_selected_for_alone(world: TinyWorld) -> None:
@@ -499,8 +502,8 @@ def test_an_untrained_query_finds_the_fact_that_is_asked_for(world: TinyWorld) -
     gold = torch.tensor([world.questions[row].supporting_facts[0] for row in rows])
     hits = (selection.ids[:, 0] == gold[:, None]).any(-1)
     assert hits.float().mean() >= 0.5  # 8 of 72 facts by chance; the hashed n-grams of the tests are a poor encoder
-    assert not selection.context.any()
-    assert 3 < selection.meaning.amax() < 3 * START_LOGIT
+    assert not selection.parts.context.any()
+    assert 3 < selection.parts.meaning.amax() < 3 * START_LOGIT
 
 
 def test_repeated_rows_repeat_the_selection(world: TinyWorld) -> None:
@@ -509,3 +512,77 @@ def test_repeated_rows_repeat_the_selection(world: TinyWorld) -> None:
     assert torch.equal(twice.questions.vectors[::2], knowledge.questions.vectors)
     assert torch.equal(twice.questions.vectors[1::2], knowledge.questions.vectors)
     assert knowledge.expand(len(ROWS)) is knowledge
+
+
+EGO = {"ego_graph": True, "ego_radius": 2, "ego_degree": 2}
+
+
+def withheld_from(world: TinyWorld, best: Tensor, number: int) -> list[int]:
+    """The best facts of a token that can be deleted without moving the horizon, to which question times are clipped."""
+    days = [day for fact in world.facts for day in (fact.window.start, fact.window.end) if day is not None]
+    edges = {min(days), max(days)}
+    return [n for n in best.tolist() if not edges & {world.facts[n].window.start, world.facts[n].window.end}][:number]
+
+
+@pytest.mark.parametrize(
+    ("top_k", "over_fetch", "number"), [(8, 72, 4), (8, 10, 6), (6, 1, 6), (1, 1, 1), (20, 20, 55)], ids=str
+)
+@pytest.mark.parametrize("ego", [{}, EGO], ids=["", "ego graph"])
+def test_withheld_facts_are_as_if_deleted(
+    world: TinyWorld, tmp_path: Path, top_k: int, over_fetch: int, number: int, ego: dict[str, Any]
+) -> None:
+    """Each row has facts of its own withheld; in the last case fewer than `top_k` are left."""
+    first, second, hidden = make_selector(world, 1, **ego), make_selector(world, 2, **ego), hidden_states()
+    knowledge = ask(world, top_k=top_k, over_fetch=over_fetch)
+    everything = first(hidden, ask(world, top_k=world.base.store.n), None).ids[:, -1]
+    chosen = [withheld_from(world, best, number - row % 2) for row, best in enumerate(everything)]
+    padded = torch.tensor([[*facts, *[-1] * (number - len(facts))] for facts in chosen])
+    without = replace(knowledge, withheld=padded)
+    before = first(hidden, without, None)
+    found = [before, second(hidden, without, before)]
+    for row, facts in enumerate(chosen):
+        base, kept = world.without(facts, tmp_path / str(row))
+        assert base.store.horizon == world.base.store.horizon
+        numbers = torch.tensor([*kept, -1])  # number -1 is none in both bases
+        asked = Questions(knowledge.questions.vectors[row : row + 1], knowledge.questions.windows[row : row + 1])
+        deleted, one = Knowledge(base, asked, knowledge.options), hidden[row : row + 1]
+        expected = [first(one, deleted, None)]
+        expected.append(second(one, deleted, expected[0]))
+        for got, want in zip(found, expected, strict=True):
+            left = min(top_k, len(kept))
+            assert torch.equal(got.ids[row, :, :left], numbers[want.ids[0, :, :left]])
+            assert (got.ids[row, :, left:] == -1).all()
+            torch.testing.assert_close(got.alpha[row, :, :left], want.alpha[0, :, :left], atol=1e-4, rtol=1e-3)
+            for name in ("query", "null", "value"):
+                torch.testing.assert_close(getattr(got, name)[row], getattr(want, name)[0], atol=1e-3, rtol=1e-3)
+
+
+def test_beams_have_the_facts_of_their_question_withheld(world: TinyWorld) -> None:
+    withheld = torch.tensor([[row, row + 10, -1] for row in ROWS])
+    knowledge = replace(ask(world, over_fetch=8), withheld=withheld)
+    twice = knowledge.expand(2 * len(ROWS))
+    assert twice.withheld is not None
+    assert torch.equal(twice.withheld, withheld.repeat_interleave(2, 0))
+    selector, hidden = make_selector(world), hidden_states()
+    once = selector(hidden, knowledge, None)
+    assert torch.equal(selector(hidden.repeat_interleave(2, 0), twice, None).ids, once.ids.repeat_interleave(2, 0))
+    assert ask(world).expand(2 * len(ROWS)).withheld is None
+
+
+def test_the_ego_graph_changes_the_value_alone_and_can_be_switched_off(world: TinyWorld) -> None:
+    selector, knowledge = make_selector(world, **EGO), ask(world)
+    with_graph = selector(hidden_states(), knowledge, None)
+    without = selector(hidden_states(), ask(world, ego_graph=False), None)
+    for name in ("query", "ids", "alpha", "null", "scores"):
+        assert torch.equal(getattr(with_graph, name), getattr(without, name))
+    assert selector.graph is not None
+    asked = knowledge.questions
+    added = selector.graph(world.base.graph, asked.vectors, asked.windows, without.ids, without.alpha)
+    assert added.abs().max() > 0.1
+    torch.testing.assert_close(with_graph.value, without.value + added)
+
+
+def test_without_the_ego_graph_there_are_no_weights_for_it(world: TinyWorld) -> None:
+    plain, ego = (dict(untrained(world, hops=True, **each).named_parameters()) for each in ({}, EGO))
+    assert plain.keys() < ego.keys()
+    assert {name.split(".")[0] for name in ego.keys() - plain.keys()} == {"graph"}
