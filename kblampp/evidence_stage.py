@@ -1,0 +1,128 @@
+"""The evidence of every answer, written and measured: what the stage `dump_evidence` does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kblampp.adapters import load_trained
+from kblampp.artifacts import atomic_dir, write_json, write_jsonl
+from kblampp.config import Params
+from kblampp.edits import Editor, answers_after, close_windows, swap_tails
+from kblampp.encoder import EmbeddingCache, load_encoder
+from kblampp.evaluation import first_of_each_type
+from kblampp.evidence import Explained, Rows, evidence_line, evidence_rows, headline, mean_rows, merge
+from kblampp.illustrations import illustrations
+from kblampp.indexing import INDEX_OPTIONS
+from kblampp.injection import KBInjectedModel
+from kblampp.interventions import causal_deltas, rank_agreement
+from kblampp.knowledge import KnowledgeBase
+from kblampp.measuring import UNSEEN, selector_options
+from kblampp.opening import Workspace
+from kblampp.tracing import Asker
+
+logger = logging.getLogger(__name__)
+INTERVENED = "swap"
+"""The split whose base is edited, and whose figures are the headline."""
+
+
+def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> None:
+    """Writes `store/<dataset>/evidence/<split>.jsonl`, and `metrics.json`, `table.json` and `plots/questions.json`.
+
+    Raises:
+        KBLaMError: An input is missing, damaged, or does not fit the others.
+    """
+    workspace = Workspace.open(params, data, store)
+    options, section = selector_options(params), params.eval
+    splits = [split for split in UNSEEN if split in workspace.dataset.questions]
+    for split in splits:  # before anything is computed: a base may be too small for top_k
+        kb = workspace.dataset.kb_of_split[split]
+        options.check(len(workspace.dataset.kbs[kb]), kb)
+    model = _open_model(params, workspace)
+    asker = Asker(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
+    settings = {"samples": section.bootstrap_samples, "seed": params.seed}
+    table: dict[str, Rows] = {}
+    plots: list[dict[str, Any]] = []
+    with atomic_dir(workspace.folder / "evidence") as folder:
+        for split in splits:
+            base = workspace.open_base(split)
+            logger.info("%s: %d questions, %d facts", split, len(workspace.dataset.questions[split]), base.store.n)
+            explained = explain(asker, base, workspace.dataset.questions[split], split)
+            shown = base.store.facts, model.layers, params.evidence.facts_per_hop
+            lines = zip(explained.questions, explained.predictions, explained.traces, strict=True)
+            write_jsonl(folder / f"{split}.jsonl", (evidence_line(*line, *shown) for line in lines))
+            table[split] = evidence_rows(explained, top_k=options.top_k, **settings)
+            if split == INTERVENED:
+                plots = illustrations(explained, *shown)
+                merge(table[split], intervene(params, workspace, asker, base, explained))
+    write_json(metrics / "table.json", table)
+    write_json(metrics / "metrics.json", headline(table.get(INTERVENED, {})))
+    write_json(metrics / "plots" / "questions.json", plots)
+
+
+def _open_model(params: Params, workspace: Workspace) -> KBInjectedModel:
+    return load_trained(workspace.folder / params.eval.adapter, workspace.backbone, workspace.projections)
+
+
+def explain(asker: Asker, base: KnowledgeBase, questions: Sequence[Any], split: str) -> Explained:
+    """Answers every question of a split, and traces the answers."""
+    vectors = base.store.question_vectors(split)
+    predictions = [a.prediction for a in asker.answer(base, questions, vectors, f"{split} answers")]
+    traces = asker.trace(base, questions, vectors, predictions, f"{split} evidence")
+    return Explained(questions, vectors, predictions, traces)
+
+
+def intervene(params: Params, workspace: Workspace, asker: Asker, base: KnowledgeBase, explained: Explained) -> Rows:
+    """Deletes and edits facts of one base, and measures what becomes of the answers, `{type: {figure: value}}`."""
+    settings = {"samples": params.eval.bootstrap_samples, "seed": params.seed}
+    most, seed, rows = params.evidence.questions_per_type, params.seed, Rows()
+    answerable = [place for place, question in enumerate(explained.questions) if question.supporting_facts]
+    able = explained.part(answerable)
+
+    chosen = able.part(first_of_each_type(able.questions, most))
+    deltas = causal_deltas(asker, base, chosen, seed)
+    merge(rows, mean_rows(chosen.questions, deltas, n="causal_n", **settings))
+
+    few = able.part(first_of_each_type(able.questions, params.evidence.tau_questions))
+    taus = [
+        (question, tau)
+        for question, tau in zip(
+            few.questions, rank_agreement(asker, base, few, params.evidence.facts_per_hop), strict=True
+        )
+        if tau is not None
+    ]
+    measured = {"kendall_tau": [tau for _, tau in taus]}
+    merge(rows, mean_rows([question for question, _ in taus], measured, n="kendall_tau_n", **settings))
+
+    editor = make_editor(params, workspace)
+    direct = chosen.part([p for p, q in enumerate(chosen.questions) if q.type in ("single-hop", "temporal")])
+    swapped = swap_tails(base.store.facts, direct.questions, seed)
+    new, old = answers_after(asker, editor, swapped, "tail swap", direct.vectors[swapped.places])
+    figures = {"tail_swap_follow": new, "tail_swap_old": old}
+    merge(rows, mean_rows(swapped.questions, figures, n="tail_swap_n", **settings))
+
+    closed = close_windows(base.store.facts, explained.questions, most, seed)
+    if closed.questions:
+        new, old = answers_after(asker, editor, closed, "closed windows")
+        merge(rows, mean_rows(closed.questions, {"stale_rate": old, "fresh_rate": new}, n="stale_n", **settings))
+    return rows
+
+
+def make_editor(params: Params, workspace: Workspace) -> Editor:
+    """The encoder and the index options with which the bases were made.
+
+    Raises:
+        EncoderError: The sentence encoder is not to be had.
+    """
+    encoder = load_encoder(params.encoder.model, batch_size=params.encoder.batch_size)
+    index = {name: getattr(params.index, name) for name in INDEX_OPTIONS}
+    return Editor(
+        EmbeddingCache(encoder),
+        workspace.projections,
+        params.encoder.store_dtype,
+        {**index, "seed": params.seed},
+        workspace.backbone.tokenizer,
+        str(workspace.backbone.model.device),
+    )

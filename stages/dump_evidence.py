@@ -1,0 +1,47 @@
+"""Writes the evidence of every answer and measures it: `store/<dataset>/evidence/` and `metrics/evidence/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kblampp.config import Params
+from kblampp.evidence_plots import draw_evidence
+from kblampp.evidence_stage import dump_evidence
+from kblampp.stage import run_stage
+
+READS = (
+    "seed",
+    "threads",
+    "dataset",
+    "backbone",
+    "encoder.model",
+    "encoder.batch_size",
+    "encoder.store_dtype",
+    "index.method",
+    "index.similarity",
+    "index.hnsw_m",
+    "index.hnsw_ef_construction",
+    "index.hnsw_ef_search",
+    "index.ivf_nlist",
+    "index.ivf_nprobe",
+    "index.pq_m",
+    "index.pq_bits",
+    "selector",
+    "injection.copy_head",
+    "injection.hop",
+    "eval.adapter",
+    "eval.batch_size",
+    "eval.max_new_tokens",
+    "eval.bootstrap_samples",
+    "evidence",
+)
+
+
+def main(params: Params) -> None:
+    """Explains the answers to dev, swap and novel; deletes and edits facts of swap and asks again."""
+    dump_evidence(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/evidence"))
+    draw_evidence(Path("metrics"), Path("metrics/evidence/images"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage("dump_evidence", READS, main))
