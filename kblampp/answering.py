@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from kblampp.backbone import Backbone
 from kblampp.batching import TrainingBatches, prompt_batches
-from kblampp.facts import FiveTuple, Question
+from kblampp.facts import UNKNOWN_ANSWER, FiveTuple, Question
 from kblampp.injection import KBInjectedModel
+from kblampp.kb_store import KBValueStore
 from kblampp.knowledge import Knowledge, KnowledgeBase, Questions, SelectorOptions
 from kblampp.prompts import DistractorSampler, closed_book_prompt, evidence_sentence, in_context_prompt
 from kblampp.selector import Selection
@@ -27,7 +28,8 @@ class Answered:
 
     Attributes:
         prediction: The generated text.
-        ranked: For each injected layer, the facts by falling alpha at the answer's first token; empty for baselines.
+        ranked: For each injected layer, the facts by falling alpha at the answer's first token; for dense retrieval one
+            row, nearest first; empty for systems that retrieve nothing.
         alpha: Their weights.
         null: Weight of the null fact in the last layer, the abstention score; None for baselines.
         prompt_tokens: Length of the prompt.
@@ -50,6 +52,7 @@ def answer_with_model(
     *,
     batch_size: int,
     max_new_tokens: int,
+    withheld: Sequence[Sequence[int]] | None = None,
     label: str = "model",
 ) -> list[Answered]:
     """Answers greedily from the knowledge base, with the question's time read from its words, as a user's would be.
@@ -63,6 +66,7 @@ def answer_with_model(
         options: How facts are selected.
         batch_size: Questions a batch.
         max_new_tokens: Longest answer.
+        withheld: For each question, facts that it must not find, as if they were deleted from the base.
         label: Name on the progress bar.
     """
     prompts = [closed_book_prompt(question.question) for question in questions]
@@ -71,14 +75,13 @@ def answer_with_model(
     with tqdm(total=len(questions), desc=label, leave=False) as progress:
         for places, ids, mask in prompt_batches(prompts, backbone.tokenizer, batch_size):
             asked = Questions.make(vectors[places], [windows[place] for place in places], base.device)
-            texts, state = _generate(model, backbone, ids, mask, Knowledge(base, asked, options), max_new_tokens)
+            hidden = withheld_ids(withheld, places, base.device)
+            knowledge = Knowledge(base, asked, options, withheld=hidden)
+            texts, state = _generate(model, backbone, ids, mask, knowledge, max_new_tokens)
+            layers = [selection for _, selection in sorted((state or {}).items())]
             for row, place in enumerate(places):
-                picks = (
-                    []
-                    if state is None
-                    else [_ranked(s.ids[row, -1], s.alpha[row, -1]) for _, s in sorted(state.items())]
-                )
-                null = None if state is None else float(state[max(state)].null[row, -1])
+                picks = [_ranked(layer.ids[row, -1], layer.alpha[row, -1]) for layer in layers]
+                null = float(layers[-1].null[row, -1]) if layers else None
                 answers[place] = Answered(
                     texts[row],
                     tuple(facts for facts, _ in picks),
@@ -88,6 +91,15 @@ def answer_with_model(
                 )
             progress.update(len(places))
     return answers
+
+
+def withheld_ids(withheld: Sequence[Sequence[int]] | None, places: Sequence[int], device: str) -> torch.Tensor | None:
+    """The facts withheld from the questions at `places` as `Knowledge.withheld` takes them; None for none."""
+    if withheld is None:
+        return None
+    rows = [list(withheld[place]) for place in places]
+    width = max(map(len, rows))
+    return torch.tensor([row + [-1] * (width - len(row)) for row in rows], dtype=torch.int64, device=device)
 
 
 def answer_closed_book(
@@ -121,6 +133,64 @@ def answer_in_context(
     return _answer_prompts(model, backbone, prompts, batch_size, max_new_tokens, "in context")
 
 
+def answer_with_rag(
+    model: KBInjectedModel,
+    backbone: Backbone,
+    store: KBValueStore,
+    questions: Sequence[Question],
+    vectors: npt.NDArray[np.float32],
+    *,
+    sentences: int,
+    batch_size: int,
+    max_new_tokens: int,
+) -> list[Answered]:
+    """Answers with the backbone alone, from the evidence sentences that dense retrieval finds, the nearest first.
+
+    Question and sentences are compared by the inner product of their unit vectors, of the same encoder as keys and
+    queries are made with; ties go to the lower fact.
+
+    Args:
+        model: The model around `backbone`, which reads no knowledge here.
+        backbone: Its backbone.
+        store: The knowledge base's store, for facts and sentence vectors.
+        questions: What to ask.
+        vectors: Their sentence vectors, (n, d_sentence).
+        sentences: How many a prompt; facts of one sentence show it once.
+        batch_size: Questions a batch.
+        max_new_tokens: Longest answer.
+    """
+    scores = vectors @ store.sentence_vectors.T
+    ranked = np.argsort(-scores, axis=1, kind="stable")[:, :sentences].tolist()
+    prompts = [
+        in_context_prompt(question.question, list(dict.fromkeys(evidence_sentence(store.facts[i]) for i in found)))
+        for question, found in zip(questions, ranked, strict=True)
+    ]
+    answers = _answer_prompts(model, backbone, prompts, batch_size, max_new_tokens, f"RAG {sentences}")
+    return [replace(answer, ranked=(tuple(found),)) for answer, found in zip(answers, ranked, strict=True)]
+
+
+def answer_by_lookup(answers: Sequence[Answered], facts: Sequence[FiveTuple]) -> list[Answered]:
+    """Answers without a language model's words: the tail of the top fact of the model's last layer.
+
+    Args:
+        answers: The model's own, for what it selected.
+        facts: The knowledge base.
+
+    Returns:
+        The same with other predictions: "unknown" where the null fact weighs more than the top fact.
+    """
+    return [
+        replace(
+            answer,
+            prediction=UNKNOWN_ANSWER
+            if (answer.null or 0.0) > answer.alpha[-1][0]
+            else facts[answer.ranked[-1][0]].tail.name,
+            prompt_tokens=0,
+        )
+        for answer in answers
+    ]
+
+
 def mean_gates(
     model: KBInjectedModel,
     backbone: Backbone,
@@ -142,6 +212,7 @@ def mean_gates(
         batch_size=len(questions),
         drop_question_vector=0.0,
         in_batch_negatives=0,
+        retrieved_negatives=0,
         seed=seed,
     )
     batch = batches.batch(0).to(base.device)

@@ -11,7 +11,7 @@ import numpy as np
 
 from kblampp.answering import Answered
 from kblampp.facts import UNKNOWN_ANSWER, FiveTuple, Question
-from kblampp.scoring import auroc, bootstrap_stderr, exact_match, f1, recall_at
+from kblampp.scoring import auroc, bootstrap_stderr, exact_match, f1, paired_bootstrap_interval, recall_at
 
 TYPES: Mapping[str, Callable[[Question], bool]] = {
     "single_hop": lambda question: question.type == "single-hop",
@@ -26,6 +26,8 @@ TYPES: Mapping[str, Callable[[Question], bool]] = {
 """The rows of the table; `multi_hop` is 2 and 3 hops together, `all` is every question that was asked."""
 RECALLS = (1, 8)
 DIGITS = 5
+SYSTEM_OF = {"trainA": "stage_a", "trainB": "stage_b"}
+"""The system's name in the tables by the stage that trained it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,26 @@ class Asked:
     questions: Sequence[Question]
     answers: Sequence[Answered]
     facts: Sequence[FiveTuple]
+
+    @property
+    def top_k(self) -> int:
+        """How many facts were ranked for each question; 0 for a system without retrieval."""
+        return len(self.answers[0].ranked[-1]) if self.answers and self.answers[0].ranked else 0
+
+    def of(self, belongs: Callable[[Question], bool]) -> Asked:
+        """The part whose questions belong."""
+        places = [place for place, question in enumerate(self.questions) if belongs(question)]
+        return Asked([self.questions[i] for i in places], [self.answers[i] for i in places], self.facts)
+
+    def matches(self) -> list[float]:
+        """EM of each question."""
+        pairs = zip(self.questions, self.answers, strict=True)
+        return [exact_match(answer.prediction, accepted(question)) for question, answer in pairs]
+
+
+def accepted(question: Question) -> list[str]:
+    """The answers that count as right; "unknown" for an unanswerable question."""
+    return [question.answer or UNKNOWN_ANSWER, *question.aliases]
 
 
 def first_of_each_type(questions: Sequence[Question], n: int) -> list[int]:
@@ -48,32 +70,29 @@ def first_of_each_type(questions: Sequence[Question], n: int) -> list[int]:
     return chosen
 
 
-def score_table(asked: Asked, *, top_k: int | None, bootstrap_samples: int, seed: int) -> dict[str, dict[str, Any]]:
+def score_table(asked: Asked, *, bootstrap_samples: int, seed: int) -> dict[str, dict[str, Any]]:
     """One system on one split: `{type: {figure: value}}`.
 
     Args:
         asked: Questions, answers and facts.
-        top_k: Facts that the model weighed; None for systems without retrieval.
         bootstrap_samples: Of the standard error of EM.
         seed: Of the bootstrap.
     """
     table = {}
     for name, belongs in TYPES.items():
-        places = [place for place, question in enumerate(asked.questions) if belongs(question)]
-        if places:
-            part = Asked([asked.questions[i] for i in places], [asked.answers[i] for i in places], asked.facts)
-            table[name] = _score(part, top_k, bootstrap_samples, seed)
-    if top_k is not None:
+        part = asked.of(belongs)
+        if part.questions:
+            table[name] = _score(part, bootstrap_samples, seed)
+    if all(answer.null is not None for answer in asked.answers):
         for name in ("unanswerable", "all"):
             if name in table:
                 table[name]["abstain_auroc"] = _abstain_auroc(asked)
-    return {name: _rounded(row) for name, row in table.items()}
+    return {name: rounded(row) for name, row in table.items()}
 
 
-def _score(asked: Asked, top_k: int | None, bootstrap_samples: int, seed: int) -> dict[str, Any]:
-    gold = [[question.answer or UNKNOWN_ANSWER, *question.aliases] for question in asked.questions]
-    matches = [exact_match(a.prediction, answers) for a, answers in zip(asked.answers, gold, strict=True)]
-    overlaps = [f1(a.prediction, answers) for a, answers in zip(asked.answers, gold, strict=True)]
+def _score(asked: Asked, bootstrap_samples: int, seed: int) -> dict[str, Any]:
+    matches, top_k = asked.matches(), asked.top_k
+    overlaps = [f1(a.prediction, accepted(q)) for q, a in zip(asked.questions, asked.answers, strict=True)]
     row: dict[str, Any] = {
         "n": len(matches),
         "em": float(np.mean(matches)),
@@ -82,7 +101,7 @@ def _score(asked: Asked, top_k: int | None, bootstrap_samples: int, seed: int) -
         "prompt_tokens": float(np.mean([answer.prompt_tokens for answer in asked.answers])),
     }
     supported = [(q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if q.supporting_facts]
-    if top_k is not None and supported:
+    if top_k and supported:
         for name, k in {**{str(k): k for k in RECALLS if k <= top_k}, "k": top_k}.items():
             found = [recall_at(a.ranked[-1], q.supporting_facts[-1:], k) for q, a in supported]
             row[f"recall_at_{name}"] = float(np.mean(found))
@@ -106,48 +125,78 @@ def _abstain_auroc(asked: Asked) -> float | None:
     return auroc([answer.null or 0.0 for answer in asked.answers], labels)
 
 
-def recall_curve(asked: Asked, top_k: int) -> dict[str, list[float]]:
-    """Recall of the last hop's fact in the last layer by k, 1 to `top_k`, for each type that has supporting facts."""
+def recall_curve(asked: Asked) -> dict[str, list[float]]:
+    """Recall of the last hop's fact in the last layer by k, 1 to top k, for each type that has supporting facts."""
     curves = {}
     for name, belongs in TYPES.items():
         rows = [
             (q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if belongs(q) and q.supporting_facts
         ]
-        if rows and name not in ("all", "answerable", "multi_hop"):
+        if rows and asked.top_k and name not in ("all", "answerable", "multi_hop"):
             curves[name] = [
                 round(float(np.mean([recall_at(a.ranked[-1], q.supporting_facts[-1:], k) for q, a in rows])), DIGITS)
-                for k in range(1, top_k + 1)
+                for k in range(1, asked.top_k + 1)
             ]
     return curves
 
 
-def headline(table: Mapping[str, Any]) -> dict[str, float]:
-    """At most 12 figures of the table that say whether the model reads a knowledge base it has never seen."""
+def differences(
+    asked: Asked, reference: Asked, name: str, *, bootstrap_samples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """EM of a system minus that of another one on the same questions, with its 95 % interval, by type.
+
+    Args:
+        asked: The system.
+        reference: The other one; it may have been asked more.
+        name: The other one's, which becomes part of the figures' names.
+        bootstrap_samples: Of the interval.
+        seed: Of the bootstrap.
+    """
+    other = dict(zip((question.qid for question in reference.questions), reference.matches(), strict=True))
+    table = {}
+    for kind, belongs in TYPES.items():
+        part = asked.of(belongs)
+        if part.questions:
+            ours, theirs = part.matches(), [other[question.qid] for question in part.questions]
+            low, high = paired_bootstrap_interval(ours, theirs, bootstrap_samples, seed)
+            figures = {"": float(np.mean(ours) - np.mean(theirs)), "_low": low, "_high": high}
+            table[kind] = rounded({f"em_minus_{name}{end}": value for end, value in figures.items()})
+    return table
+
+
+def headline(table: Mapping[str, Any], system: str) -> dict[str, float]:
+    """At most 12 figures of the table that say whether the model reads a knowledge base it has never seen.
+
+    Args:
+        table: `{split: {system: {type: {figure: value}}}}`.
+        system: The model whose figures they are, "stage_a" or "stage_b".
+    """
     swap, novel, dev = (table.get(split, {}) for split in ("swap", "novel", "dev"))
 
-    def figure(split: Mapping[str, Any], system: str, kind: str, name: str = "em") -> float | None:
+    def figure(split: Mapping[str, Any], kind: str, name: str = "em", system: str = system) -> float | None:
         value: float | None = split.get(system, {}).get(kind, {}).get(name)
         return value
 
-    pairs = [(figure(dev, "stage_a", kind), figure(swap, "stage_a", kind)) for kind in ("single_hop", "temporal")]
+    pairs = [(figure(dev, kind), figure(swap, kind)) for kind in ("single_hop", "temporal")]
     gaps = [seen - unseen for seen, unseen in pairs if seen is not None and unseen is not None]
-    closed = [figure(part, "closed_book", "answerable") for part in (swap, novel, dev)]
+    closed = [figure(part, "answerable", system="closed_book") for part in (swap, novel, dev)]
     figures = {
-        "swap_em_single_hop": figure(swap, "stage_a", "single_hop"),
-        "swap_em_temporal": figure(swap, "stage_a", "temporal"),
-        "swap_em_two_hop": figure(swap, "stage_a", "two_hop"),
-        "swap_em_unanswerable": figure(swap, "stage_a", "unanswerable"),
-        "swap_recall_at_8": figure(swap, "stage_a", "answerable", "recall_at_8"),
-        "swap_abstain_auroc": figure(swap, "stage_a", "all", "abstain_auroc"),
-        "swap_time_accuracy": figure(swap, "stage_a", "temporal", "time_accuracy"),
-        "swap_em_in_context": figure(swap, "in_context", "single_hop"),
-        "novel_em_single_hop": figure(novel, "stage_a", "single_hop"),
-        "novel_em_temporal": figure(novel, "stage_a", "temporal"),
+        "swap_em_single_hop": figure(swap, "single_hop"),
+        "swap_em_temporal": figure(swap, "temporal"),
+        "swap_em_two_hop": figure(swap, "two_hop"),
+        "swap_em_three_hop": figure(swap, "three_hop"),
+        "swap_recall_at_8": figure(swap, "answerable", "recall_at_8"),
+        "swap_abstain_auroc": figure(swap, "all", "abstain_auroc"),
+        "swap_em_in_context": figure(swap, "single_hop", system="in_context"),
+        "novel_em_single_hop": figure(novel, "single_hop"),
+        "novel_em_temporal": figure(novel, "temporal"),
+        "novel_em_two_hop": figure(novel, "two_hop"),
         "closed_book_em_max": max((value for value in closed if value is not None), default=None),
         "dev_minus_swap_em": sum(gaps) / len(gaps) if gaps else None,
     }
     return {name: round(value, DIGITS) for name, value in figures.items() if value is not None}
 
 
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its floats as they are written down."""
     return {name: round(value, DIGITS) if isinstance(value, float) else value for name, value in row.items()}

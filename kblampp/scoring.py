@@ -184,6 +184,55 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     return wins / (n_positive * n_negative)
 
 
+def risk_by_coverage(confidence: ArrayLike, correct: ArrayLike) -> NDArray[np.float64]:
+    """Risk, the share of wrong answers, when only the n most confident questions are answered, for n = 1 … all.
+
+    Source: El-Yaniv and Wiener 2010, "On the Foundations of Noise-free Selective Classification", section 2.  Questions
+    of equal confidence come in no order, so each counts as their mean.  The mean of the curve is the AURC of Geifman et
+    al. 2019, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers".
+
+    Args:
+        confidence: shape (n,).
+        correct: shape (n,), 1 for a right answer and 0 for a wrong one, or a figure between.
+
+    Returns:
+        Shape (n,); position i is the risk at coverage (i + 1) / n.
+
+    Raises:
+        DataError: the lengths differ, there are none, or one is not finite.
+    """
+    values, right = _paired(confidence, correct)
+    _, place, counts = np.unique(-values, return_inverse=True, return_counts=True)
+    means = np.bincount(place, weights=right) / counts
+    risk: NDArray[np.float64] = 1 - np.cumsum(np.repeat(means, counts)) / np.arange(1, len(values) + 1)
+    return risk
+
+
+def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy over bins of equal width (0 to 1).
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2, equation 3.
+
+    Args:
+        confidence: shape (n,), 0 to 1; a bin holds its upper edge, and the first one 0 as well.
+        correct: shape (n,), as for `risk_by_coverage`.
+        bins: how many.
+
+    Raises:
+        DataError: as `risk_by_coverage`.
+    """
+    values, right = _paired(confidence, correct)
+    place = np.clip(np.ceil(values * bins) - 1, 0, bins - 1).astype(int)
+    return float(np.abs(np.bincount(place, weights=values - right)).sum() / len(values))
+
+
+def _paired(confidence: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values, right = _finite(confidence, "confidence"), _finite(correct, "correct")
+    if values.shape != right.shape:
+        raise DataError(f"correct has {len(right)} values, expected one for each of {len(values)} confidences")
+    return values, right
+
+
 def recall_at(ranked: Sequence[int] | NDArray[np.integer], gold: Sequence[int], k: int) -> float:
     """Share of the distinct gold ids among the first `k` ranked ones (0 to 1).
 

@@ -1,10 +1,11 @@
-"""Measures the trained model and the baselines on every split: `metrics/eval/`."""
+"""Measures the trained models, the baselines and the ablations: `metrics/eval/`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from kblampp.config import Params
+from kblampp.evaluation_plots import draw_evaluation
 from kblampp.measuring import run_evaluation
 from kblampp.stage import run_stage
 
@@ -14,6 +15,7 @@ READS = ("seed", "threads", "dataset", "backbone", "selector", "injection.copy_h
 def main(params: Params) -> None:
     """Answers the questions of dev, swap and novel with each system and writes tables and plots."""
     run_evaluation(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/eval"))
+    draw_evaluation(Path("metrics"), Path("metrics/eval/images"))
 
 
 if __name__ == "__main__":

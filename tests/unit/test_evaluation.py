@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kblampp.answering import Answered
-from kblampp.evaluation import Asked, first_of_each_type, headline, recall_curve, score_table
+from kblampp.evaluation import TYPES, Asked, differences, first_of_each_type, headline, recall_curve, score_table
 from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.times import UNKNOWN, Window, year_window
 
@@ -73,7 +73,7 @@ ASKED = Asked(QUESTIONS, ANSWERS, FACTS)
 
 @pytest.fixture(scope="module")
 def table() -> dict[str, dict[str, Any]]:
-    return score_table(ASKED, top_k=3, **SETTINGS)
+    return score_table(ASKED, **SETTINGS)
 
 
 def test_a_row_for_each_type_with_its_number_of_questions(table: dict[str, dict[str, Any]]) -> None:
@@ -126,21 +126,21 @@ def test_time_accuracy_is_of_questions_with_competing_windows(table: dict[str, d
 
 
 def test_the_null_weight_tells_unanswerable_questions_apart() -> None:
-    assert score_table(ASKED, top_k=3, **SETTINGS)["all"]["abstain_auroc"] == 1.0
+    assert score_table(ASKED, **SETTINGS)["all"]["abstain_auroc"] == 1.0
     low = [*ANSWERS[:-1], answered("", (0, 1, 2), 0.15)]  # above four of seven, below three
-    changed = score_table(Asked(QUESTIONS, low, FACTS), top_k=3, **SETTINGS)
+    changed = score_table(Asked(QUESTIONS, low, FACTS), **SETTINGS)
     assert changed["all"]["abstain_auroc"] == changed["unanswerable"]["abstain_auroc"] == pytest.approx(4 / 7, abs=1e-5)
 
 
 def test_abstention_needs_both_kinds_of_questions() -> None:
-    table = score_table(Asked(QUESTIONS[:-1], ANSWERS[:-1], FACTS), top_k=3, **SETTINGS)
+    table = score_table(Asked(QUESTIONS[:-1], ANSWERS[:-1], FACTS), **SETTINGS)
     assert table["all"]["abstain_auroc"] is None
     assert "unanswerable" not in table
 
 
 def test_a_system_without_retrieval_has_no_retrieval_figures() -> None:
     plain = [Answered(answer.prediction, prompt_tokens=5) for answer in ANSWERS]
-    table = score_table(Asked(QUESTIONS, plain, FACTS), top_k=None, **SETTINGS)
+    table = score_table(Asked(QUESTIONS, plain, FACTS), **SETTINGS)
     for row in table.values():
         assert set(row) == {"n", "em", "em_stderr", "f1", "prompt_tokens"}
 
@@ -148,17 +148,17 @@ def test_a_system_without_retrieval_has_no_retrieval_figures() -> None:
 def test_an_answer_of_unknown_is_an_abstention_too() -> None:
     answers = [Answered("Unknown."), Answered("Rome")]
     twice = [QUESTIONS[-1], question(8, "unanswerable", "", ())]
-    assert score_table(Asked(twice, answers, FACTS), top_k=None, **SETTINGS)["unanswerable"]["em"] == 0.5
+    assert score_table(Asked(twice, answers, FACTS), **SETTINGS)["unanswerable"]["em"] == 0.5
 
 
 def test_equal_seeds_give_equal_tables() -> None:
-    first = score_table(ASKED, top_k=3, bootstrap_samples=50, seed=1)
-    assert first == score_table(ASKED, top_k=3, bootstrap_samples=50, seed=1)
-    assert first != score_table(ASKED, top_k=3, bootstrap_samples=50, seed=2)
+    first = score_table(ASKED, bootstrap_samples=50, seed=1)
+    assert first == score_table(ASKED, bootstrap_samples=50, seed=1)
+    assert first != score_table(ASKED, bootstrap_samples=50, seed=2)
 
 
 def test_recall_curves_rise_and_end_at_recall_at_k(table: dict[str, dict[str, Any]]) -> None:
-    curves = recall_curve(ASKED, 3)
+    curves = recall_curve(ASKED)
     assert set(curves) == {"single_hop", "temporal", "two_hop", "three_hop"}
     for name, curve in curves.items():
         assert len(curve) == 3
@@ -174,36 +174,56 @@ def test_first_of_each_type_keeps_the_order_of_the_file() -> None:
     assert first_of_each_type(QUESTIONS, 0) == []
 
 
+def test_a_system_is_compared_with_another_on_the_questions_that_both_were_asked() -> None:
+    silent = Asked(QUESTIONS[1:], [Answered("unknown")] * 7, FACTS)
+    table = differences(silent, ASKED, "stage_a", **SETTINGS)
+    assert table["temporal"]["em_minus_stage_a"] == pytest.approx(-1 / 3, abs=1e-5)
+    assert table["single_hop"]["em_minus_stage_a"] == -1.0, "the first question was asked of the other alone"
+    assert table["unanswerable"] == dict.fromkeys(
+        ("em_minus_stage_a", "em_minus_stage_a_low", "em_minus_stage_a_high"), 0.0
+    )
+    assert set(table) == set(TYPES)
+    for row in table.values():
+        assert row["em_minus_stage_a_low"] <= row["em_minus_stage_a"] <= row["em_minus_stage_a_high"]
+
+
+def test_a_retriever_without_null_fact_has_recall_but_no_abstention_score() -> None:
+    found = Asked(QUESTIONS, [Answered("x", ranked=(answer.ranked[-1],)) for answer in ANSWERS], FACTS)
+    table = score_table(found, **SETTINGS)
+    assert table["single_hop"]["recall_at_1"] == 0.5
+    assert "abstain_auroc" not in table["all"]
+
+
 def full_table() -> dict[str, Any]:
     """Three splits with figures that differ everywhere."""
     table: dict[str, Any] = {}
     for place, split in enumerate(("dev", "swap", "novel")):
         base = 0.9 - place / 10
-        kinds = ("single_hop", "temporal", "two_hop", "unanswerable", "answerable", "all")
+        kinds = ("single_hop", "temporal", "two_hop", "three_hop", "answerable", "all")
         rows = {kind: {"em": round(base + number / 1000, 5)} for number, kind in enumerate(kinds)}
         rows["answerable"]["recall_at_8"] = base + 0.05
-        rows["temporal"]["time_accuracy"] = base + 0.06
         rows["all"]["abstain_auroc"] = base + 0.07
         closed = {"answerable": {"em": place / 100}}
-        table[split] = {"stage_a": rows, "closed_book": closed, "in_context": {"single_hop": {"em": base + 0.08}}}
+        table[split] = {"stage_b": rows, "closed_book": closed, "in_context": {"single_hop": {"em": base + 0.08}}}
+        table[split]["stage_a"] = {kind: {"em": 0.123} for kind in kinds}
     return table
 
 
 def test_headline_takes_its_figures_from_the_table() -> None:
-    figures = headline(full_table())
+    figures = headline(full_table(), "stage_b")
     assert len(figures) == 12
     assert figures == pytest.approx(
         {
             "swap_em_single_hop": 0.8,
             "swap_em_temporal": 0.801,
             "swap_em_two_hop": 0.802,
-            "swap_em_unanswerable": 0.803,
+            "swap_em_three_hop": 0.803,
             "swap_recall_at_8": 0.85,
             "swap_abstain_auroc": 0.87,
-            "swap_time_accuracy": 0.86,
             "swap_em_in_context": 0.88,
             "novel_em_single_hop": 0.7,
             "novel_em_temporal": 0.701,
+            "novel_em_two_hop": 0.702,
             "closed_book_em_max": 0.02,
             "dev_minus_swap_em": 0.1,
         },
@@ -214,14 +234,17 @@ def test_headline_takes_its_figures_from_the_table() -> None:
 def test_headline_leaves_out_what_was_not_measured() -> None:
     table = full_table()
     del table["novel"], table["dev"], table["swap"]["closed_book"], table["swap"]["in_context"]
-    table["swap"]["stage_a"]["all"]["abstain_auroc"] = None
-    figures = headline(table)
+    table["swap"]["stage_b"]["all"]["abstain_auroc"] = None
+    figures = headline(table, "stage_b")
     assert set(figures) == {
         "swap_em_single_hop",
         "swap_em_temporal",
         "swap_em_two_hop",
-        "swap_em_unanswerable",
+        "swap_em_three_hop",
         "swap_recall_at_8",
-        "swap_time_accuracy",
     }
-    assert headline({}) == {}
+    assert headline({}, "stage_b") == {}
+
+
+def test_headline_is_that_of_the_system_asked_for() -> None:
+    assert headline(full_table(), "stage_a")["swap_em_single_hop"] == 0.123

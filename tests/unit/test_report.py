@@ -8,10 +8,24 @@ from typing import Any
 
 import pytest
 
+from kblampp import systems
 from kblampp.artifacts import read_json
+from kblampp.config import load_params
 from kblampp.errors import DataError
-from kblampp.evaluation import headline
-from kblampp.report import BEGIN, END, main, result_table, with_table
+from kblampp.evaluation import SYSTEM_OF, headline
+from kblampp.report import (
+    ABLATIONS,
+    BEGIN,
+    END,
+    MODELS,
+    ablation_table,
+    difference_line,
+    main,
+    refusal_table,
+    result_table,
+    results,
+    with_table,
+)
 from tests.closure import ROOT
 
 TABLE, METRICS, README = ROOT / "metrics/eval/table.json", ROOT / "metrics/eval/metrics.json", ROOT / "README.md"
@@ -26,6 +40,9 @@ def row(em: float, n: int, **more: float) -> dict[str, Any]:
 
 SMALL = {
     "swap": {
+        "closed_book": {"single_hop": row(0.0, 100), "all": row(0.2, 100)},
+        "rag_1": {"single_hop": row(0.3, 100)},
+        "rag_12": {"single_hop": row(0.4, 100)},
         "stage_a": {
             "single_hop": row(0.98, 500),
             "temporal": row(0.95, 400, time_accuracy=0.991),
@@ -33,47 +50,133 @@ SMALL = {
             "answerable": row(0.96, 900, recall_at_1=0.9764, recall_at_8=1.0),
             "all": row(0.92, 1200, abstain_auroc=0.9),
         },
-        "closed_book": {"single_hop": row(0.0, 100)},
+        "stage_b": {
+            "single_hop": row(0.99, 500, em_minus_stage_a=0.01, em_minus_stage_a_low=-0.002, em_minus_stage_a_high=0.02)
+        },
+        "no_hop": {
+            "single_hop": row(0.97, 50),
+            "answerable": row(0.5, 100, recall_at_1=0.6),
+            "all": row(0.5, 100, em_minus_stage_b=-0.4, em_minus_stage_b_low=-0.5, em_minus_stage_b_high=-0.3),
+        },
     },
     "novel": {"stage_a": {"single_hop": row(0.9346, 10)}},
+    "dev": {"stage_a": {"single_hop": row(0.9, 10)}},
 }
+ABSTENTION = {
+    "swap": {
+        "auroc": 0.97,
+        "threshold": 0.41,
+        "em_answerable": 0.9,
+        "refusal_precision": None,
+        "refusal_recall": 0.0,
+        "refusal_f1": 0.0,
+        "accuracy": 0.8,
+        "aurc": 0.05,
+        "ece": 0.02,
+        "wrong_time": {"auroc": 0.93, "n": 4, "refused": 0.5},
+    }
+}
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of each line of the tables."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
 
 
 def cells(table: str, *starts: str) -> list[str]:
     """The cells after the given first ones, of the one line that starts with them."""
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
-    ]
-    (found,) = [line[len(starts) :] for line in rows if tuple(line[: len(starts)]) == starts and len(line) > 2]
+    (found,) = [line[len(starts) :] for line in rows(table) if tuple(line[: len(starts)]) == starts]
     return found
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    """A folder with both files."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    (folder / "table.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    (folder / "abstention.json").write_text(json.dumps(ABSTENTION), encoding="utf-8")
+    return folder
 
 
 def test_a_line_for_each_split_and_system() -> None:
     table = result_table(SMALL)
-    assert cells(table, "split", "system") == ["single-hop", "temporal", "2-hop", "3-hop", "unanswerable"]
-    assert cells(table, "swap", "**KBLaM++ (Stage A)**") == [
-        "0.980 ± 0.012 (500)",
-        "0.950 ± 0.012 (400)",
-        "–",
-        "–",
-        "0.800 ± 0.012 (300)",
-    ]
-    assert cells(table, "swap", "closed book") == ["0.000 ± 0.012 (100)", "–", "–", "–", "–"]
+    heads = cells(table, "split", "system")
+    assert heads[:5] == ["single-hop", "temporal", "2-hop", "3-hop", "unanswerable"]
+    model = dict(zip(heads, cells(table, "swap", "**KBLaM++ (Stage A)**"), strict=True))
+    assert model == {
+        "single-hop": "0.980 ± 0.012 (500)",
+        "temporal": "0.950 ± 0.012 (400)",
+        "2-hop": "–",
+        "3-hop": "–",
+        "unanswerable": "0.800 ± 0.012 (300)",
+        "F1": "0.960",
+        "recall@1": "0.976",
+        "recall@8": "1.000",
+        "time accuracy": "0.991",
+        "prompt tokens": "12",
+    }
+    assert cells(table, "swap", "closed book")[:2] == ["0.000 ± 0.012 (100)", "–"]
     assert cells(table, "novel", "**KBLaM++ (Stage A)**")[0] == "0.935 ± 0.012 (10)"
     assert "in context" not in table
 
 
-def test_retrieval_and_abstention_by_split() -> None:
-    table = result_table(SMALL)
-    assert "| swap | 0.976 | 1.000 | 0.991 | 0.900 |" in table.splitlines()
-    assert "| novel | – | – | – | – |" in table.splitlines()
+def test_splits_and_systems_stand_in_a_fixed_order(metrics: Path) -> None:
+    shown = [(line[0], line[1]) for line in rows(results(metrics).split("\n\n")[0])[2:]]
+    assert [split for split, _ in shown] == ["dev", *["swap"] * 5, "novel"]
+    assert [name for split, name in shown if split == "swap"] == [
+        "**KBLaM++ (Stage B)**",
+        "**KBLaM++ (Stage A)**",
+        "RAG: top 12 by dense retrieval",
+        "RAG: top 1 by dense retrieval",
+        "closed book",
+    ]
 
 
-def test_every_line_of_a_table_has_as_many_cells_as_its_head() -> None:
-    lines = result_table(SMALL).splitlines()
-    for block in "\n".join(lines).split("\n\n"):
-        rows = [line for line in block.splitlines() if line.startswith("|")]
-        assert len({line.count("|") for line in rows}) <= 1
+def test_every_system_of_the_evaluation_has_a_name() -> None:
+    assert set(MODELS) == set(SYSTEM_OF.values())
+    assert set(ABLATIONS) == set(systems.ABLATIONS)
+
+
+def test_the_difference_of_the_stages_is_a_sentence() -> None:
+    line = difference_line(SMALL)
+    assert line.startswith("Stage B minus Stage A on swap")
+    assert line.endswith(": single-hop +0.010 [-0.002, +0.020].")
+    assert difference_line({"swap": {"stage_a": SMALL["swap"]["stage_a"]}}) == difference_line({}) == ""
+
+
+def test_ablations_stand_in_a_table_of_their_own() -> None:
+    table = ablation_table(SMALL)
+    assert cells(table, "no hop")[0] == "0.970 ± 0.012 (50)"
+    assert cells(table, "no hop")[-1] == "-0.400 [-0.500, -0.300]"
+    assert "no hop" not in result_table(SMALL)
+    assert ablation_table({"swap": {}}) == ablation_table({}) == ""
+
+
+def test_refusals_by_split_and_reason() -> None:
+    table = refusal_table(ABSTENTION)
+    assert cells(table, "swap") == [
+        "0.970",
+        "–",
+        "–",
+        "0.930",
+        "0.900",
+        "–",
+        "0.000",
+        "0.000",
+        "0.800",
+        "0.050",
+        "0.020",
+    ]
+    assert "0.410" in table
+    assert refusal_table({}) == ""
+
+
+def test_every_line_of_a_table_has_as_many_cells_as_its_head(metrics: Path) -> None:
+    tables = [rows(part) for part in results(metrics).split("\n\n") if part.startswith("|")]
+    assert len(tables) == 3
+    for lines in tables:
+        assert len({len(line) for line in lines}) == 1
 
 
 def test_the_part_between_the_markers_is_replaced_and_nothing_else() -> None:
@@ -89,26 +192,32 @@ def test_missing_markers_are_an_error_that_names_the_file(text: str) -> None:
         with_table(text, "| new |", "docs/x.md")
 
 
-def test_the_command_writes_the_table_into_a_file(tmp_path: Path) -> None:
-    source, target = tmp_path / "table.json", tmp_path / "README.md"
-    source.write_text(json.dumps(SMALL), encoding="utf-8")
+def test_the_command_writes_the_tables_into_a_file(metrics: Path, tmp_path: Path) -> None:
+    target = tmp_path / "README.md"
     target.write_text(f"before\n{BEGIN}\n{END}\nafter\n", encoding="utf-8")
-    assert main(["--table", str(source), "--write", str(target)]) == 0
-    assert target.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{result_table(SMALL)}\n{END}\nafter\n"
+    assert main(["--metrics", str(metrics), "--write", str(target)]) == 0
+    assert target.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{results(metrics)}\n{END}\nafter\n"
 
 
+def test_the_command_prints_the_tables(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--metrics", str(metrics)]) == 0
+    assert capsys.readouterr().out == results(metrics) + "\n"
+
+
+@pytest.mark.parametrize("name", ["table.json", "abstention.json"])
 @pytest.mark.parametrize("text", [None, "{", "[1"], ids=["missing", "cut off", "not JSON"])
 def test_the_command_refuses_an_unreadable_table(
-    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str | None, name: str, metrics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, target = tmp_path / "table.json", tmp_path / "README.md"
+    target = tmp_path / "README.md"
     target.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    (metrics / name).unlink()
     if text is not None:
-        source.write_text(text, encoding="utf-8")
-    assert main(["--table", str(source), "--write", str(target)]) == 1
+        (metrics / name).write_text(text, encoding="utf-8")
+    assert main(["--metrics", str(metrics), "--write", str(target)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert "table.json" in error
+    assert name in error
     assert target.read_text(encoding="utf-8") == f"{BEGIN}\n{END}\n"
 
 
@@ -123,11 +232,13 @@ def committed_table() -> dict[str, Any]:
 def test_the_readme_shows_the_committed_table() -> None:
     text = README.read_text(encoding="utf-8")
     remedy = "README.md is not of the committed metrics: run `python -m kblampp.report --write README.md`"
-    assert with_table(text, result_table(committed_table()), "README.md") == text, remedy
+    committed_table()
+    assert with_table(text, results(TABLE.parent), "README.md") == text, remedy
 
 
 def test_the_headline_is_at_most_twelve_figures_of_the_table() -> None:
-    wanted = headline(committed_table())
+    adapter = load_params(ROOT / "params.yaml").eval.adapter
+    wanted = headline(committed_table(), SYSTEM_OF[adapter])
     shown = read_json(METRICS)
     assert shown == wanted
     assert 1 <= len(shown) <= 12

@@ -15,12 +15,14 @@ from kblampp.errors import DataError
 from kblampp.scoring import (
     auroc,
     bootstrap_stderr,
+    calibration_error,
     exact_match,
     f1,
     is_abstention,
     normalize_answer,
     paired_bootstrap_interval,
     recall_at,
+    risk_by_coverage,
 )
 
 FLOATS = st.floats(-1e3, 1e3)
@@ -231,3 +233,62 @@ def test_recall_refuses() -> None:
         recall_at([1], [], 1)
     with pytest.raises(DataError, match="k = 0"):
         recall_at([1], [1], 0)
+
+
+def test_risk_by_hand() -> None:
+    assert risk_by_coverage([0.2, 0.9, 0.8], [0, 1, 0]).tolist() == pytest.approx([0, 1 / 2, 2 / 3])
+    assert risk_by_coverage([0.5, 0.5, 0.9], [1, 0, 1]).tolist() == pytest.approx([0, 1 / 4, 1 / 3])
+
+
+ANSWERED = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.4, 1.0]), st.booleans()), min_size=1, max_size=30)
+
+
+@given(ANSWERED, st.randoms())
+def test_risk_depends_on_no_order_and_ends_at_the_share_of_errors(
+    pairs: list[tuple[float, bool]], rng: random.Random
+) -> None:
+    confidence, correct = zip(*pairs, strict=True)
+    risk = risk_by_coverage(confidence, correct)
+    assert len(risk) == len(pairs)
+    assert risk[-1] == pytest.approx(1 - statistics.fmean(correct))
+    mixed = rng.sample(pairs, len(pairs))
+    assert risk_by_coverage(*zip(*mixed, strict=True)) == pytest.approx(risk)
+
+
+@given(ANSWERED)
+def test_no_confidence_beats_being_sure_of_what_is_right(pairs: list[tuple[float, bool]]) -> None:
+    confidence, correct = zip(*pairs, strict=True)
+    assert risk_by_coverage(correct, correct).mean() <= risk_by_coverage(confidence, correct).mean() + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "bins", "error"),
+    [
+        ([1.0, 1.0], [1, 1], 15, 0.0),
+        ([1.0, 1.0], [0, 0], 15, 1.0),
+        ([0.9, 0.9, 0.1, 0.1], [1, 1, 0, 0], 15, 0.1),
+        ([0.4, 0.2], [0, 1], 2, 0.2),  # one bin: confidence 0.3, accuracy 0.5
+        ([0.4, 0.6], [0, 1], 2, 0.4),  # two bins
+        ([0.0, 0.5], [0, 1], 2, 0.25),  # an upper edge belongs to its bin: one bin again
+    ],
+)
+def test_calibration_by_hand(confidence: list[float], correct: list[int], bins: int, error: float) -> None:
+    assert calibration_error(confidence, correct, bins) == pytest.approx(error)
+
+
+@given(ANSWERED, st.integers(1, 20))
+def test_calibration_error_is_a_share_and_at_least_the_gap_of_the_means(
+    pairs: list[tuple[float, bool]], bins: int
+) -> None:
+    confidence, correct = zip(*pairs, strict=True)
+    error = calibration_error(confidence, correct, bins)
+    gap = abs(statistics.fmean(confidence) - statistics.fmean(correct))
+    assert gap - 1e-9 <= error <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(("confidence", "correct"), [([], []), ([0.5], [1, 0]), ([float("nan")], [1])])
+def test_confidence_refuses(confidence: list[float], correct: list[int]) -> None:
+    with pytest.raises(DataError):
+        risk_by_coverage(confidence, correct)
+    with pytest.raises(DataError):
+        calibration_error(confidence, correct)

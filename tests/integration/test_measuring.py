@@ -1,0 +1,181 @@
+"""The whole evaluation on a tiny world: what is written, and that it says the same twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from kblampp.adapters import save_adapter
+from kblampp.artifacts import read_json
+from kblampp.config import Params, load_params
+from kblampp.datasets import Dataset
+from kblampp.errors import KBLaMError, StoreError
+from kblampp.evaluation import headline
+from kblampp.kb_store import KBValueStore
+from kblampp.knowledge_index import KnowledgeIndex
+from kblampp.lora import change_backbone, unload
+from kblampp.measuring import run_evaluation
+from kblampp.opening import Workspace
+from kblampp.report import results
+from tests.closure import ROOT
+from tests.kb import ENCODER, TinyWorld, make_world
+from tests.pipeline.conftest import digest
+from tests.tiny import FAMILIES
+
+SPLITS = ("dev", "swap")
+
+
+def save_base(folder: Path, world: TinyWorld) -> None:
+    """A store that knows the questions of all splits, and its index."""
+    texts = [question.question for question in world.questions]
+    store = KBValueStore.build(
+        folder / "kb" / "town",
+        world.facts,
+        ENCODER.encode,
+        world.projections,
+        encoder_name=ENCODER.name,
+        encoder_fingerprint=ENCODER.fingerprint,
+        questions=dict.fromkeys(SPLITS, texts),
+    )
+    KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index" / "town")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Both adapters, the base and its questions; Stage B differs from Stage A by LoRA."""
+    folder = tmp_path_factory.mktemp("store")
+    world = make_world(folder / "world")
+    save_base(folder, world)
+    backbone = world.backbone(FAMILIES["llama"]())
+    model = world.model(backbone.model)
+    save_adapter(folder / "trainA", model, backbone, world.projections)
+    change_backbone(model, rank=2, alpha=16.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        for name, parameter in backbone.model.named_parameters():
+            if "lora_B" in name:
+                nn.init.normal_(parameter, std=1.0)
+    save_adapter(folder / "trainB", model, backbone, world.projections)
+    unload(model)
+    dataset = Dataset(
+        "tiny", {"town": world.facts}, dict.fromkeys(SPLITS, world.questions), dict.fromkeys(SPLITS, "town")
+    )
+    return Workspace(dataset, backbone, world.projections, folder)
+
+
+def params(**changes: Any) -> Params:
+    """The repository's, with a small evaluation."""
+    whole = load_params(ROOT / "params.yaml")
+    small: dict[str, Any] = {
+        "adapter": "trainB",
+        "questions_per_type": 2,
+        "baseline_questions_per_type": 1,
+        "ablation_questions_per_type": 1,
+        "max_new_tokens": 3,
+        "bootstrap_samples": 20,
+        "rag_sentences": (2,),
+        "ablations": ("no_hop", "no_lora"),
+    }
+    selector = replace(whole.selector, top_k=9, over_fetch=24)
+    return replace(whole, selector=selector, eval=replace(whole.eval, **{**small, **changes}))
+
+
+def evaluate(workspace: Workspace, metrics: Path, monkeypatch: pytest.MonkeyPatch, settings: Params) -> None:
+    monkeypatch.setattr(Workspace, "open", lambda *arguments: workspace)
+    run_evaluation(settings, data=Path(), store=Path(), metrics=metrics)
+
+
+@pytest.fixture
+def metrics(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    evaluate(workspace, tmp_path / "metrics", monkeypatch, params())
+    return tmp_path / "metrics"
+
+
+def test_every_system_is_measured_once(metrics: Path) -> None:
+    table = read_json(metrics / "table.json")
+    everywhere = {"stage_a", "stage_b", "closed_book", "in_context", "rag_2", "lookup"}
+    assert {split: set(systems) for split, systems in table.items()} == {
+        "dev": everywhere,
+        "swap": everywhere | {"no_hop", "no_lora"},
+    }
+    for split, system, n in (("dev", "lookup", 2), ("swap", "stage_b", 2), ("swap", "no_hop", 1), ("dev", "rag_2", 1)):
+        assert table[split][system]["single_hop"]["n"] == n
+    assert table["swap"]["rag_2"]["single_hop"]["recall_at_1"] >= 0
+    assert "recall_at_8" not in table["swap"]["rag_2"]["single_hop"]
+    assert "fusion_gate_answer" in table["dev"]["stage_b"]["all"]
+
+
+def test_stages_and_ablations_are_compared_question_by_question(metrics: Path) -> None:
+    table = read_json(metrics / "table.json")
+    rows = {system: table["swap"][system]["all"] for system in ("stage_a", "stage_b", "no_hop")}
+    assert rows["stage_b"]["em_minus_stage_a"] == pytest.approx(rows["stage_b"]["em"] - rows["stage_a"]["em"], abs=1e-4)
+    assert "em_minus_stage_b_low" in rows["no_hop"]
+    assert not [name for name in rows["stage_a"] if name.startswith("em_minus")]
+    assert not [name for name in table["dev"]["stage_b"]["all"] if name.startswith("em_minus")]
+
+
+def test_headline_abstention_and_points_agree_with_the_table(metrics: Path) -> None:
+    table, abstention = read_json(metrics / "table.json"), read_json(metrics / "abstention.json")
+    assert read_json(metrics / "metrics.json") == pytest.approx(headline(table, "stage_b"))
+    for split in SPLITS:
+        assert abstention[split]["auroc"] == table[split]["stage_b"]["all"]["abstain_auroc"]
+        assert abstention[split]["n"] == table[split]["stage_b"]["all"]["n"]
+    assert abstention["dev"]["threshold"] == abstention["swap"]["threshold"]
+    curve = [point for point in read_json(metrics / "plots/risk_coverage.json") if point["split"] == "swap"]
+    assert len(curve) == abstention["swap"]["n"]
+    assert curve[-1]["risk"] == pytest.approx(1 - table["swap"]["stage_b"]["all"]["em"], abs=1e-4)
+    systems = {point["system"] for point in read_json(metrics / "plots/em_by_type.json")}
+    assert systems == {"stage_a", "stage_b", "closed_book", "in_context", "rag_2", "lookup"}
+    assert {point["k"] for point in read_json(metrics / "plots/recall_by_k.json")} == set(range(1, 10))
+    assert "RAG: top 2" in results(metrics)
+
+
+def test_the_backbone_is_as_it_was_and_a_second_run_writes_the_same(
+    metrics: Path, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [name for name, _ in workspace.backbone.model.named_parameters() if "lora" in name]
+    evaluate(workspace, tmp_path / "again", monkeypatch, params())
+    assert digest(tmp_path / "again") == digest(metrics)
+
+
+def test_stage_a_can_be_the_one_described(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, Any] = {"adapter": "trainA", "baseline_questions_per_type": 0}
+    evaluate(workspace, tmp_path / "metrics", monkeypatch, params(**changes))
+    table = json.loads((tmp_path / "metrics/table.json").read_text(encoding="utf-8"))
+    assert set(table["swap"]) == {"stage_a", "stage_b", "lookup", "no_hop"}
+    assert "em_minus_stage_a" in table["swap"]["no_hop"]["all"]
+
+
+def test_without_knowledge_there_is_no_abstention(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = params(ablations="all", baseline_questions_per_type=0)
+    evaluate(workspace, tmp_path / "metrics", monkeypatch, replace(off, selector=replace(off.selector, top_k=0)))
+    assert read_json(tmp_path / "metrics/abstention.json") == {}
+    assert set(read_json(tmp_path / "metrics/table.json")["swap"]) == {"stage_a", "stage_b"}
+
+
+def test_changed_questions_of_equal_number_are_refused(workspace: Workspace) -> None:
+    first, *rest = workspace.dataset.questions["swap"]
+    changed = [replace(first, question="Where was Nobody At All born?"), *rest]
+    dataset = replace(workspace.dataset, questions={"swap": changed})
+    with pytest.raises(StoreError, match=r"other facts or questions than data/ holds now; run `dvc repro encode`"):
+        replace(workspace, dataset=dataset).open_base("swap")
+
+
+def test_a_missing_stage_writes_nothing(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "store"
+    elsewhere.mkdir()
+    for name in ("kb", "index"):
+        (elsewhere / name).symlink_to(workspace.folder / name)
+    with pytest.raises(KBLaMError, match="dvc repro trainA"):
+        evaluate(replace(workspace, folder=elsewhere), tmp_path / "metrics", monkeypatch, params())
+    assert not (tmp_path / "metrics").exists()
