@@ -1,0 +1,149 @@
+"""Sweeps over hyper-parameters as DVC experiments: ``python -m kblampp.sweep`` (`make sweep`).
+
+One parameter is changed at a time.  Where a change needs training, every value gets the same shorter one, so that the
+values of one sweep can be compared with each other and not with the main table.  Results are kept in
+`metrics/sweep/table.json`; what stands there is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kblampp.artifacts import read_json, write_json
+from kblampp.errors import DataError, one_line_errors
+
+logger = logging.getLogger(__name__)
+TABLE = Path("metrics/sweep/table.json")
+SHORT = {"trainA.max_steps": 500, "trainB.max_steps": 0, "eval.adapter": "trainA"}
+"""Of every value of a sweep that needs training."""
+LIGHT = {"eval.ablations": "none", "eval.baseline_questions_per_type": 0}
+"""Of every experiment: nothing but the model is measured."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Values of one parameter.
+
+    Attributes:
+        parameter: Its dotted name.
+        values: As they are given to `dvc exp run -S`.
+        trains: Whether a change costs a training.
+    """
+
+    parameter: str
+    values: tuple[str, ...]
+    trains: bool
+
+
+SWEEPS = (
+    Sweep("selector.top_k", ("1", "2", "4", "8", "16", "32"), trains=False),
+    Sweep("encoder.d_k", ("160", "192", "256"), trains=True),
+    Sweep("encoder.d_v", ("160", "192", "224"), trains=True),
+    Sweep("injection.layers", ("[3]", "[2,4]", "[2,3,4]"), trains=True),
+)
+
+
+def experiment(sweep: Sweep, value: str) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of one experiment."""
+    name = f"sweep-{sweep.parameter}-{value}".replace(".", "-").replace(",", "-").strip("[]").replace("[", "")
+    return name, {**LIGHT, **(SHORT if sweep.trains else {}), sweep.parameter: value}
+
+
+def run_sweeps(sweeps: Sequence[Sweep], table: Path) -> None:
+    """Runs what `table` does not hold yet, one experiment after the other, and adds each result as it comes.
+
+    Raises:
+        DataError: An experiment failed.
+    """
+    done: dict[str, Any] = read_json(table, error=DataError) if table.exists() else {}
+    for sweep in sweeps:
+        for value in sweep.values:
+            if value in done.get(sweep.parameter, {}):
+                continue
+            name, changes = experiment(sweep, value)
+            logger.info("%s = %s", sweep.parameter, value)
+            _run_experiment(name, changes)
+            done.setdefault(sweep.parameter, {})[value] = _result(name, changes)
+            write_json(table, done)
+
+
+def _run_experiment(name: str, changes: Mapping[str, Any]) -> None:
+    """Runs an experiment in a folder of its own, so that the workspace stays as it is."""
+    _dvc("exp", "remove", name, check=False)  # what an interrupted sweep has left
+    settings = [part for key, value in changes.items() for part in ("-S", f"{key}={value}")]
+    _dvc("exp", "run", "--temp", "--name", name, *settings, "eval")
+
+
+def _result(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of an experiment: EM and recall on `swap`, and the size of a fact in the store."""
+    table, lock = (_file_of(name, path) for path in ("metrics/eval/table.json", "dvc.lock"))
+    params = yaml.safe_load(_file_of(name, "params.yaml"))
+    system = "stage_a" if params["eval"]["adapter"] == "trainA" else "stage_b"
+    rows = json.loads(table)["swap"][system]
+    sizes = [out["size"] for out in yaml.safe_load(lock)["stages"]["encode"]["outs"] if out["path"].endswith("/kb")]
+    kinds = ("single_hop", "temporal", "two_hop", "three_hop", "unanswerable")
+    row: dict[str, Any] = {f"em_{kind}": rows[kind]["em"] for kind in kinds if kind in rows}
+    row |= {f"em_stderr_{kind}": rows[kind]["em_stderr"] for kind in kinds if kind in rows}
+    row |= {key: value for key, value in rows["answerable"].items() if key.startswith("recall_at_")}
+    return {**row, "n": rows["all"]["n"], "store_bytes": sum(sizes), "changes": dict(changes)}
+
+
+def _file_of(experiment_name: str, path: str) -> str:
+    """A file as an experiment has left it in git."""
+    refs = subprocess.run(
+        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    ref = next((ref for ref in refs if ref.endswith(f"/{experiment_name}")), None)
+    if ref is None:
+        raise DataError(f"experiment {experiment_name} has left no result; look at the output of `dvc exp run` above")
+    return subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, text=True, check=True).stdout
+
+
+def _dvc(*arguments: str, check: bool = True) -> None:
+    output = None if check else subprocess.DEVNULL
+    command = [sys.executable, "-m", "dvc", *arguments]
+    status = subprocess.run(command, check=False, stdout=output, stderr=output, stdin=subprocess.DEVNULL).returncode
+    if check and status:
+        raise DataError(f"`dvc {' '.join(arguments)}` failed with status {status}; its output above says why")
+
+
+def sweep_table(done: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of a Markdown table, a row an experiment."""
+    yield "| parameter | value | single-hop | temporal | 2-hop | recall@1 | recall@8 | store |"
+    yield "|---" * 8 + "|"
+    for parameter, values in done.items():
+        for value, row in values.items():
+            figures = [row.get(name) for name in ("em_single_hop", "em_temporal", "em_two_hop")]
+            figures += [row.get("recall_at_1"), row.get("recall_at_8")]
+            cells = ["–" if figure is None else f"{figure:.3f}" for figure in figures]
+            yield f"| `{parameter}` | {value} | {' | '.join(cells)} | {row['store_bytes'] / 1e6:.1f} MB |"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of `make sweep`."""
+    parser = argparse.ArgumentParser(prog="python -m kblampp.sweep", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--only", metavar="PARAMETER", choices=[s.parameter for s in SWEEPS], help="one sweep alone")
+    parser.add_argument("--show", action="store_true", help="print the table of the results so far and run nothing")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+
+    def work() -> None:
+        if not arguments.show:
+            run_sweeps([s for s in SWEEPS if arguments.only in (None, s.parameter)], TABLE)
+        sys.stdout.write("\n".join(sweep_table(read_json(TABLE, error=DataError))) + "\n")
+
+    return one_line_errors(work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
