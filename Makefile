@@ -4,7 +4,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 READY := $(VENV)/.ready
 
-.PHONY: help env repro results test checks smoke pretrain benchmarks clean
+.PHONY: help env repro results plots sweep test checks smoke pretrain benchmarks clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +19,17 @@ $(READY): requirements.txt pyproject.toml
 
 repro: env  ## Run the whole experiment (what is up to date is skipped) and show its figures
 	@start=$$(date +%s) && dvc repro && $(MAKE) --no-print-directory results \
-	  && echo "Look at the curves next: dvc plots show   (writes dvc_plots/index.html)" \
+	  && echo "Look at the plots next: make plots   (one page, no network; to compare runs: dvc plots diff)" \
 	  && echo "Finished in $$(( ($$(date +%s) - start) / 60 )) min $$(( ($$(date +%s) - start) % 60 )) s."
 
-results: env  ## Show the headline and the table of the committed or latest run
-	@dvc metrics show metrics/eval/metrics.json && python -m kblampp.report
+results: env  ## Show the headlines and the tables of the committed or latest run
+	@dvc metrics show metrics/eval/metrics.json && dvc metrics show metrics/evidence/metrics.json && python -m kblampp.report
+
+plots: env  ## Draw the images again and put them on one page that needs no network
+	@page=$$(python -m kblampp.plots --draw) && echo "Open $$page in a browser."
+
+sweep: env  ## Run the sweeps as DVC experiments (what is in metrics/sweep/table.json is not run again)
+	python -m kblampp.sweep
 
 test: env  ## Run the tests
 	python -m pytest
@@ -34,8 +40,10 @@ checks: env  ## Lint, format check and types
 smoke: env  ## Run the whole pipeline on tiny parameters in a temporary copy
 	python -m tests.pipeline.workspace
 
-pretrain: env  ## Make the embedded backbone again (an hour or more; goes on where it was stopped)
-	python -m kblampp.pretraining
+pretrain: env  ## Make the embedded backbone again (goes on where it was stopped)
+	test -d .ckpt/pretrain/first || python -m kblampp.pretraining --output .ckpt/pretrain/first
+	python -m kblampp.pretraining --start .ckpt/pretrain/first --checkpoint .ckpt/pretrain/second.pt --seed 1 \
+	  --steps 900 --cooldown-step 300 --easy-steps 0 --crowded-share 0.6 --lr 0.0015 --matrix-lr 0.003
 
 benchmarks: env  ## Measure throughput as ratios in one run
 	python benchmarks/encode_throughput.py

@@ -22,6 +22,9 @@ Positive = Annotated[float, Range(0, exclusive=True)]
 PositiveOrZero = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
 Layers = Literal["auto"] | tuple[CountOrZero, ...]
+Ablation = Literal[
+    "no_gamma", "no_eta", "no_copy_head", "no_hop", "no_question_vector", "no_hidden_query", "no_null_fact", "no_lora"
+]
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,14 @@ class InjectionParams(Section):
     """Where and how knowledge enters the model; `layers` is "auto" or layer numbers from 0."""
 
     layers: Layers
+    layer_path: str | None
     d_context_score: Count
     d_fusion: Count
     copy_head: bool
     hop: bool
+    ego_graph: bool
+    ego_radius: Annotated[int, Range(1, 3)]
+    ego_degree: Count
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,21 @@ class TrainParams(Section):
 
 
 @dataclass(frozen=True)
+class TrainBParams(TrainParams):
+    """Stage B: besides the knowledge modules, a part of the backbone learns."""
+
+    backbone_lr: Positive
+    lora_rank: CountOrZero
+    lora_alpha: Positive
+    lora_targets: Literal["auto"] | tuple[str, ...]
+    unfreeze_top: CountOrZero
+
+
+@dataclass(frozen=True)
 class EvalParams(Section):
     """How much is measured."""
+
+    adapter: Literal["trainA", "trainB"]
 
     batch_size: Count
     max_new_tokens: Count
@@ -151,6 +171,18 @@ class EvalParams(Section):
     baseline_questions_per_type: CountOrZero
     distractors: CountOrZero
     bootstrap_samples: Annotated[int, Range(2)]
+    rag_sentences: tuple[Count, ...]
+    ablations: Literal["all", "none"] | tuple[Ablation, ...]
+    ablation_questions_per_type: Count
+
+
+@dataclass(frozen=True)
+class EvidenceParams(Section):
+    """What `dump_evidence` writes and how many questions its interventions ask."""
+
+    facts_per_hop: Count
+    questions_per_type: Count
+    tau_questions: Count
 
 
 @dataclass(frozen=True)
@@ -167,7 +199,9 @@ class Params(Section):
     selector: SelectorParams
     injection: InjectionParams
     trainA: TrainParams
+    trainB: TrainBParams
     eval: EvalParams
+    evidence: EvidenceParams
 
 
 def load_params(path: Path = Path("params.yaml"), reads: Sequence[str] | None = None) -> Params:
@@ -237,4 +271,5 @@ _RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
     (_index_problems, ("index.method", "index.pq_m", "encoder.d_k")),
     (_fetch_problems, ("selector.top_k", "selector.over_fetch")),
     (_warmup_problems("trainA"), ("trainA.max_steps", "trainA.warmup_steps")),
+    (_warmup_problems("trainB"), ("trainB.max_steps", "trainB.warmup_steps")),
 )

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams) -> None:
-    """Encodes every distinct string once and writes `output/projection` and `output/<kb>`.
+    """Encodes every distinct string once and writes `output/projection` and `output/kb/<kb>`.
 
     Raises:
         EncoderError: The sentence encoder is not to be had.
@@ -26,19 +26,18 @@ def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams) -> Non
     cache = EmbeddingCache(encoder)
     cache.embed(_all_texts(dataset), progress=True)
     logger.info("encoded %d distinct texts", cache.n_encoded)
-    with atomic_dir(output) as folder:
-        projections = fit_projections(
-            dataset.kbs[dataset.projection_kb],
-            cache.embed,
-            d_k=params.d_k,
-            d_v=params.d_v,
-            d_ctx=params.d_ctx,
-            d_tau=params.d_tau,
-            whitening=params.whitening,
-            encoder_name=encoder.name,
-            encoder_fingerprint=encoder.fingerprint,
-        )
-        projections.save(folder / PROJECTION)
+    projections = fit_projections(
+        dataset.kbs[dataset.projection_kb],
+        cache.embed,
+        d_k=params.d_k,
+        d_v=params.d_v,
+        d_ctx=params.d_ctx,
+        d_tau=params.d_tau,
+        whitening=params.whitening,
+        encoder_name=encoder.name,
+        encoder_fingerprint=encoder.fingerprint,
+    )
+    with atomic_dir(output / "kb") as folder:
         for kb, facts in dataset.kbs.items():
             questions = {
                 split: [question.question for question in dataset.questions[split]]
@@ -55,6 +54,7 @@ def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams) -> Non
                 encoder_fingerprint=encoder.fingerprint,
                 questions=questions,
             )
+    projections.save(output / PROJECTION)
 
 
 def _all_texts(dataset: Dataset) -> list[str]:

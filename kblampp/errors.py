@@ -7,6 +7,9 @@ what is wrong, where, what was expected and what to do.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 
 class KBLaMError(Exception):
     """Base of all errors that the package raises on purpose."""
@@ -28,9 +31,31 @@ class CheckpointError(KBLaMError, ValueError):
     """Saved weights do not fit the model they are loaded into."""
 
 
+class TrainingError(KBLaMError, RuntimeError):
+    """Training cannot go on."""
+
+
 class BackboneError(KBLaMError, ValueError):
     """A language model cannot be loaded, or its layers cannot be found."""
 
 
 class EncoderError(KBLaMError, RuntimeError):
     """The sentence encoder is missing or its weights are not the expected ones."""
+
+
+def one_line_errors(work: Callable[[], object]) -> int:
+    """Runs the work of a program and tells an error of the package in one line on stderr.
+
+    Returns:
+        The exit status: 0, 1 after an error of the package, or 130 after an interrupt. Any other exception is a defect
+        and keeps its traceback.
+    """
+    try:
+        work()
+    except KBLaMError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).splitlines())}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    return 0

@@ -61,6 +61,7 @@ def encode_facts(
         "K.npy": projections.keys(part["head"], part["relation"]).astype(dtype),
         "V.npy": projections.values(part["tail"], part["context"], tau_min, tau_max).astype(dtype),
         "meta/ctx_vec.npy": projections.contexts(part["context"]).astype(dtype),
+        "meta/sent_vec.npy": part["context"].astype(dtype),
         "meta/tau_min.npy": tau_min.astype(np.int32),
         "meta/tau_max.npy": tau_max.astype(np.int32),
         "meta/entity_ids.npy": np.array(pairs, dtype=np.int32),

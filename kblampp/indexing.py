@@ -29,8 +29,8 @@ INDEX_OPTIONS = (
 )
 
 
-def build_indexes(kbs: Sequence[str], stores: Path, output: Path, params: IndexParams, *, seed: int) -> dict[str, Any]:
-    """Builds `output/<kb>` for each knowledge base and checks it against exact search.
+def build_indexes(kbs: Sequence[str], folder: Path, params: IndexParams, *, seed: int) -> dict[str, Any]:
+    """Builds `folder/index/<kb>` for each knowledge base in `folder/kb` and checks it against exact search.
 
     Returns:
         `{kb: {"n": facts, "recall_at_1": …, "recall_at_8": …, "recall_at_32": …}}` of the questions' untrained queries.
@@ -38,14 +38,14 @@ def build_indexes(kbs: Sequence[str], stores: Path, output: Path, params: IndexP
     Raises:
         StoreError: A store is damaged, the options do not fit it, or recall@8 is below `min_recall_at_8`.
     """
-    projections = Projections.load(stores / PROJECTION)
+    projections = Projections.load(folder / PROJECTION)
     report: dict[str, Any] = {}
-    with atomic_dir(output) as folder:
+    with atomic_dir(folder / "index") as output:
         for kb in kbs:
-            store = KBValueStore.load(stores / kb, projections.fingerprint)
+            store = KBValueStore.load(folder / "kb" / kb, projections.fingerprint)
             options = {name: getattr(params, name) for name in INDEX_OPTIONS}
             index = KnowledgeIndex.build(store.keys, seed=seed, keys_sha256=store.keys_sha256, **options)
-            index.save(folder / kb)
+            index.save(output / kb)
             report[kb] = {"n": store.n, **_self_check(index, store, projections)}
             found = report[kb]["recall_at_8"]
             if found < params.min_recall_at_8:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kblampp.artifacts import atomic_dir, read_manifest, save_array, write_manifest
+from kblampp.artifacts import atomic_dir, fingerprint, read_manifest, save_array, write_manifest
 from kblampp.encoder import Embed, FloatArray
 from kblampp.errors import DataError, StoreError
 from kblampp.fact_arrays import encode_facts
@@ -78,6 +78,7 @@ class KBValueStore:
             self.projection_fingerprint = str(manifest["projection_fingerprint"])
             self.keys_sha256 = str(manifest["files"]["K.npy"]["sha256"])
             self._questions = {str(k): int(v) for k, v in manifest["questions"].items()}
+            self._asked = {str(k): str(v) for k, v in manifest["questions_sha256"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"{directory}: the manifest lacks what a store must state ({error!r}); run `dvc repro encode`"
@@ -132,6 +133,7 @@ class KBValueStore:
             "encoder": {"name": encoder_name, "fingerprint": encoder_fingerprint},
             "projection_fingerprint": projections.fingerprint,
             "questions": {split: len(texts) for split, texts in questions.items()},
+            "questions_sha256": {split: fingerprint(*texts) for split, texts in questions.items()},
         }
         with atomic_dir(directory) as folder:
             for name, array in arrays.items():
@@ -187,10 +189,20 @@ class KBValueStore:
         first = int(days.min())
         return first, max(int(days.max()), first + 1)
 
+    @cached_property
+    def sentence_vectors(self) -> FloatArray:
+        """Vectors of the evidence sentences as the encoder made them, ``(n, d_sent)`` float32; for dense retrieval."""
+        shape = (self.n, self.dims["d_sent"])
+        return self._open("meta/sent_vec.npy", shape, self.dtype).astype(np.float32)
+
     @property
     def splits(self) -> list[str]:
         """Splits whose question vectors are in the store."""
         return sorted(self._questions)
+
+    def encoded(self, split: str, texts: Sequence[str]) -> bool:
+        """Whether the question vectors of a split are those of these texts, in this order."""
+        return self._asked.get(split) == fingerprint(*texts)
 
     def question_vectors(self, split: str) -> FloatArray:
         """Sentence vectors ``(n_questions, d_sent)`` float32 of one split, in its file's order.

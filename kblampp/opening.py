@@ -48,7 +48,7 @@ class Workspace:
         )
         check_backbone(backbone, store / "backbone" / "manifest.json")
         folder = store / params.dataset
-        return cls(dataset, backbone, Projections.load(folder / "kb" / PROJECTION), folder)
+        return cls(dataset, backbone, Projections.load(folder / PROJECTION), folder)
 
     def open_base(self, split: str) -> KnowledgeBase:
         """Opens the knowledge base that a split asks about.
@@ -64,8 +64,8 @@ class Workspace:
             projection_fingerprint=self.projections.fingerprint,
             device=str(self.backbone.model.device),
         )
-        questions = self.dataset.questions[split]
-        if base.store.facts != self.dataset.kbs[kb] or len(base.store.question_vectors(split)) != len(questions):
+        questions = [question.question for question in self.dataset.questions[split]]
+        if base.store.facts != self.dataset.kbs[kb] or not base.store.encoded(split, questions):
             raise StoreError(
                 f"store {base.store.directory} was encoded from other facts or questions than data/ holds now; "
                 "run `dvc repro encode`"

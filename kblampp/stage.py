@@ -7,14 +7,13 @@ import inspect
 import logging
 import os
 import random
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kblampp.config import Params, load_params, unread
-from kblampp.errors import KBLaMError, ParamsError
+from kblampp.errors import ParamsError, one_line_errors
 
 logger = logging.getLogger(__name__)
 
@@ -44,20 +43,16 @@ def run_stage(
     """
     arguments = _parser(name, function).parse_args(argv)
     _configure_logging()
-    try:
+
+    def work() -> None:
         params = load_params(arguments.params, reads=reads)
         _prepare(params, reads)
         function(params)
         if os.environ.get(STRICT_PARAMS) == "1":
             _refuse_unread(name, params)
-    except KBLaMError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).splitlines())}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    logger.info("%s: done", name)
-    return 0
+        logger.info("%s: done", name)
+
+    return one_line_errors(work)
 
 
 def _parser(name: str, function: Callable[[Params], None]) -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ READS = ("threads", "dataset", "encoder")
 def main(params: Params) -> None:
     """Encodes every fact and question once; the projections are fitted on the training knowledge base."""
     dataset = Dataset.load(Path("data"), params.dataset)
-    encode_dataset(dataset, Path("store") / params.dataset / "kb", params.encoder)
+    encode_dataset(dataset, Path("store") / params.dataset, params.encoder)
 
 
 if __name__ == "__main__":

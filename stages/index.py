@@ -14,9 +14,8 @@ READS = ("seed", "threads", "dataset", "index")
 
 def main(params: Params) -> None:
     """Indexes the keys; fails when recall@8 against exact search is below `index.min_recall_at_8`."""
-    store = Path("store") / params.dataset
     kbs = knowledge_bases(Path("data"), params.dataset)
-    report = build_indexes(kbs, store / "kb", store / "index", params.index, seed=params.seed)
+    report = build_indexes(kbs, Path("store") / params.dataset, params.index, seed=params.seed)
     write_index_report(Path("metrics/index/recall.json"), report)
 
 

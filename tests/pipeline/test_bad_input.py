@@ -49,7 +49,9 @@ def test_unknown_and_mistyped_parameters_come_in_one_message(bench: Bench) -> No
     assert digest(bench.folder) == before
 
 
-@pytest.mark.parametrize("stage", ["generate", "backbone", "encode", "index", "trainA", "eval"])
+@pytest.mark.parametrize(
+    "stage", ["generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence"]
+)
 def test_every_stage_checks_the_whole_file_first(stage: str, bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"selector.top_k": "eight"})
     bench.refuses(stage, "params.yaml has 1 problem", "selector.top_k is 'eight'", "expected an integer at least 0")
@@ -134,7 +136,7 @@ def test_a_file_that_a_store_does_not_list(bench: Bench) -> None:
 
 def swap_projection(bench: Bench) -> None:
     """Puts projections of another encoder beside the stores."""
-    folder = bench.store / "kb" / "projection"
+    folder = bench.store / "projection"
     replace(Projections.load(folder), encoder_name="another", encoder_fingerprint=OTHER).save(folder)
 
 
@@ -210,10 +212,10 @@ MISSING = {
     "encode without questions": ("encode", "data/qa", ("data/qa/dataset.json", "dvc repro generate")),
     "encode without facts": ("encode", "data/5tuple", ("data/5tuple/", "dvc repro generate")),
     "index without a dataset": ("index", "data/qa", ("data/qa/dataset.json", "dvc repro generate")),
-    "index without stores": ("index", "store/synth_world/kb", ("kb/projection", "dvc repro encode")),
+    "index without stores": ("index", "store/synth_world/kb", ("kb/", "dvc repro encode")),
     "trainA without data": ("trainA", "data", ("data/qa/dataset.json", "dvc repro generate")),
     "trainA without a backbone": ("trainA", "store/backbone", ("store/backbone/manifest.json", "dvc repro backbone")),
-    "trainA without stores": ("trainA", "store/synth_world/kb", ("kb/projection", "dvc repro encode")),
+    "trainA without stores": ("trainA", "store/synth_world/kb", ("kb/train", "dvc repro encode")),
     "trainA without an index": ("trainA", "store/synth_world/index", ("index/train", "dvc repro index")),
     "eval without an adapter": ("eval", "store/synth_world/trainA", ("store/synth_world/trainA", "dvc repro trainA")),
 }

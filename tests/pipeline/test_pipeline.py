@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
-from kblampp import adapters, datasets, encoding, indexing, measuring
+from kblampp import adapters, datasets, encoding, evidence_stage, indexing, systems
 from kblampp.evaluation import headline
 from tests.pipeline.conftest import Bench, Produced, digest
 from tests.pipeline.workspace import run, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = ("generate", "backbone", "encode", "index", "trainA", "eval")
+STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence")
 STEPS = 40
 LONGER = {"trainA.max_steps": STEPS, "trainA.checkpoint_every": 2, "trainA.log_every": 4}
 
@@ -82,22 +82,41 @@ def test_a_stage_opens_no_file_that_dvc_does_not_know_of(produced: Produced, sta
 def test_metrics_and_plots_can_be_shown(produced: Produced, tmp_path: Path) -> None:
     shown = from_json(run(produced.folder, "dvc", "metrics", "show", "--json").stdout)[""]["data"]
     table = json.loads((produced.folder / "metrics/eval/table.json").read_text(encoding="utf-8"))
-    assert {name: part["data"] for name, part in shown.items()} == {"metrics/eval/metrics.json": headline(table)}
+    assert set(shown) == {"metrics/eval/metrics.json", "metrics/evidence/metrics.json"}
+    assert shown["metrics/eval/metrics.json"]["data"] == headline(table, "stage_b")
     plots = run(produced.folder, "dvc", "plots", "show", "--json", "-o", str(tmp_path))
     assert plots.returncode == 0, plots.stdout
     drawn = from_json(plots.stdout)
     assert "errors" not in drawn, drawn.get("errors")
     names = {Path(name).name for name in drawn["data"]}
-    assert {"em_by_type.json", "recall_by_k.json", "loss.tsv"} <= names
+    assert {"em_by_type.json", "recall_by_k.json", "risk_coverage.json", "loss.tsv", "em_by_type.png"} <= names
 
 
 def test_every_split_is_measured(produced: Produced) -> None:
     table = json.loads((produced.folder / "metrics/eval/table.json").read_text(encoding="utf-8"))
     assert set(table) == {"dev", "swap", "novel"}
-    for systems in table.values():
-        assert set(systems) == {"stage_a", "closed_book", "in_context"}
-        assert systems["stage_a"]["single_hop"]["n"] == 4
-        assert systems["closed_book"]["single_hop"]["n"] == 2
+    for split, rows in table.items():
+        expected = {"stage_a", "stage_b", "closed_book", "in_context", "rag_1", "rag_2", "lookup"}
+        assert set(rows) == expected | ({"no_hop", "no_null_fact"} if split == "swap" else set())
+        assert rows["stage_a"]["single_hop"]["n"] == 4
+        assert rows["closed_book"]["single_hop"]["n"] == 2
+
+
+def test_every_question_has_its_evidence(produced: Produced) -> None:
+    for split in ("dev", "swap", "novel"):
+        asked = (produced.folder / f"data/qa/synth_world_{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        told = (produced.folder / f"store/synth_world/evidence/{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["qid"] for line in told] == [json.loads(line)["qid"] for line in asked]
+
+
+def test_stage_b_without_steps_passes_the_adapter_through(repository: Path) -> None:
+    set_params(repository / "params.yaml", {"trainB.max_steps": 0})
+    result = run(repository, "dvc", "repro", "trainB")
+    assert result.returncode == 0, result.stdout
+    stages = (repository / "store/synth_world" / name for name in ("trainA", "trainB"))
+    first, second = ((stage / "kblampp.safetensors").read_bytes() for stage in stages)
+    assert first == second
+    assert not (repository / "store/synth_world/trainB/lora").exists()
 
 
 def test_the_second_repro_runs_nothing(repository: Path) -> None:
@@ -111,11 +130,13 @@ def test_another_top_k_costs_an_evaluation_alone(repository: Path) -> None:
     before = digest(repository / "store")
     set_params(repository / "params.yaml", {"selector.top_k": 8})
     status = run(repository, "dvc", "status", "--json")
-    assert set(from_json(status.stdout)) == {"eval"}
+    assert set(from_json(status.stdout)) == {"eval", "dump_evidence"}
     result = run(repository, "dvc", "repro")
     assert result.returncode == 0, result.stdout
-    assert ran(result.stdout) == ["eval"]
-    assert digest(repository / "store") == before
+    assert sorted(ran(result.stdout)) == ["dump_evidence", "eval"]
+    assert {k: v for k, v in digest(repository / "store").items() if "/evidence/" not in k} == {
+        k: v for k, v in before.items() if "/evidence/" not in k
+    }
     points = json.loads((repository / "metrics/eval/plots/recall_by_k.json").read_text(encoding="utf-8"))
     assert {point["k"] for point in points} == set(range(1, 9))
 
@@ -208,7 +229,8 @@ LATE: dict[str, tuple[Any, str, int]] = {
     "encode": (encoding.KBValueStore, "build", 2),
     "index": (indexing.KnowledgeIndex, "save", 2),
     "trainA": (adapters, "write_manifest", 1),
-    "eval": (measuring, "answer_in_context", 3),
+    "eval": (systems, "answer_in_context", 3),
+    "dump_evidence": (evidence_stage, "write_jsonl", 2),
 }
 """Stage -> what it calls when part of its result is made already, and at which call it is stopped."""
 

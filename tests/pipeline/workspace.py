@@ -33,10 +33,21 @@ TINY: dict[str, Any] = {
     "trainA.warmup_steps": 2,
     "trainA.log_every": 2,
     "trainA.checkpoint_every": 2,
+    "trainB.max_steps": 4,
+    "trainB.batch_size": 8,
+    "trainB.warmup_steps": 2,
+    "trainB.log_every": 2,
+    "trainB.checkpoint_every": 2,
     "eval.questions_per_type": 4,
     "eval.baseline_questions_per_type": 2,
     "eval.max_new_tokens": 8,
     "eval.bootstrap_samples": 50,
+    "eval.rag_sentences": [1, 2],
+    "eval.ablations": ["no_hop", "no_null_fact"],
+    "eval.ablation_questions_per_type": 2,
+    "evidence.facts_per_hop": 3,
+    "evidence.questions_per_type": 2,
+    "evidence.tau_questions": 2,
 }
 
 

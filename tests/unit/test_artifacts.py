@@ -293,5 +293,5 @@ def test_every_error_is_of_the_family_and_a_builtin() -> None:
         for value in vars(errors).values()
         if isinstance(value, type) and issubclass(value, KBLaMError) and value is not KBLaMError
     ]
-    assert len(members) == 6
+    assert len(members) == 7
     assert all(issubclass(member, (ValueError, RuntimeError)) for member in members)

@@ -32,6 +32,8 @@ FIXED = {
     "selector.over_fetch": 64,
     "trainA.max_steps": 2500,
     "trainA.warmup_steps": 100,
+    "trainB.max_steps": 600,
+    "trainB.warmup_steps": 30,
 }
 Tree = dict[str, Any]
 Load = Callable[..., Params]
@@ -77,7 +79,8 @@ def message(load: Load, content: Tree | str) -> str:
 def test_repository_file_is_valid_and_every_value_arrives() -> None:
     params = load_params(REPOSITORY / "params.yaml")
     for key in leaves(WHOLE):
-        assert at(params, key) == at(WHOLE, key)
+        found, wanted = at(params, key), at(WHOLE, key)
+        assert (list(found) if isinstance(found, tuple) else found) == wanted
 
 
 def test_classes_and_file_have_the_same_leaves() -> None:
@@ -144,6 +147,13 @@ def test_every_leaf_is_needed_and_typed(load: Load, tree: Tree, key: str) -> Non
         ("injection.layers", [True]),
         ("injection.layers", ["1"]),
         ("injection.layers", 3),
+        ("trainB.lora_targets", "some"),
+        ("eval.adapter", "stage_b"),
+        ("eval.ablations", "some"),
+        ("eval.ablations", ["no_null"]),
+        ("eval.ablations", ["no_hop", "no_hop"]),
+        ("eval.rag_sentences", [0]),
+        ("eval.rag_sentences", 4),
     ],
 )
 def test_values_that_are_refused(load: Load, tree: Tree, key: str, value: Any) -> None:
@@ -157,6 +167,11 @@ def test_values_that_are_refused(load: Load, tree: Tree, key: str, value: Any) -
         ("injection.layers", [4, 2]),
         ("backbone.revision", "main"),
         ("trainA.max_steps", 0),
+        ("trainB.max_steps", 0),
+        ("trainB.lora_targets", ["q_proj", "v_proj"]),
+        ("eval.adapter", "trainA"),
+        ("eval.ablations", "none"),
+        ("eval.ablations", ["no_hop", "no_lora"]),
         ("selector.top_k", 0),
         ("encoder.whitening", 1),
     ],
@@ -174,6 +189,7 @@ def test_values_that_are_accepted(load: Load, tree: Tree, key: str, value: Any) 
         ({"index.method": "ivfpq", "index.pq_m": 25}, "index.pq_m is 25"),
         ({"selector.over_fetch": 15}, "selector.over_fetch is 15"),
         ({"trainA.warmup_steps": 2500}, "trainA.warmup_steps is 2500"),
+        ({"trainB.warmup_steps": 600}, "trainB.warmup_steps is 600"),
         ({"encoder.d_ctx": 31}, "leaves 32 context dimensions"),
         ({"encoder.d_tau": 48}, "leaves 0 context dimensions"),
         ({"encoder.d_k": 1}, "expected at least 2 each"),
@@ -190,6 +206,7 @@ def test_keys_must_fit_each_other(load: Load, tree: Tree, changes: Tree, named: 
     [
         {"index.method": "flat", "index.pq_m": 25},
         {"trainA.max_steps": 0, "trainA.warmup_steps": 10},
+        {"trainB.max_steps": 0},
         {"selector.over_fetch": 16},
         {"encoder.d_ctx": 32},
     ],

@@ -72,6 +72,7 @@ def test_arrays_are_what_the_projections_make(tmp_path: Path, projections: Proje
     values = projections.values(tails, contexts, store.tau_min, store.tau_max)
     np.testing.assert_allclose(store.values, values, atol=tolerance)
     np.testing.assert_allclose(store.ctx, projections.contexts(contexts), atol=tolerance)
+    np.testing.assert_allclose(store.sentence_vectors, contexts, atol=tolerance)
     np.testing.assert_allclose(store.question_vectors("train"), ENCODER.encode(QUESTIONS["train"]), atol=tolerance)
 
 
@@ -258,6 +259,15 @@ def test_failed_rebuild_keeps_the_former_store(store: KBValueStore, projections:
             encoder_fingerprint=ENCODER.fingerprint,
         )
     assert KBValueStore.load(store.directory).n == len(FACTS)
+
+
+def test_changed_questions_of_equal_number_are_noticed(store: KBValueStore) -> None:
+    texts = QUESTIONS["train"]
+    assert store.encoded("train", texts)
+    assert not store.encoded("train", [texts[0], texts[1], "Who led Town 3?"])
+    assert not store.encoded("train", [texts[1], texts[0], texts[2]])
+    assert not store.encoded("train", texts[:2])
+    assert not store.encoded("swap", texts)
 
 
 def test_unknown_split_names_those_there_are(store: KBValueStore) -> None:

@@ -17,11 +17,13 @@ question_times times facts prompts datasets
 world_schema worlds world_questions synthesis
 encoder linear_maps projections
 fact_arrays kb_store distinct_keys searchers knowledge_index encoding indexing
-scorers copy_head knowledge fusion selector
+scorers graph copy_head knowledge fusion selector
 architectures backbone_files backbone
-injection adapters
-opening batching losses training stage_a
-scoring answering evaluation measuring report pretraining_examples pretraining
+injection lora adapters
+opening batching losses training stage_a stage_b
+scoring answering evaluation abstention systems measuring report pretraining_examples pretraining
+tracing evidence illustrations interventions edits evidence_stage
+drawing evaluation_plots evidence_plots plots sweep
 """
 """A module imports only what stands in a row above it, or further left in its own row."""
 ORDER = ROWS.split()

@@ -1,0 +1,83 @@
+"""Ten fixed questions of each type about a frozen knowledge base, asked of the committed adapter.
+
+A change in encoder, projections, index, selector, copy head or loading that breaks answers shows here.  It is no
+benchmark: the questions are ones that the committed adapter answers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kblampp.adapters import load_trained
+from kblampp.answering import Answered, answer_with_model
+from kblampp.backbone import load_backbone
+from kblampp.config import load_params
+from kblampp.encoder import EmbeddingCache, load_encoder
+from kblampp.facts import Question, read_facts, read_questions
+from kblampp.kb_store import KBValueStore
+from kblampp.knowledge import KnowledgeBase
+from kblampp.knowledge_index import KnowledgeIndex
+from kblampp.measuring import selector_options
+from kblampp.projections import PROJECTION, Projections
+from tests.closure import ROOT
+
+HERE = Path(__file__).parent
+QUESTIONS = read_questions(HERE / "questions.jsonl")
+TYPES = ("single-hop", "temporal", "multi-hop", "unanswerable")
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answered]:
+    params = load_params(ROOT / "params.yaml")
+    folder = ROOT / "store" / params.dataset
+    projections = Projections.load(folder / PROJECTION)
+    encoder = load_encoder(params.encoder.model, batch_size=params.encoder.batch_size)
+    place = tmp_path_factory.mktemp("regression")
+    store = KBValueStore.build(
+        place / "kb",
+        read_facts(HERE / "facts.jsonl"),
+        EmbeddingCache(encoder).embed,
+        projections,
+        dtype=params.encoder.store_dtype,
+        encoder_name=encoder.name,
+        encoder_fingerprint=encoder.fingerprint,
+        questions={"frozen": [question.question for question in QUESTIONS]},
+    )
+    KnowledgeIndex.build(store.keys, seed=0, keys_sha256=store.keys_sha256, method="flat").save(place / "index")
+    backbone = load_backbone("embedded", dtype="float32")
+    model = load_trained(folder / params.eval.adapter, backbone, projections)
+    base = KnowledgeBase.load(place / "kb", place / "index", backbone.tokenizer)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(params.threads)
+    found = answer_with_model(
+        model,
+        backbone,
+        base,
+        QUESTIONS,
+        store.question_vectors("frozen"),
+        selector_options(params),
+        batch_size=params.eval.batch_size,
+        max_new_tokens=params.eval.max_new_tokens,
+    )
+    torch.set_num_threads(threads)
+    return {question.qid: answer for question, answer in zip(QUESTIONS, found, strict=True)}
+
+
+def test_there_are_ten_questions_of_each_type() -> None:
+    assert {kind: sum(q.type == kind for q in QUESTIONS) for kind in TYPES} == dict.fromkeys(TYPES, 10)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.qid)
+def test_the_committed_adapter_answers_from_the_right_facts(question: Question, answers: dict[str, Answered]) -> None:
+    answer = answers[question.qid]
+    assert answer.prediction == (question.answer or "unknown")
+    hops = question.supporting_facts
+    if hops:
+        assert [answer.ranked[layer][0] for layer in range(len(hops))] == list(hops)
+        assert answer.ranked[-1][0] == hops[-1]
+    else:
+        assert answer.null is not None
+        assert answer.null > answer.alpha[-1][0]
