@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from kblampp.artifacts import read_json, write_json
+from kblampp.drawing import BLUE, GREEN, INK, ORANGE, drawn, label_lines
 from kblampp.errors import DataError, one_line_errors
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,31 @@ def sweep_table(done: Mapping[str, Any]) -> Iterator[str]:
             yield f"| `{parameter}` | {value} | {' | '.join(cells)} | {row['store_bytes'] / 1e6:.1f} MB |"
 
 
+LINES = {
+    "em_single_hop": ("single-hop", BLUE),
+    "em_temporal": ("temporal", ORANGE),
+    "em_two_hop": ("two-hop", GREEN),
+    "recall_at_1": ("recall@1", INK),
+}
+
+
+def draw_sweeps(done: Mapping[str, Any], output: Path) -> None:
+    """Draws EM by type and recall@1 on `swap`: a panel a parameter, its values at even distances."""
+    with drawn(output, 2.8) as figure:
+        panels = figure.subplots(1, len(done), sharey=True, squeeze=False)[0]
+        for axes, (parameter, values) in zip(panels, done.items(), strict=True):
+            ends = {}
+            for figure_name, (name, colour) in LINES.items():
+                points = [(x, row[figure_name]) for x, row in enumerate(values.values()) if figure_name in row]
+                if points:
+                    axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, clip_on=False)
+                    ends[name] = (*points[-1], colour)
+            axes.set_xticks(range(len(values)), list(values))
+            axes.set(title=parameter)
+        panels[0].set_ylabel("EM and recall@1 on swap")
+        label_lines(panels[-1], ends)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of `make sweep`."""
     parser = argparse.ArgumentParser(prog="python -m kblampp.sweep", description=(__doc__ or "").split("\n\n")[0])
@@ -140,6 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         if not arguments.show:
             run_sweeps([s for s in SWEEPS if arguments.only in (None, s.parameter)], TABLE)
+        draw_sweeps(read_json(TABLE, error=DataError), TABLE.with_name("sweep.png"))
         sys.stdout.write("\n".join(sweep_table(read_json(TABLE, error=DataError))) + "\n")
 
     return one_line_errors(work)

@@ -167,7 +167,7 @@ def test_an_index_of_another_store(bench: Bench) -> None:
 
 
 def test_an_adapter_of_another_projection(bench: Bench) -> None:
-    swap_projection(bench)
+    bench.edit_json("store/synth_world/trainA/manifest.json", projection_fingerprint=OTHER)
     says = ("adapter store/synth_world/trainA was trained with projection", "expected", "run `dvc repro trainA`")
     bench.refuses("eval", *says)
 

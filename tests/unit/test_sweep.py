@@ -76,3 +76,14 @@ def test_the_table_has_a_row_for_each_experiment() -> None:
     lines = list(sweep.sweep_table({"selector.top_k": {"1": row, "2": row}}))
     assert len(lines) == 4
     assert lines[2] == "| `selector.top_k` | 1 | 0.500 | – | – | 0.250 | – | 2.5 MB |"
+
+
+def test_the_plot_depends_on_the_table_alone(tmp_path: Path) -> None:
+    row = {"em_single_hop": 0.5, "em_temporal": 0.25, "recall_at_1": 0.75}
+    done = {"selector.top_k": {"1": row, "2": {**row, "em_temporal": 0.5}}, "encoder.d_k": {"160": row}}
+    for name in ("first.png", "again.png"):
+        sweep.draw_sweeps(done, tmp_path / name)
+    sweep.draw_sweeps({**done, "encoder.d_k": {"192": row}}, tmp_path / "other.png")
+    first, again, other = ((tmp_path / name).read_bytes() for name in ("first.png", "again.png", "other.png"))
+    assert first.startswith(b"\x89PNG")
+    assert first == again != other
