@@ -118,6 +118,15 @@ def _dvc(*arguments: str, check: bool = True) -> None:
         raise DataError(f"`dvc {' '.join(arguments)}` failed with status {status}; its output above says why")
 
 
+def in_order(done: Mapping[str, Any]) -> dict[str, Any]:
+    """The results in the order of `SWEEPS`; in the file their names are sorted as texts."""
+    return {
+        sweep.parameter: {value: rows[value] for value in sweep.values if value in rows}
+        for sweep in SWEEPS
+        if (rows := done.get(sweep.parameter))
+    }
+
+
 def sweep_table(done: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a Markdown table, a row an experiment."""
     yield "| parameter | value | single-hop | temporal | 2-hop | recall@1 | recall@8 | store |"
@@ -166,8 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         if not arguments.show:
             run_sweeps([s for s in SWEEPS if arguments.only in (None, s.parameter)], TABLE)
-        draw_sweeps(read_json(TABLE, error=DataError), TABLE.with_name("sweep.png"))
-        sys.stdout.write("\n".join(sweep_table(read_json(TABLE, error=DataError))) + "\n")
+        done = in_order(read_json(TABLE, error=DataError))
+        draw_sweeps(done, TABLE.with_name("sweep.png"))
+        sys.stdout.write("\n".join(sweep_table(done)) + "\n")
 
     return one_line_errors(work)
 

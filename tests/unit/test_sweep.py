@@ -87,3 +87,9 @@ def test_the_plot_depends_on_the_table_alone(tmp_path: Path) -> None:
     first, again, other = ((tmp_path / name).read_bytes() for name in ("first.png", "again.png", "other.png"))
     assert first.startswith(b"\x89PNG")
     assert first == again != other
+
+
+def test_results_come_in_the_order_of_the_sweeps() -> None:
+    sorted_as_texts = {"selector.top_k": {"16": 3, "2": 2, "1": 1}, "encoder.d_k": {"160": 4}}
+    assert list(sweep.in_order(sorted_as_texts)["selector.top_k"]) == ["1", "2", "16"]
+    assert set(sweep.in_order(sorted_as_texts)) == set(sorted_as_texts)
