@@ -172,12 +172,16 @@ def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], mos
     former: list[list[str]] = []
     last = _last_of_their_kind(facts)
     random.Random(f"stale/{seed}").shuffle(last)
+    days = [day for fact in facts for day in (fact.window.start, fact.window.end) if day is not None]
     for number in last:
+        if len(asked) == most:
+            break
         fact = facts[number]
         rng = random.Random(f"stale/{seed}/{number}")
-        years = _inner_years(fact, tails.siblings(fact), facts)
+        rivals = [facts[other].window for other in tails.siblings(fact) if other != number]
+        years = _inner_years(fact.window, rivals, days)
         tail = tails.draw(fact, rng) if years else None
-        if tail is None or len(asked) == most:
+        if tail is None:
             continue
         year = rng.choice(years)
         start, source = year_window(year).start, fact.window.source
@@ -244,19 +248,17 @@ def _last_of_their_kind(facts: Sequence[FiveTuple]) -> list[int]:
     return sorted(last.values())
 
 
-def _inner_years(fact: FiveTuple, siblings: Sequence[int], facts: Sequence[FiveTuple]) -> list[int]:
-    """Whole years inside the fact's window, after its start, in which none of its siblings holds.
+def _inner_years(window: Window, rivals: Sequence[Window], days: Sequence[int]) -> list[int]:
+    """Whole years inside a fact's window, after its start, in which none of its rivals holds.
 
-    An open end is taken to be the base's first or last day.
+    An open end is taken to be the first or last of the base's days.
     """
-    days = [day for each in facts for day in (each.window.start, each.window.end) if day is not None]
-    first = int(iso(fact.window.start or min(days))[:4]) + 1
-    final = int(iso(fact.window.end or max(days))[:4])
-    others = [facts[number].window for number in siblings if facts[number] is not fact]
+    first = int(iso(window.start or min(days))[:4]) + 1
+    final = int(iso(window.end or max(days))[:4])
     return [
         year
         for year in range(max(first, FIRST_YEAR), final)
-        if not any(window.overlaps(year_window(year)) for window in others)
+        if not any(rival.overlaps(year_window(year)) for rival in rivals)
     ]
 
 

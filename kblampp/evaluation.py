@@ -59,6 +59,11 @@ def accepted(question: Question) -> list[str]:
     return [question.answer or UNKNOWN_ANSWER, *question.aliases]
 
 
+def recalls(top_k: int) -> dict[str, int]:
+    """At which k recall is measured, by the end of the figure's name."""
+    return {**{str(k): k for k in RECALLS if k <= top_k}, "k": top_k}
+
+
 def first_of_each_type(questions: Sequence[Question], n: int) -> list[int]:
     """Positions of the first `n` questions of each type; questions stand in random order in their file."""
     counts: Counter[str] = Counter()
@@ -102,7 +107,7 @@ def _score(asked: Asked, bootstrap_samples: int, seed: int) -> dict[str, Any]:
     }
     supported = [(q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if q.supporting_facts]
     if top_k and supported:
-        for name, k in {**{str(k): k for k in RECALLS if k <= top_k}, "k": top_k}.items():
+        for name, k in recalls(top_k).items():
             found = [recall_at(a.ranked[-1], q.supporting_facts[-1:], k) for q, a in supported]
             row[f"recall_at_{name}"] = float(np.mean(found))
         row |= _time_accuracy(asked.facts, supported)

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import kendalltau  # type: ignore[import-untyped]
 
 from kblampp.errors import DataError
-from kblampp.evaluation import DIGITS, RECALLS, TYPES
-from kblampp.facts import UNKNOWN_ANSWER, FiveTuple, Question
+from kblampp.evaluation import DIGITS, TYPES, accepted, recalls
+from kblampp.facts import FiveTuple, Question
 from kblampp.scoring import bootstrap_stderr, exact_match, recall_at
 from kblampp.times import UNKNOWN, Window, parse_question_time
 from kblampp.tracing import Trace
@@ -57,7 +57,7 @@ class Explained:
 
 def is_correct(question: Question, prediction: str) -> float:
     """EM of an answer: 1.0 or 0.0; an unanswerable question wants an abstention."""
-    return exact_match(prediction, [question.answer or UNKNOWN_ANSWER, *question.aliases])
+    return exact_match(prediction, accepted(question))
 
 
 def path_f1(predicted: Sequence[int], gold: Sequence[int]) -> float:
@@ -133,7 +133,7 @@ def evidence_rows(explained: Explained, *, top_k: int, samples: int, seed: int) 
         "path_f1": [path_f1(trace.chain, gold) for trace, gold in pairs],
         "kilt_em": [kilt_em(correct[p], t.chain, gold) for p, (t, gold) in zip(places, pairs, strict=True)],
     }
-    for name, k in {**{str(k): k for k in RECALLS if k <= top_k}, "k": top_k}.items():
+    for name, k in recalls(top_k).items():
         figures[f"recall_at_{name}"] = [recall_at(t.ids[:, :k].ravel(), gold, t.ids.size) for t, gold in pairs]
     merge(rows, mean_rows(part.questions, figures, n="n", samples=samples, seed=seed))
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from kblampp.evaluation import first_of_each_type
 from kblampp.evidence import Explained, Rows, evidence_line, evidence_rows, headline, mean_rows, merge
 from kblampp.illustrations import illustrations
 from kblampp.indexing import INDEX_OPTIONS
-from kblampp.injection import KBInjectedModel
 from kblampp.interventions import causal_deltas, rank_agreement
 from kblampp.knowledge import KnowledgeBase
-from kblampp.measuring import UNSEEN, selector_options
+from kblampp.measuring import open_splits, selector_options
 from kblampp.opening import Workspace
+from kblampp.systems import Split
 from kblampp.tracing import Asker
 
 logger = logging.getLogger(__name__)
@@ -36,42 +35,35 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
     """
     workspace = Workspace.open(params, data, store)
     options, section = selector_options(params), params.eval
-    splits = [split for split in UNSEEN if split in workspace.dataset.questions]
-    for split in splits:  # before anything is computed: a base may be too small for top_k
-        kb = workspace.dataset.kb_of_split[split]
-        options.check(len(workspace.dataset.kbs[kb]), kb)
-    model = _open_model(params, workspace)
+    splits = open_splits(workspace, options)
+    model = load_trained(workspace.folder / section.adapter, workspace.backbone, workspace.projections)
     asker = Asker(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
     settings = {"samples": section.bootstrap_samples, "seed": params.seed}
     table: dict[str, Rows] = {}
     plots: list[dict[str, Any]] = []
     with atomic_dir(workspace.folder / "evidence") as folder:
         for split in splits:
-            base = workspace.open_base(split)
-            logger.info("%s: %d questions, %d facts", split, len(workspace.dataset.questions[split]), base.store.n)
-            explained = explain(asker, base, workspace.dataset.questions[split], split)
+            name, base = split.name, split.base
+            logger.info("%s: %d questions, %d facts", name, len(split.questions), base.store.n)
+            explained = explain(asker, split)
             shown = base.store.facts, model.layers, params.evidence.facts_per_hop
             lines = zip(explained.questions, explained.predictions, explained.traces, strict=True)
-            write_jsonl(folder / f"{split}.jsonl", (evidence_line(*line, *shown) for line in lines))
-            table[split] = evidence_rows(explained, top_k=options.top_k, **settings)
-            if split == INTERVENED:
+            write_jsonl(folder / f"{name}.jsonl", (evidence_line(*line, *shown) for line in lines))
+            table[name] = evidence_rows(explained, top_k=options.top_k, **settings)
+            if name == INTERVENED:
                 plots = illustrations(explained, *shown)
-                merge(table[split], intervene(params, workspace, asker, base, explained))
+                merge(table[name], intervene(params, workspace, asker, base, explained))
     write_json(metrics / "table.json", table)
     write_json(metrics / "metrics.json", headline(table.get(INTERVENED, {})))
     write_json(metrics / "plots" / "questions.json", plots)
 
 
-def _open_model(params: Params, workspace: Workspace) -> KBInjectedModel:
-    return load_trained(workspace.folder / params.eval.adapter, workspace.backbone, workspace.projections)
-
-
-def explain(asker: Asker, base: KnowledgeBase, questions: Sequence[Any], split: str) -> Explained:
+def explain(asker: Asker, split: Split) -> Explained:
     """Answers every question of a split, and traces the answers."""
-    vectors = base.store.question_vectors(split)
-    predictions = [a.prediction for a in asker.answer(base, questions, vectors, f"{split} answers")]
-    traces = asker.trace(base, questions, vectors, predictions, f"{split} evidence")
-    return Explained(questions, vectors, predictions, traces)
+    asked = split.base, split.questions, split.vectors
+    predictions = [answer.prediction for answer in asker.answer(*asked, f"{split.name} answers")]
+    traces = asker.trace(*asked, predictions, f"{split.name} evidence")
+    return Explained(split.questions, split.vectors, predictions, traces)
 
 
 def intervene(params: Params, workspace: Workspace, asker: Asker, base: KnowledgeBase, explained: Explained) -> Rows:

@@ -48,7 +48,7 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     workspace, options = Workspace.open(params, data, store), selector_options(params)
-    splits = _open_splits(workspace, options)
+    splits = open_splits(workspace, options)
     table: Tables = {split.name: {} for split in splits}
     asked: dict[str, dict[str, Asked]] = {split.name: {} for split in splits}
     for stage, system in SYSTEM_OF.items():
@@ -64,7 +64,13 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
     _write(metrics, table, {split: systems[main] for split, systems in asked.items()}, main)
 
 
-def _open_splits(workspace: Workspace, options: SelectorOptions) -> list[Split]:
+def open_splits(workspace: Workspace, options: SelectorOptions) -> list[Split]:
+    """The splits that are measured.
+
+    Raises:
+        ParamsError: One asks about a base that is too small for `top_k`.
+        StoreError: A store or index is missing, damaged, or made from other data.
+    """
     names = [split for split in UNSEEN if split in workspace.dataset.questions]
     for name in names:  # before anything is computed: a base may be too small for top_k
         kb = workspace.dataset.kb_of_split[name]

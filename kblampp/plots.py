@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kblampp.artifacts import atomic_write
 from kblampp.drawing import named
-from kblampp.errors import DataError, KBLaMError
+from kblampp.errors import DataError, one_line_errors
 from kblampp.evaluation_plots import draw_evaluation
 from kblampp.evidence_plots import draw_evidence
 
@@ -60,15 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--draw", action="store_true", help="draw the image files again first")
     parser.add_argument("--page", type=Path, default=Path("dvc_plots/images.html"), help="default: %(default)s")
     arguments = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         for name, draw in DRAWN.items() if arguments.draw else ():
             draw(arguments.metrics, arguments.metrics / name / "images")
         write_page(arguments.metrics, arguments.page)
-    except KBLaMError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    sys.stdout.write(f"{arguments.page}\n")
-    return 0
+        sys.stdout.write(f"{arguments.page}\n")
+
+    return one_line_errors(work)
 
 
 if __name__ == "__main__":

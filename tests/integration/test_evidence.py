@@ -235,7 +235,7 @@ def run(workspace: Workspace, asker: Asker, monkeypatch: pytest.MonkeyPatch, met
     set_params(file, SMALL)
     params = load_params(file, reads=READS)
     monkeypatch.setattr(Workspace, "open", lambda *_: workspace)
-    monkeypatch.setattr(evidence_stage, "_open_model", lambda params, _: (params.eval.adapter, asker.model)[1])
+    monkeypatch.setattr(evidence_stage, "load_trained", lambda *_: asker.model)
     monkeypatch.setattr(evidence_stage, "load_encoder", lambda *_, **__: ENCODER)
     evidence_stage.dump_evidence(params, data=metrics, store=metrics, metrics=metrics)
     return params
