@@ -1,19 +1,27 @@
-"""Makes the knowledge bases and the questions: `data/5tuple/*.jsonl`, `data/qa/*.jsonl`."""
+"""Makes or converts the knowledge bases and the questions: `data/5tuple/*.jsonl`, `data/qa/*.jsonl`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from kblampp.config import Params
+from kblampp.converters.registry import convert_dataset
 from kblampp.stage import run_stage
 from kblampp.synthesis import make_synthetic
 
-READS = ("seed", "dataset", "generate")
+READS = ("seed", "dataset", "generate", "convert")
 
 
 def main(params: Params) -> None:
-    """Makes the knowledge bases and the questions of the dataset."""
-    make_synthetic(params.generate, name=params.dataset, seed=params.seed).save(Path("data"))
+    """Makes the synthetic worlds, or converts the raw files of the dataset."""
+    data = Path("data")
+    for section in (params.generate, params.convert):
+        asdict(section)  # both count as read, though each dataset needs one of them
+    if params.dataset == "synth_world":
+        make_synthetic(params.generate, name=params.dataset, seed=params.seed).save(data)
+    else:
+        convert_dataset(params.dataset, data / "raw" / params.dataset, data, params.convert, seed=params.seed)
 
 
 if __name__ == "__main__":

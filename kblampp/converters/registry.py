@@ -1,0 +1,43 @@
+"""The converters by the name of their dataset, and what is the same for all of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kblampp.config import ConvertParams
+from kblampp.converters import custom, hotpotqa, kblam, timeqa, trex
+from kblampp.converters.conversion import Conversion
+from kblampp.datasets import TRAINING_KB, DatasetWriter
+from kblampp.errors import DataError
+
+logger = logging.getLogger(__name__)
+Converter = Callable[[Path, Conversion], None]
+CONVERTERS: Mapping[str, Converter] = {
+    "timeqa": timeqa.convert,
+    "hotpotqa": hotpotqa.convert,
+    "trex": trex.convert,
+    "kblam": kblam.convert,
+    "custom": custom.convert,
+}
+
+
+def convert_dataset(name: str, raw: Path, data: Path, options: ConvertParams, *, seed: int) -> None:
+    """Converts the files in `raw` and writes facts, questions and the conversion report to `data`.
+
+    Raises:
+        DataError: A file is missing, a row is malformed (unless `skip_bad`), or there is no fact to train on.
+    """
+    with DatasetWriter(data, name) as writer:
+        conversion = Conversion(writer, options, seed)
+        CONVERTERS[name](raw, conversion)
+        report = conversion.report()
+        logger.info("conversion report: %s", json.dumps(report, ensure_ascii=False))
+        if not report["facts"].get(TRAINING_KB):
+            raise DataError(
+                f"{raw} gave no fact for the training base ({json.dumps(report['skipped'])} left out); "
+                "see the conversion report above"
+            )
+        writer.add_report(report)

@@ -1,0 +1,249 @@
+"""TimeQA (Chen et al. 2021): pages whose spans are annotated with windows, and questions at two levels of difficulty.
+
+A question of `human_annotated_*` asks for the very window of its fact (*easy*), one of `*.hard` for a part of it.  A
+span's window is that of `annotated_*`, or where only the question is there, the one that the question names.
+
+All times have the precision of a month: the dataset prints 1 January as a bare year, so "2005" is January 2005, and a
+window holds the month of its end.  Consecutive windows mostly touch and so share one month.  (Counted on the rows that
+were at hand, this rule makes the right fact lead in more questions than whole years or exclusive ends; docs/log.md.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kblampp.converters.conversion import Conversion
+from kblampp.converters.reading import find_files, read_json_object
+from kblampp.converters.timeqa_templates import Group, template_questions
+from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.rows import Fields
+from kblampp.times import UNKNOWN, Window, month_window, parse_question_time
+
+NAME = "timeqa"
+SOURCE = "timeqa_annotation"
+LEVELS = {"test": {"easy": "test", "hard": "test_hard"}}
+"""Questions about test pages stand in a split of their own for each level."""
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_TIME = r"(?:([A-Za-z]{3,9})\.? )?(\d{1,4})"
+_RANGE = re.compile(rf"\b{_TIME} ?(?:to|and|until|-) ?{_TIME}\b")
+_SENTENCE_END = re.compile(r"(?<! [A-Z])(?<!^[A-Z]) [.!?] ")
+_PARENTHESES = re.compile(r"^(.*\S) \(([^()]+)\)$")
+
+
+@dataclass(frozen=True)
+class Span:
+    """An answer where it stands: its text and the sentence around it."""
+
+    text: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of question number `i` of a page.
+
+    Attributes:
+        facts: Ids of the facts that answer it; several are alternatives.
+        answers: Their tails.
+    """
+
+    facts: tuple[int, ...]
+    answers: tuple[str, ...]
+
+
+class Pages:
+    """The pages and questions seen so far, so that `*.easy` and `*.hard` find their facts by `idx`."""
+
+    def __init__(self, conversion: Conversion, relations: Mapping[str, Any]) -> None:
+        self.conversion, self.relations = conversion, relations
+        self.asked: dict[str, Asked] = {}
+
+    def document(self, row: Fields) -> None:
+        """A page of `annotated_*` or `human_annotated_*`: its facts, and its questions if they are worded.
+
+        Raises:
+            DataError: A field is missing or mistyped, or a span does not stand where it should.
+        """
+        index, link, kind = row.name("index"), row.name("link"), row.name("type")
+        if kind not in self.relations:
+            raise row.error("type", "a relation of relations.json", kind)
+        paras = row.items("paras", str, "a list of paragraphs")
+        questions = [_question(row, number) for number in range(len(row.items("questions", list, "a list of lists")))]
+        spans = [[_span(row, paras, answer) for answer in answers] for _, answers in questions]
+        split, groups = self.conversion.split_of(link), []
+        for number, (asked, _) in enumerate(questions):
+            found = [span for span in spans[number] if span is not None]
+            self.conversion.count("answer spans", len(found))
+            window = self._window(asked)
+            if self._add(f"{index}#{number}", split, self._facts(row, paras, window, found), found):
+                groups.append(Group(f"{index}#{number}", window, not found))
+            if isinstance(asked, str):
+                self._ask(f"{index}#{number}", asked, split, "easy")
+        if split == "train" and self.conversion.options.template_questions:
+            templates = self.relations[kind].get("template", [])
+            for made in template_questions(_page_name(link), templates, groups):
+                self._put(made.qid, made.question, split, self.asked[made.idx] if made.answerable else Asked((), ()))
+                self.conversion.count("template questions")
+
+    def question(self, level: str, row: Fields) -> None:
+        """A line of `*.easy` or `*.hard`, joined to its page's facts by `idx`.
+
+        Raises:
+            DataError: A field is missing or mistyped.
+        """
+        idx, text = row.name("idx"), row.name("question")
+        targets = row.items("targets", str, 'a list of answers, [""] for none')
+        if not targets:
+            raise row.error("targets", 'a list of answers, [""] for none', targets)
+        split = self.conversion.split_of(idx.rsplit("#", 1)[0].rsplit("#", 1)[0])
+        answers = tuple(dict.fromkeys(target for target in targets if target))
+        asked = self.asked.get(idx)
+        if answers and (asked is None or not asked.facts):
+            self.conversion.skip("question of a page without annotation")
+        elif answers and asked is not None and not set(answers) <= set(asked.answers):
+            self.conversion.skip("targets differ from the annotated answers")
+        else:
+            self._ask(idx, text, split, level, answerable=bool(answers))
+
+    def _add(self, idx: str, split: str, facts: Sequence[FiveTuple], spans: Sequence[Span]) -> bool:
+        """Adds the facts of a question, unless another file has brought them; whether it did."""
+        if idx in self.asked:
+            self.conversion.count("questions annotated twice")
+            return False
+        ids = tuple(dict.fromkeys(self.conversion.add_fact(fact, split) for fact in facts))
+        self.asked[idx] = Asked(ids, tuple(dict.fromkeys(span.text for span in spans)))
+        return True
+
+    def _facts(self, row: Fields, paras: Sequence[str], window: Window, spans: Sequence[Span]) -> list[FiveTuple]:
+        link, kind = row.name("link"), row.name("type")
+        title = paras[0] if paras else _page_name(link)
+        hint = _PARENTHESES.match(_page_name(link))
+        context = {"disamb": {"parentheses": hint[2]} if hint else {}, "ver": {"url": None, "page": link}}
+        return [
+            FiveTuple(
+                Entity(link, _page_name(link)),
+                Relation(kind, str(self.relations[kind]["meaning"])),
+                Entity(None, span.text),
+                Context(NAME, title, span.sentence, **context),
+                window,
+            )
+            for span in spans
+        ]
+
+    def _window(self, asked: str | tuple[str, str]) -> Window:
+        """The window that annotation or question names; unknown, and counted, if it makes no sense."""
+        found = named_window(*asked) if isinstance(asked, tuple) else worded_window(asked)
+        self.conversion.count("windows parsed" if found else "windows not parsed or reversed")
+        return found or UNKNOWN
+
+    def _ask(self, idx: str, text: str, split: str, level: str, *, answerable: bool = True) -> None:
+        asked = self.asked[idx] if answerable and idx in self.asked else Asked((), ())
+        self.conversion.count("questions without an answer", not asked.facts)
+        parsed = parse_question_time(text) is not None
+        self.conversion.count(f"question times {'parsed' if parsed else 'not parsed'} ({level})")
+        self._put(f"{idx}/{level}", text, LEVELS.get(split, {}).get(level, split), asked)
+
+    def _put(self, qid: str, text: str, split: str, asked: Asked) -> None:
+        answer, *aliases = asked.answers or ("",)
+        kind = "temporal" if asked.facts else "unanswerable"
+        time = parse_question_time(text)
+        self.conversion.add_question(
+            split, Question(qid, NAME, text, answer, tuple(aliases), kind, asked.facts, question_time=time)
+        )
+
+
+def convert(raw: Path, conversion: Conversion) -> None:
+    """Reads every page, then every question line, of the files in `raw`.
+
+    Raises:
+        DataError: A file is missing, or a row is malformed (unless `skip_bad`).
+    """
+    documents = find_files(raw, ["annotated_*", "human_annotated*"], what="annotated pages of TimeQA")
+    pages = Pages(conversion, read_json_object(raw / "relations.json"))
+    for path in documents:
+        for row in conversion.rows(path):
+            conversion.attempt(pages.document, row)
+    for level in ("easy", "hard"):
+        for path in sorted(raw.glob(f"*.{level}.*")):
+            for row in conversion.rows(path):
+                conversion.attempt(partial(pages.question, level), row)
+
+
+def named_window(start: str, end: str) -> Window | None:
+    """The window from one time to another, such as "Apr 1935" and "1937"; None if reversed or no time."""
+    first, last = _month_of(start), _month_of(end)
+    if first is None or last is None or last < first:
+        return None
+    return Window(month_window(*first).start, month_window(*last).end, SOURCE)
+
+
+def worded_window(question: str) -> Window | None:
+    """The window that a question names, read as the annotation where it has both ends; None if there is none.
+
+    A question with one time alone ("in 1804") holds the whole of it.
+    """
+    parsed = parse_question_time(question)
+    ends = _RANGE.search(question)
+    if parsed is None or ends is None:
+        return None if parsed is None else Window(parsed.start, parsed.end, SOURCE)
+    first, last = (" ".join(part for part in pair if part) for pair in (ends.groups()[:2], ends.groups()[2:]))
+    return named_window(first, last) or Window(parsed.start, parsed.end, SOURCE)
+
+
+def _month_of(text: str) -> tuple[int, int] | None:
+    """Year and month; a bare year is its January."""
+    match = re.fullmatch(_TIME, text.strip())
+    if match is None or not 1 <= int(match[2]) <= 9998:
+        return None
+    name = (match[1] or "jan").lower()[:3]
+    # A word before the year that is no month ("season 2004") belongs to the sentence.
+    return int(match[2]), _MONTHS.index(name) + 1 if name in _MONTHS else 1
+
+
+def _page_name(link: str) -> str:
+    return link.removeprefix("/wiki/").replace("_", " ")
+
+
+def _question(row: Fields, number: int) -> tuple[str | tuple[str, str], list[Fields]]:
+    """Question text or [start, end], and the answers."""
+    where = f"questions[{number}]"
+    pair = row.row["questions"][number]
+    if len(pair) != 2 or not isinstance(pair[1], list) or not all(isinstance(answer, dict) for answer in pair[1]):
+        raise row.error(where, "[question or [start, end], [answer, ...]]", pair)
+    asked, answers = pair
+    if isinstance(asked, list) and len(asked) == 2 and all(isinstance(end, str) for end in asked):
+        asked = (asked[0], asked[1])
+    elif not isinstance(asked, str) or not asked.strip():
+        raise row.error(where, "a question, or [start, end] as texts", asked)
+    return asked, [Fields(answer, row.where, f"{where}.") for answer in answers]
+
+
+def _span(row: Fields, paras: Sequence[str], answer: Fields) -> Span | None:
+    """The answer with its sentence; None for the empty answer of a question that has none.
+
+    Raises:
+        DataError: The text does not stand at the place that is given.
+    """
+    text = answer.text("answer")
+    if not text.strip():
+        return None
+    para, start, end = (answer.whole(name) for name in ("para", "from", "end"))
+    if para >= len(paras) or paras[para][start:end] != text:
+        found = paras[para][start:end] if para < len(paras) else "no such paragraph"
+        raise row.error(answer.prefix + "answer", f"the text at paras[{para}][{start}:{end}], {found!r}", text)
+    return Span(text, sentence_around(paras[para], start, end))
+
+
+def sentence_around(paragraph: str, start: int, end: int) -> str:
+    """The sentence, or sentences, of tokenised text that hold `paragraph[start:end]`.
+
+    Sentences end in " . " but not after a single capital ("D . Baker").
+    """
+    cuts = [0, *(match.end() for match in _SENTENCE_END.finditer(paragraph)), len(paragraph)]
+    first = max(cut for cut in cuts if cut <= start)
+    return paragraph[first : min(cut for cut in cuts if cut >= end)].strip()
