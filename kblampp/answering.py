@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from kblampp.backbone import Backbone
-from kblampp.batching import TrainingBatches, prompt_batches
+from kblampp.batching import MOST_HOPS, TrainingBatches, prompt_batches
 from kblampp.facts import UNKNOWN_ANSWER, FiveTuple, Question
 from kblampp.injection import KBInjectedModel
 from kblampp.kb_store import KBValueStore
@@ -205,11 +205,14 @@ def mean_gates(
 
     Measured on the gold answers in one batch, so that every system of a run is measured on the same tokens.
     """
+    fitting = [place for place, question in enumerate(questions) if len(question.hops) <= MOST_HOPS]
+    if not fitting:
+        return {}
     batches = TrainingBatches(
-        questions,
-        vectors,
+        [questions[place] for place in fitting],
+        vectors[fitting],
         backbone.tokenizer,
-        batch_size=len(questions),
+        batch_size=len(fitting),
         drop_question_vector=0.0,
         in_batch_negatives=0,
         retrieved_negatives=0,

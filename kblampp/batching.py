@@ -36,8 +36,9 @@ class TrainingBatch:
         read_hidden: Which rows' queries read the hidden state, (batch,) of 0 and 1; a row without vector always does.
         renamed: Fact whose tail was replaced by random tokens, (batch,); -1 for none.
         new_names: The tokens in its place, EOS at the end, (batch, longest), PADDING after it.
-        candidates: Gold facts in the first MOST_HOPS columns, then in-batch negatives, (batch, n); -1 pads.
-        hops: Number of supporting facts, (batch,); 0 is unanswerable.
+        candidates: Gold facts in the first columns, then in-batch negatives, (batch, n); -1 pads.
+        hops: Number of hops, (batch,); 0 is unanswerable.
+        alternatives: How many gold facts do for the last hop, (batch,): with more than one hop always one.
         retrieved: How many facts the query brings as further candidates.
     """
 
@@ -51,6 +52,7 @@ class TrainingBatch:
     new_names: Tensor
     candidates: Tensor
     hops: Tensor
+    alternatives: Tensor
     retrieved: int
 
     def to(self, device: str) -> TrainingBatch:
@@ -95,12 +97,9 @@ class TrainingBatches:
     ) -> None:
         if not questions:
             raise DataError("training has no questions; check the generate stage's params and run `dvc repro generate`")
-        longest = max(questions, key=lambda question: len(question.supporting_facts))
-        if len(longest.supporting_facts) > MOST_HOPS:
-            raise DataError(
-                f"question {longest.qid} has {len(longest.supporting_facts)} supporting facts, "
-                f"expected at most {MOST_HOPS}"
-            )
+        longest = max(questions, key=lambda question: len(question.hops))
+        if len(longest.hops) > MOST_HOPS:
+            raise DataError(f"question {longest.qid} has {len(longest.hops)} hops, expected at most {MOST_HOPS}")
         for question in questions:
             if len(set(question.supporting_facts)) < len(question.supporting_facts):
                 raise DataError(
@@ -137,7 +136,8 @@ class TrainingBatches:
             renamed=renamed,
             new_names=new_names,
             candidates=self._candidates(questions, rng),
-            hops=torch.tensor([len(question.supporting_facts) for question in questions]),
+            hops=torch.tensor([len(question.hops) for question in questions]),
+            alternatives=torch.tensor([len(question.hops[-1]) if question.hops else 0 for question in questions]),
             retrieved=self._retrieved,
         )
 
@@ -156,10 +156,10 @@ class TrainingBatches:
         renamed = torch.full((len(questions),), -1)
         new_names = torch.full((len(questions), LONGEST_NAME + 1), PADDING)
         for place in np.flatnonzero(rng.random(len(questions)) < self._rename).tolist():
-            if questions[place].supporting_facts:
+            if questions[place].hops:
                 name = [*rng.choice(self._usable, size=rng.integers(2, LONGEST_NAME + 1)).tolist(), eos]
                 answers[place] = name
-                renamed[place] = questions[place].supporting_facts[-1]
+                renamed[place] = questions[place].hops[-1][0]  # the fact whose tail is `answer`
                 new_names[place, : len(name)] = torch.tensor(name)
         return renamed, new_names
 
@@ -177,7 +177,8 @@ class TrainingBatches:
         return ids, mask, labels, torch.tensor([len(self._prompts[row]) for row in rows])
 
     def _candidates(self, questions: Sequence[Question], rng: np.random.Generator) -> Tensor:
-        gold = torch.full((len(questions), MOST_HOPS), -1)
+        width = max(MOST_HOPS, *(len(question.supporting_facts) for question in questions))
+        gold = torch.full((len(questions), width), -1)
         for place, question in enumerate(questions):
             gold[place, : len(question.supporting_facts)] = torch.tensor(question.supporting_facts)
         others = np.unique(gold[gold >= 0].numpy())

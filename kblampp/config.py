@@ -21,6 +21,7 @@ CountOrZero = Annotated[int, Range(0)]
 Positive = Annotated[float, Range(0, exclusive=True)]
 PositiveOrZero = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "custom"]
 Layers = Literal["auto"] | tuple[CountOrZero, ...]
 Ablation = Literal[
     "no_gamma", "no_eta", "no_copy_head", "no_hop", "no_question_vector", "no_hidden_query", "no_null_fact", "no_lora"
@@ -53,6 +54,20 @@ class GenerateParams(Section):
     three_hop_share: Share
     timed_hop_share: Share
     max_answer_share: Annotated[float, Range(0, 1, exclusive=True)]
+
+
+@dataclass(frozen=True)
+class ConvertParams(Section):
+    """Raw files to facts and questions."""
+
+    max_samples: Count | None
+    skip_bad: bool
+    folds: Annotated[int, Range(2)]
+    fold: CountOrZero
+    dev_share: Share
+    template_questions: bool
+    distractor_facts: bool
+    oracle_facts: bool
 
 
 @dataclass(frozen=True)
@@ -191,8 +206,10 @@ class Params(Section):
 
     seed: Annotated[int, Range(0, 2**32 - 1)]
     threads: Count
-    dataset: Literal["synth_world"]
+    dataset: DatasetName
+    start_from: Literal["scratch"] | DatasetName
     generate: GenerateParams
+    convert: ConvertParams
     backbone: BackboneParams
     encoder: EncoderParams
     index: IndexParams
@@ -231,23 +248,19 @@ def load_params(path: Path = Path("params.yaml"), reads: Sequence[str] | None = 
 
 
 def _index_problems(method: str, pq_m: int, d_k: int) -> list[str]:
-    if method != "ivfpq" or d_k % pq_m == 0:
-        return []
-    return [f"index.pq_m is {pq_m}, expected a divisor of encoder.d_k, which is {d_k}"]
+    problem = f"index.pq_m is {pq_m}, expected a divisor of encoder.d_k, which is {d_k}"
+    return [problem] if method == "ivfpq" and d_k % pq_m else []
 
 
 def _fetch_problems(top_k: int, over_fetch: int) -> list[str]:
-    if over_fetch >= top_k:
-        return []
-    return [f"selector.over_fetch is {over_fetch}, expected at least selector.top_k, {top_k}"]
+    problem = f"selector.over_fetch is {over_fetch}, expected at least selector.top_k, {top_k}"
+    return [problem] if over_fetch < top_k else []
 
 
 def _warmup_problems(stage: str) -> Callable[[int, int], list[str]]:
     def check(max_steps: int, warmup_steps: int) -> list[str]:
-        if max_steps == 0 or warmup_steps < max_steps:
-            return []
-        where = f"{stage}.warmup_steps is {warmup_steps}"
-        return [f"{where}, expected less than {stage}.max_steps, {max_steps}"]
+        problem = f"{stage}.warmup_steps is {warmup_steps}, expected less than {stage}.max_steps, {max_steps}"
+        return [problem] if 0 < max_steps <= warmup_steps else []
 
     return check
 
@@ -265,8 +278,19 @@ def _width_problems(d_k: int, d_v: int, d_ctx: int, d_tau: int) -> list[str]:
     return []
 
 
+def _fold_problems(folds: int, fold: int) -> list[str]:
+    return [] if fold < folds else [f"convert.fold is {fold}, expected less than convert.folds, {folds}"]
+
+
+def _start_problems(dataset: str, start_from: str) -> list[str]:
+    problem = f"start_from is {start_from!r}, the dataset itself; expected scratch or another dataset"
+    return [problem] if dataset == start_from else []
+
+
 # A rule is asked when all its keys are valid by themselves.
 _RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
+    (_start_problems, ("dataset", "start_from")),
+    (_fold_problems, ("convert.folds", "convert.fold")),
     (_width_problems, ("encoder.d_k", "encoder.d_v", "encoder.d_ctx", "encoder.d_tau")),
     (_index_problems, ("index.method", "index.pq_m", "encoder.d_k")),
     (_fetch_problems, ("selector.top_k", "selector.over_fetch")),

@@ -267,7 +267,7 @@ def _wordings(facts: Sequence[FiveTuple], questions: Sequence[Question]) -> dict
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for question in questions:
         if question.type == "temporal":
-            fact = facts[question.supporting_facts[-1]]
+            fact = facts[question.hops[-1][0]]
             if fact.head.name in question.question and _TIME.search(question.question):
                 found[fact.relation.name].append((question.question, fact.head.name))
     return found

@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from kblampp.artifacts import atomic_dir
 from kblampp.config import EncoderParams
-from kblampp.datasets import Dataset
-from kblampp.encoder import EmbeddingCache, load_encoder
+from kblampp.datasets import TRAINING_KB, Dataset
+from kblampp.encoder import EmbeddingCache, SentenceEncoder, load_encoder
+from kblampp.errors import ParamsError, StoreError
 from kblampp.kb_store import KBValueStore
-from kblampp.projections import PROJECTION, fit_projections, general_relation_labels
+from kblampp.projections import PROJECTION, Projections, fit_projections, general_relation_labels
 from kblampp.prompts import evidence_sentence
 
 logger = logging.getLogger(__name__)
 
 
-def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams) -> None:
+def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams, start: Path | None = None) -> None:
     """Encodes every distinct string once and writes `output/projection` and `output/kb/<kb>`.
+
+    Args:
+        dataset: Facts and questions.
+        output: `store/<dataset>`.
+        params: Of the encoder.
+        start: `store/<start_from>`, whose projections are taken over; None to fit them on the training base.
 
     Raises:
         EncoderError: The sentence encoder is not to be had.
+        StoreError: The projections of `start` are missing, damaged, or of another encoder.
+        ParamsError: They have other widths.
     """
     encoder = load_encoder(params.model, batch_size=params.batch_size)
+    taken = None if start is None else _take_projections(start, encoder, params)  # before the long part
     cache = EmbeddingCache(encoder)
-    cache.embed(_all_texts(dataset), progress=True)
+    labels = general_relation_labels() if taken is None else []  # which only a fit reads
+    cache.embed(list(dict.fromkeys([*_all_texts(dataset), *labels])), progress=True)
     logger.info("encoded %d distinct texts", cache.n_encoded)
-    projections = fit_projections(
-        dataset.kbs[dataset.projection_kb],
+    projections = taken or fit_projections(
+        dataset.kbs[TRAINING_KB],
         cache.embed,
-        d_k=params.d_k,
-        d_v=params.d_v,
-        d_ctx=params.d_ctx,
-        d_tau=params.d_tau,
-        whitening=params.whitening,
+        **_layout(params),
         encoder_name=encoder.name,
         encoder_fingerprint=encoder.fingerprint,
     )
@@ -57,10 +65,40 @@ def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams) -> Non
     projections.save(output / PROJECTION)
 
 
+def _layout(params: EncoderParams) -> dict[str, Any]:
+    return {name: getattr(params, name) for name in ("d_k", "d_v", "d_ctx", "d_tau", "whitening")}
+
+
+def _take_projections(start: Path, encoder: SentenceEncoder, params: EncoderParams) -> Projections:
+    """The projections of another dataset, if they are of this encoder and of these widths."""
+    folder = start / PROJECTION
+    try:
+        projections = Projections.load(folder)
+    except StoreError as error:
+        raise StoreError(f"start_from is {start.name}, but {error} with dataset: {start.name}") from error
+    if projections.encoder_fingerprint != encoder.fingerprint:
+        raise StoreError(
+            f"start_from is {start.name}, but {folder} was fitted on encoder {projections.encoder_name!r} "
+            f"({projections.encoder_fingerprint[:12]}), expected {encoder.name!r} ({encoder.fingerprint[:12]}); "
+            f"set encoder.model to {projections.encoder_name}, or start_from to scratch"
+        )
+    other = [
+        f"encoder.{name} is {wanted}, not {found}"
+        for name, wanted in _layout(params).items()
+        if (found := getattr(projections, name)) != wanted
+    ]
+    if other:
+        raise ParamsError(
+            f"start_from is {start.name}, but {folder} was made with other parameters ({'; '.join(other)}): "
+            "set them to those, or start_from to scratch"
+        )
+    return projections
+
+
 def _all_texts(dataset: Dataset) -> list[str]:
     texts = [
         name for facts in dataset.kbs.values() for f in facts for name in (f.head.name, f.relation.name, f.tail.name)
     ]
     texts += [evidence_sentence(fact) for facts in dataset.kbs.values() for fact in facts]
     texts += [question.question for questions in dataset.questions.values() for question in questions]
-    return list(dict.fromkeys([*texts, *general_relation_labels()]))
+    return texts

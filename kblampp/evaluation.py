@@ -11,14 +11,14 @@ import numpy as np
 
 from kblampp.answering import Answered
 from kblampp.facts import UNKNOWN_ANSWER, FiveTuple, Question
-from kblampp.scoring import auroc, bootstrap_stderr, exact_match, f1, paired_bootstrap_interval, recall_at
+from kblampp.scoring import auroc, bootstrap_stderr, exact_match, f1, hit_at, paired_bootstrap_interval
 
 TYPES: Mapping[str, Callable[[Question], bool]] = {
     "single_hop": lambda question: question.type == "single-hop",
     "temporal": lambda question: question.type == "temporal",
     "multi_hop": lambda question: question.type == "multi-hop",
-    "two_hop": lambda question: question.type == "multi-hop" and len(question.supporting_facts) == 2,
-    "three_hop": lambda question: question.type == "multi-hop" and len(question.supporting_facts) == 3,
+    "two_hop": lambda question: question.type == "multi-hop" and len(question.hops) == 2,
+    "three_hop": lambda question: question.type == "multi-hop" and len(question.hops) == 3,
     "unanswerable": lambda question: question.type == "unanswerable",
     "answerable": lambda question: question.type != "unanswerable",
     "all": lambda question: True,
@@ -108,10 +108,15 @@ def _score(asked: Asked, bootstrap_samples: int, seed: int) -> dict[str, Any]:
     supported = [(q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if q.supporting_facts]
     if top_k and supported:
         for name, k in recalls(top_k).items():
-            found = [recall_at(a.ranked[-1], q.supporting_facts[-1:], k) for q, a in supported]
-            row[f"recall_at_{name}"] = float(np.mean(found))
+            row[f"recall_at_{name}"] = float(np.mean([hit_at(a.ranked[-1], q.hops[-1], k) for q, a in supported]))
+            row[f"support_recall_at_{name}"] = float(np.mean([support_recall(q, a, k) for q, a in supported]))
         row |= _time_accuracy(asked.facts, supported)
     return row
+
+
+def support_recall(question: Question, answer: Answered, k: int) -> float:
+    """Share of the question's hops that have a fact among the first `k` of any layer."""
+    return float(np.mean([max(hit_at(ranked, hop, k) for ranked in answer.ranked) for hop in question.hops]))
 
 
 def _time_accuracy(facts: Sequence[FiveTuple], supported: Sequence[tuple[Question, Answered]]) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def _time_accuracy(facts: Sequence[FiveTuple], supported: Sequence[tuple[Questio
     competing = Counter((fact.head.name, fact.relation.name) for fact in facts)
     holds = []
     for question, answer in supported:
-        last = facts[question.supporting_facts[-1]]
+        last = facts[question.hops[-1][0]]
         if question.question_time is not None and competing[last.head.name, last.relation.name] > 1:
             holds.append(facts[answer.ranked[-1][0]].window.overlaps(question.question_time))
     return {"time_accuracy": float(np.mean(holds)), "time_n": len(holds)} if holds else {}
@@ -139,7 +144,7 @@ def recall_curve(asked: Asked) -> dict[str, list[float]]:
         ]
         if rows and asked.top_k and name not in ("all", "answerable", "multi_hop"):
             curves[name] = [
-                round(float(np.mean([recall_at(a.ranked[-1], q.supporting_facts[-1:], k) for q, a in rows])), DIGITS)
+                round(float(np.mean([hit_at(a.ranked[-1], q.hops[-1], k) for q, a in rows])), DIGITS)
                 for k in range(1, asked.top_k + 1)
             ]
     return curves
@@ -172,11 +177,13 @@ def differences(
 def headline(table: Mapping[str, Any], system: str) -> dict[str, float]:
     """At most 12 figures of the table that say whether the model reads a knowledge base it has never seen.
 
+    Of the worlds these are figures of `swap` and `novel`, of a converted dataset those of `test` and `test_hard`.
+
     Args:
         table: `{split: {system: {type: {figure: value}}}}`.
         system: The model whose figures they are, "stage_a" or "stage_b".
     """
-    swap, novel, dev = (table.get(split, {}) for split in ("swap", "novel", "dev"))
+    swap, novel, dev, test, hard = (table.get(split, {}) for split in ("swap", "novel", "dev", "test", "test_hard"))
 
     def figure(split: Mapping[str, Any], kind: str, name: str = "em", system: str = system) -> float | None:
         value: float | None = split.get(system, {}).get(kind, {}).get(name)
@@ -184,8 +191,21 @@ def headline(table: Mapping[str, Any], system: str) -> dict[str, float]:
 
     pairs = [(figure(dev, kind), figure(swap, kind)) for kind in ("single_hop", "temporal")]
     gaps = [seen - unseen for seen, unseen in pairs if seen is not None and unseen is not None]
-    closed = [figure(part, "answerable", system="closed_book") for part in (swap, novel, dev)]
+    closed = [figure(part, "answerable", system="closed_book") for part in (swap, novel, dev, test)]
+    converted = {
+        "test_em": figure(test, "answerable"),
+        "test_f1": figure(test, "answerable", "f1"),
+        "test_recall_at_1": figure(test, "answerable", "recall_at_1"),
+        "test_recall_at_8": figure(test, "answerable", "recall_at_8"),
+        "test_support_recall_at_8": figure(test, "answerable", "support_recall_at_8"),
+        "test_abstain_auroc": figure(test, "all", "abstain_auroc"),
+        "test_hard_em": figure(hard, "answerable"),
+        "test_hard_recall_at_8": figure(hard, "answerable", "recall_at_8"),
+        "test_em_in_context": figure(test, "answerable", system="in_context"),
+        "test_em_rag_1": figure(test, "answerable", system="rag_1"),
+    }
     figures = {
+        **converted,
         "swap_em_single_hop": figure(swap, "single_hop"),
         "swap_em_temporal": figure(swap, "temporal"),
         "swap_em_two_hop": figure(swap, "two_hop"),

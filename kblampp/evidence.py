@@ -60,6 +60,12 @@ def is_correct(question: Question, prediction: str) -> float:
     return exact_match(prediction, accepted(question))
 
 
+def gold_path(question: Question, found: Sequence[int]) -> tuple[int, ...]:
+    """A fact for each hop: of several that do, the one that was found first, or the first one if none was."""
+    place = {number: rank for rank, number in reversed(list(enumerate(found)))}
+    return tuple(min(hop, key=lambda number: place.get(number, len(found))) for hop in question.hops)
+
+
 def path_f1(predicted: Sequence[int], gold: Sequence[int]) -> float:
     """F1 of two sets of facts (0 to 1): predicted path and supporting facts (design section 7).
 
@@ -128,7 +134,10 @@ def evidence_rows(explained: Explained, *, top_k: int, samples: int, seed: int) 
     rows = mean_rows(explained.questions, {"em": correct}, n="n", samples=samples, seed=seed)
     places = [place for place, question in enumerate(explained.questions) if question.supporting_facts]
     part = explained.part(places)
-    pairs = [(trace, question.supporting_facts) for trace, question in zip(part.traces, part.questions, strict=True)]
+    pairs = [
+        (trace, gold_path(question, trace.ids.T.ravel().tolist()))
+        for trace, question in zip(part.traces, part.questions, strict=True)
+    ]
     figures = {
         "path_f1": [path_f1(trace.chain, gold) for trace, gold in pairs],
         "kilt_em": [kilt_em(correct[p], t.chain, gold) for p, (t, gold) in zip(places, pairs, strict=True)],

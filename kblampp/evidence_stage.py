@@ -23,8 +23,6 @@ from kblampp.systems import Split
 from kblampp.tracing import Asker
 
 logger = logging.getLogger(__name__)
-INTERVENED = "swap"
-"""The split whose base is edited, and whose figures are the headline."""
 
 
 def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> None:
@@ -50,11 +48,11 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
             lines = zip(explained.questions, explained.predictions, explained.traces, strict=True)
             write_jsonl(folder / f"{name}.jsonl", (evidence_line(*line, *shown) for line in lines))
             table[name] = evidence_rows(explained, top_k=options.top_k, **settings)
-            if name == INTERVENED:
+            if name == workspace.dataset.headline_split:
                 plots = illustrations(explained, *shown)
                 merge(table[name], intervene(params, workspace, asker, base, explained))
     write_json(metrics / "table.json", table)
-    write_json(metrics / "metrics.json", headline(table.get(INTERVENED, {})))
+    write_json(metrics / "metrics.json", headline(table.get(workspace.dataset.headline_split, {})))
     write_json(metrics / "plots" / "questions.json", plots)
 
 
@@ -89,7 +87,7 @@ def intervene(params: Params, workspace: Workspace, asker: Asker, base: Knowledg
     merge(rows, mean_rows([question for question, _ in taus], measured, n="kendall_tau_n", **settings))
 
     editor = make_editor(params, workspace)
-    direct = chosen.part([p for p, q in enumerate(chosen.questions) if q.type in ("single-hop", "temporal")])
+    direct = chosen.part([p for p, q in enumerate(chosen.questions) if [len(hop) for hop in q.hops] == [1]])
     swapped = swap_tails(base.store.facts, direct.questions, seed)
     new, old = answers_after(asker, editor, swapped, "tail swap", direct.vectors[swapped.places])
     figures = {"tail_swap_follow": new, "tail_swap_old": old}

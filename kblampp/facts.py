@@ -130,7 +130,8 @@ class Question:
         answer: expected answer, "" if and only if the type is "unanswerable".
         aliases: other answers that count as right.
         type: one of QUESTION_TYPES.
-        supporting_facts: fact ids in reasoning order.
+        supporting_facts: fact ids in reasoning order, one a hop, if the type is "multi-hop"; else facts each of which
+            answers the question by itself.
         question_time: window asked about, None if there is none; an unknown window becomes None.
         reason: for an unanswerable question one of REASONS, or None if the data does not say.
         program: how a synthetic question was made, free-form.
@@ -169,6 +170,13 @@ class Question:
         for name, holds, expected in checks:
             if not holds:
                 raise wrong_field(f"question {self.qid!r}", name, expected, getattr(self, name))
+
+    @property
+    def hops(self) -> tuple[tuple[int, ...], ...]:
+        """For each hop the facts that do for it, in reasoning order; () for a question without support."""
+        if self.type == "multi-hop":
+            return tuple((number,) for number in self.supporting_facts)
+        return (self.supporting_facts,) if self.supporting_facts else ()
 
     def to_row(self) -> dict[str, Any]:
         """Returns the JSON form; `reason` and `program` only if there are any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from kblampp.kb_store import KBValueStore
 from kblampp.knowledge_index import KnowledgeIndex, recall_against_exact
 from kblampp.projections import PROJECTION, Projections
 
+logger = logging.getLogger(__name__)
 RECALLS = (1, 8, 32)
+OWN_QUERIES = 2000
+"""At most so many keys check the index of a base without questions."""
 INDEX_OPTIONS = (
     "method",
     "similarity",
@@ -33,7 +37,8 @@ def build_indexes(kbs: Sequence[str], folder: Path, params: IndexParams, *, seed
     """Builds `folder/index/<kb>` for each knowledge base in `folder/kb` and checks it against exact search.
 
     Returns:
-        `{kb: {"n": facts, "recall_at_1": …, "recall_at_8": …, "recall_at_32": …}}` of the questions' untrained queries.
+        `{kb: {"n": facts, "recall_at_1": …, "recall_at_8": …, "recall_at_32": …}}` of the questions' untrained queries;
+        of a base without questions, of some of its own keys.
 
     Raises:
         StoreError: A store is damaged, the options do not fit it, or recall@8 is below `min_recall_at_8`.
@@ -63,7 +68,16 @@ def write_index_report(path: Path, report: dict[str, Any]) -> None:
 
 
 def _self_check(index: KnowledgeIndex, store: KBValueStore, projections: Projections) -> dict[str, float]:
-    """Recall of the questions' untrained queries [E ; R] e_q, all splits of the base together."""
-    vectors = np.concatenate([store.question_vectors(split) for split in store.splits])
-    recall = recall_against_exact(index, store.keys, projections.keys(vectors, vectors), RECALLS)
+    """Recall of the questions' untrained queries [E ; R] e_q, all splits of the base together.
+
+    A base without questions is searched with keys of its own: queries that name a head and a relation as it does.
+    """
+    if store.splits:
+        vectors = np.concatenate([store.question_vectors(split) for split in store.splits])
+        queries = projections.keys(vectors, vectors)
+    else:
+        rows = np.unique(np.linspace(0, store.n - 1, OWN_QUERIES).astype(int))
+        queries = np.asarray(store.keys[rows], dtype=np.float32)
+        logger.info("%s has no questions: the index is checked with %d of its keys", store.directory, len(rows))
+    recall = recall_against_exact(index, store.keys, queries, RECALLS)
     return {f"recall_at_{k}": recall[k] for k in RECALLS}

@@ -65,9 +65,9 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     for depth, selection in enumerate(selections):
         scores = selection.scores[rows, columns]
         wanted = _wanted(batch, depth, scores.shape[-1])[rows]
-        gates.append(torch.nn.functional.cross_entropy(scores, wanted))
+        gates.append((scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)).mean())
         paths.append(_margin_loss(scores, wanted, batch.hops[rows] > 1, path_margin))
-        hit_rate = float((scores.argmax(-1) == wanted).float().mean())
+        hit_rate = float(wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean())
     zero = logits.new_zeros(())
     return Losses(
         answer=answer,
@@ -82,13 +82,17 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
 
 
 def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
-    """Column of the fact that layer `depth` should select: hop min(depth, hops - 1); the null column without hops."""
-    return torch.where(batch.hops > 0, (batch.hops - 1).clamp(max=depth), n - 1)
+    """Which columns layer `depth` should select from, (batch, n): the fact of hop min(depth, hops - 1), any of a single
+    hop's alternatives, or the null column of a question without hops."""
+    column = torch.arange(n, device=batch.hops.device)
+    first = (batch.hops - 1).clamp(max=depth)[:, None]
+    gold = (column >= first) & (column < first + batch.alternatives[:, None])
+    return torch.where(batch.hops[:, None] > 0, gold, column == n - 1)
 
 
 def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) -> Tensor:
-    gold = scores.gather(1, wanted[:, None]).squeeze(1)
-    best = scores.scatter(1, wanted[:, None], -torch.inf).amax(-1)
+    gold = scores.masked_fill(~wanted, -torch.inf).amax(-1)
+    best = scores.masked_fill(wanted, -torch.inf).amax(-1)
     hinge = (margin - (gold - best)).clamp(min=0)
     return (hinge * chosen).sum() / chosen.sum().clamp(min=1)
 

@@ -18,9 +18,9 @@ from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import SelectorOptions
 from kblampp.lora import unload
 from kblampp.opening import Workspace
-from kblampp.systems import ABLATED_SPLIT, ABLATIONS, Split, answers_of_stage
+from kblampp.systems import ABLATIONS, Split, answers_of_stage
 
-UNSEEN = ("dev", "swap", "novel", "test")
+UNSEEN = ("dev", "swap", "novel", "test", "test_hard")
 """Splits that are measured, where the dataset has them; `train` never is."""
 GATE_QUESTIONS = 64
 Tables = dict[str, dict[str, Any]]
@@ -60,7 +60,7 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
             table[split.name][system]["all"] |= rounded(_gates(params, options, workspace, model, split))
         unload(model)  # the next one is loaded into the same backbone
     main = SYSTEM_OF[params.eval.adapter]
-    _add_differences(params, table, asked, main)
+    _add_differences(params, table, asked, main, workspace.dataset.headline_split)
     _write(metrics, table, {split: systems[main] for split, systems in asked.items()}, main)
 
 
@@ -90,16 +90,18 @@ def _bootstrap(params: Params) -> dict[str, int]:
     return {"bootstrap_samples": params.eval.bootstrap_samples, "seed": params.seed}
 
 
-def _add_differences(params: Params, table: Tables, asked: Mapping[str, Mapping[str, Asked]], main: str) -> None:
+def _add_differences(
+    params: Params, table: Tables, asked: Mapping[str, Mapping[str, Asked]], main: str, split: str
+) -> None:
     """Adds how Stage B differs from Stage A, and each ablation from the whole model, on the same questions."""
-    systems = asked.get(ABLATED_SPLIT, {})
+    systems = asked.get(split, {})
     pairs = {name: main for name in systems if name in ABLATIONS}
     if systems:
         pairs["stage_b"] = "stage_a"
     for name, reference in pairs.items():
         added = differences(systems[name], systems[reference], reference, **_bootstrap(params))
         for kind, figures in added.items():
-            table[ABLATED_SPLIT][name][kind] |= figures
+            table[split][name][kind] |= figures
 
 
 def _write(metrics: Path, table: Tables, asked: Mapping[str, Asked], main: str) -> None:

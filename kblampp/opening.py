@@ -14,6 +14,25 @@ from kblampp.knowledge import KnowledgeBase
 from kblampp.projections import PROJECTION, Projections
 
 
+def open_backbone(params: Params, store: Path) -> Backbone:
+    """Loads the backbone that the stage `backbone` has checked.
+
+    Raises:
+        BackboneError: It cannot be loaded.
+        StoreError: It was not checked, or is no longer what it was then.
+    """
+    section = params.backbone
+    backbone = load_backbone(
+        section.name,
+        revision=section.revision,
+        dtype=section.dtype,
+        load_in_4bit=section.load_in_4bit,
+        device=section.device,
+    )
+    check_backbone(backbone, store / "backbone" / "manifest.json")
+    return backbone
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The inputs of training and evaluation.
@@ -37,16 +56,7 @@ class Workspace:
         Raises:
             KBLaMError: One of them is missing, damaged, or no longer what an earlier stage has checked.
         """
-        section = params.backbone
-        dataset = Dataset.load(data, params.dataset, splits)
-        backbone = load_backbone(
-            section.name,
-            revision=section.revision,
-            dtype=section.dtype,
-            load_in_4bit=section.load_in_4bit,
-            device=section.device,
-        )
-        check_backbone(backbone, store / "backbone" / "manifest.json")
+        dataset, backbone = Dataset.load(data, params.dataset, splits), open_backbone(params, store)
         folder = store / params.dataset
         return cls(dataset, backbone, Projections.load(folder / PROJECTION), folder)
 

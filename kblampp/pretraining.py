@@ -29,6 +29,8 @@ from kblampp.errors import BackboneError, one_line_errors
 from kblampp.pretraining_examples import IGNORED, Batch, ExampleMaker, Recipe, train_tokenizer
 
 logger = logging.getLogger(__name__)
+ROWS_TOGETHER = 6
+"""Rows of a batch in one forward pass."""
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -64,11 +66,16 @@ def losses_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     for kind, rows in enumerate((slice(0, asked), slice(asked, asked + repeated), slice(asked + repeated, None))):
         targets = batch.labels[rows, 1:]
         learned = targets != IGNORED
-        if learned.any():
-            width = int(learned.any(0).nonzero().max()) + 1  # padding costs as much as text
-            targets, learned = targets[:, :width], learned[:, :width]
-            logits = model.lm_head(model.model(batch.ids[rows, :width]).last_hidden_state[learned])
-            losses[kind] = torch.nn.functional.cross_entropy(logits, targets[learned])
+        ends = (learned * torch.arange(1, learned.shape[1] + 1)).amax(1)
+        order = ends.argsort(stable=True)
+        for part in order.split(ROWS_TOGETHER):  # rows of like length: padding costs as much as text
+            width = int(ends[part].max()) if len(part) else 0
+            if width:
+                here = learned[part, :width]
+                hidden = model.model(batch.ids[rows][part, :width]).last_hidden_state[here]
+                logits, wanted = model.lm_head(hidden), targets[part, :width][here]
+                losses[kind] = losses[kind] + torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
+        losses[kind] = losses[kind] / learned.sum().clamp(min=1)
     return torch.stack(losses)
 
 

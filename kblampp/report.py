@@ -19,8 +19,10 @@ TYPES = {
     "three_hop": "3-hop",
     "unanswerable": "unanswerable",
 }
-SPLITS = ("dev", "swap", "novel")
+SPLITS = ("dev", "swap", "novel", "test", "test_hard")
 """Order of the rows; other splits follow as they come."""
+HEADLINE = ("swap", "test")
+"""Where Stage B is compared and ablations are measured: the first of these that was."""
 MODELS = {"stage_b": "**KBLaM++ (Stage B)**", "stage_a": "**KBLaM++ (Stage A)**"}
 BASELINES = {
     "lookup": "lookup: tail of the top fact, no language model",
@@ -68,10 +70,10 @@ def result_table(table: Mapping[str, Any]) -> str:
         table: `metrics/eval/table.json`.
     """
     heads = ["split", "system", *TYPES.values(), "F1", "recall@1", "recall@8", "time accuracy", "prompt tokens"]
-    lines = _head(heads)
+    lines = table_head(heads)
     for split, systems in table.items():
-        for system, name in _named(systems).items():
-            lines.append(_line([split, name, *_cells(systems[system])]))
+        for system, name in named_systems(systems).items():
+            lines.append(table_line([split, name, *_cells(systems[system])]))
     note = (
         "EM ± bootstrap standard error, (n) questions. F1 and recall of the last hop's fact: of answerable questions. "
         "Time accuracy: share of top facts that hold at the time asked about, where others do not."
@@ -79,7 +81,11 @@ def result_table(table: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", note])
 
 
-def _named(systems: Mapping[str, Any]) -> dict[str, str]:
+def _headline(table: Mapping[str, Any]) -> str:
+    return next((split for split in HEADLINE if split in table), HEADLINE[0])
+
+
+def named_systems(systems: Mapping[str, Any]) -> dict[str, str]:
     """Models and baselines among the systems, in the order of their rows, by the name shown."""
     rag = sorted((name for name in systems if name.startswith("rag_")), key=lambda name: int(name.removeprefix("rag_")))
     names = dict(MODELS)
@@ -92,30 +98,33 @@ def _cells(rows: Mapping[str, Any]) -> list[str]:
     answerable, temporal = rows.get("answerable", {}), rows.get("temporal", {})
     figures = [answerable.get("f1"), answerable.get("recall_at_1"), answerable.get("recall_at_8")]
     tokens = rows.get("all", {}).get("prompt_tokens")
-    shown = [_figure(figure) for figure in (*figures, temporal.get("time_accuracy"))]
-    return [*(_em(rows.get(kind)) for kind in TYPES), *shown, "–" if tokens is None else f"{tokens:.0f}"]
+    cells = [shown(figure) for figure in (*figures, temporal.get("time_accuracy"))]
+    return [*(shown_em(rows.get(kind)) for kind in TYPES), *cells, "–" if tokens is None else f"{tokens:.0f}"]
 
 
 def difference_line(table: Mapping[str, Any]) -> str:
     """Stage B minus Stage A on the same questions, a sentence; empty if they were not compared."""
-    rows = table.get("swap", {}).get("stage_b", {})
+    split = _headline(table)
+    rows = table.get(split, {}).get("stage_b", {})
     kinds = {**TYPES, "answerable": "all answerable", "all": "all"}
     parts = [f"{name} {_difference(rows[kind])}" for kind, name in kinds.items() if _difference(rows.get(kind, {}))]
     if not parts:
         return ""
-    return f"Stage B minus Stage A on swap, EM with its 95 % interval (paired bootstrap): {'; '.join(parts)}."
+    return f"Stage B minus Stage A on {split}, EM with its 95 % interval (paired bootstrap): {'; '.join(parts)}."
 
 
 def ablation_table(table: Mapping[str, Any]) -> str:
-    """The model with one part off at a time, on swap; empty without ablations."""
-    systems = table.get("swap", {})
+    """The model with one part off at a time; empty without ablations."""
+    split = _headline(table)
+    systems = table.get(split, {})
     names = [name for name in ABLATIONS if name in systems]
     if not names:
         return ""
-    lines = _head(["swap, without", *TYPES.values(), "F1", "recall@1", "recall@8", "time accuracy", "minus the whole"])
+    figures = ("F1", "recall@1", "recall@8", "time accuracy", "minus the whole")
+    lines = table_head([f"{split}, without", *TYPES.values(), *figures])
     for name in names:
         rows = systems[name]
-        lines.append(_line([ABLATIONS[name], *_cells(rows)[:-1], _difference(rows.get("all", {})) or "–"]))
+        lines.append(table_line([ABLATIONS[name], *_cells(rows)[:-1], _difference(rows.get("all", {})) or "–"]))
     note = (
         "One part of the trained model switched off at a time, without another training. The last column is EM over "
         "all types minus that of the whole model on the same questions, with its 95 % interval (paired bootstrap)."
@@ -140,32 +149,36 @@ def refusal_table(abstention: Mapping[str, Any]) -> str:
     }
     if not abstention:
         return ""
-    lines = _head(["abstention", "AUROC", *(f"AUROC, {name}" for name in REASONS.values()), *columns.values()])
+    lines = table_head(["abstention", "AUROC", *(f"AUROC, {name}" for name in REASONS.values()), *columns.values()])
     for split, row in abstention.items():
         areas = [row.get("auroc"), *(row.get(reason, {}).get("auroc") for reason in REASONS)]
-        lines.append(_line([split, *map(_figure, [*areas, *(row.get(name) for name in columns)])]))
+        lines.append(table_line([split, *map(shown, [*areas, *(row.get(name) for name in columns)])]))
     threshold = next((row["threshold"] for row in abstention.values() if "threshold" in row), None)
     note = (
         "Score: weight of the null fact. AUROC of each reason: its questions against all answerable ones. From EM to "
-        f"accuracy: with questions refused whose score is above the threshold chosen on dev ({_figure(threshold)}). "
+        f"accuracy: with questions refused whose score is above the threshold chosen on dev ({shown(threshold)}). "
         "AURC and ECE: confidence is the weight of the heaviest candidate, the null fact included."
     )
     return "\n".join([*lines, "", note])
 
 
-def _head(names: Sequence[str]) -> list[str]:
-    return [_line(names), "|---" * len(names) + "|"]
+def table_head(names: Sequence[str]) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [table_line(names), "|---" * len(names) + "|"]
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
-def _em(row: Mapping[str, Any] | None) -> str:
-    return "–" if row is None else f"{row['em']:.3f} ± {row['em_stderr']:.3f} ({row['n']})"
+def shown_em(row: Mapping[str, Any] | None) -> str:
+    """EM with its standard error and n."""
+    return "–" if not row else f"{row['em']:.3f} ± {row['em_stderr']:.3f} ({row['n']})"
 
 
-def _figure(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """A figure with three digits."""
     return "–" if value is None else f"{value:.3f}"
 
 
@@ -177,16 +190,16 @@ def _difference(row: Mapping[str, Any]) -> str:
     return f"{row[name]:+.3f} [{row[f'{name}_low']:+.3f}, {row[f'{name}_high']:+.3f}]"
 
 
-def with_table(text: str, table: str, where: str) -> str:
+def with_table(text: str, table: str, where: str, begin: str = BEGIN, end: str = END) -> str:
     """The text with the part between the markers replaced.
 
     Raises:
         DataError: The markers are not there, or not in order.
     """
-    first, last = text.find(BEGIN), text.find(END)
+    first, last = text.find(begin), text.find(end)
     if not 0 <= first < last:
-        raise DataError(f"{where} has no lines {BEGIN!r} and {END!r} to put the table between; add them")
-    return text[: first + len(BEGIN)] + "\n" + table + "\n" + text[last:]
+        raise DataError(f"{where} has no lines {begin!r} and {end!r} to put the table between; add them")
+    return text[: first + len(begin)] + "\n" + table + "\n" + text[last:]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

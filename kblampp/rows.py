@@ -51,6 +51,12 @@ class Fields:
             raise self.error(name, "a string or null", value)
         return value
 
+    def whole(self, name: str) -> int:
+        value = self._get(name, int, "a whole number from 0")
+        if value < 0:
+            raise self.error(name, "a whole number from 0", value)
+        return int(value)
+
     def object(self, name: str) -> Fields:
         return Fields(self._get(name, Mapping, "an object"), self.where, f"{self.prefix}{name}.")
 

@@ -233,6 +233,20 @@ def _paired(confidence: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float
     return values, right
 
 
+def hit_at(ranked: Sequence[int] | NDArray[np.integer], gold: Sequence[int], k: int) -> float:
+    """1.0 if one of several gold ids, each of which does by itself, is among the first `k` ranked ones, else 0.0.
+
+    Args:
+        ranked: ids for one question, best first.
+        gold: ids that do.
+        k: at least 1.
+
+    Raises:
+        DataError: as `recall_at`.
+    """
+    return float(recall_at(ranked, gold, k) > 0)
+
+
 def recall_at(ranked: Sequence[int] | NDArray[np.integer], gold: Sequence[int], k: int) -> float:
     """Share of the distinct gold ids among the first `k` ranked ones (0 to 1).
 

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from kblampp.graph import EgoGraphReadout, leave_out, mixture
 from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
 from kblampp.projections import Projections
+from kblampp.queries import START_LOGIT, KBQuery
 from kblampp.scorers import ContextScorer, TimeScorer, disjoint
 
-START_LOGIT = 10.0
-"""Meaning score, about, of a perfectly matching entity block (and relation block) before training."""
+NO_SCORE = -30.0
+"""Stands for the score of a fact where there is none, as far as the null fact looks at it."""
 
 
 class ScoreParts(NamedTuple):
@@ -62,104 +63,6 @@ class Selection:
     hop: Tensor
 
 
-class QuestionGate(nn.Module):
-    """A gate between 0 and 1 that is read from the question alone: how many hops it has is a property of the question.
-
-    Args:
-        d_sentence: Width of the sentence vectors.
-        d_gate: Hidden width.
-    """
-
-    def __init__(self, d_sentence: int, d_gate: int = 32) -> None:
-        super().__init__()
-        self.inner = nn.Linear(d_sentence, d_gate)
-        self.out = nn.Linear(d_gate, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, -1.0)
-
-    def forward(self, question: Tensor) -> Tensor:
-        """Gates (batch, 1) of questions (batch, d_sentence)."""
-        features = question * math.sqrt(question.shape[-1])  # the entries of unit vectors are too small for an MLP
-        return torch.sigmoid(self.out(torch.tanh(self.inner(features))))
-
-
-class KBQuery(nn.Module):
-    """Makes a token's query from its hidden state, the question, and the fact of the layer before.
-
-    Args:
-        d_hidden: Width of the hidden state.
-        d_sentence: Width of the sentence vectors.
-        d_k: Width of the keys.
-        d_ent: Width of the entity block, the first of both key and value.
-        hops: Whether there is a layer before from whose fact it can go on.
-    """
-
-    def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, *, hops: bool) -> None:
-        super().__init__()
-        self.d_ent = d_ent
-        self.scale = START_LOGIT * math.sqrt(d_k)
-        self.from_hidden = nn.Linear(d_hidden, d_k, bias=False)
-        self.from_question = nn.Linear(d_sentence, d_k)
-        nn.init.zeros_(self.from_hidden.weight)
-        self.hops = hops
-        if hops:
-            self.from_value = nn.Linear(d_ent, d_ent, bias=False)
-            self.hop_gate = QuestionGate(d_sentence)
-            self.stay_gate = QuestionGate(d_sentence)
-
-    @torch.no_grad()
-    def start_from(self, projections: Projections, questions: Tensor) -> None:
-        """Starts as the projections: W_s = [E ; R], W_hop the identity, so that logits reach about `START_LOGIT`.
-
-        The weights stay near one and `scale` makes the logits: a rate that suits the other weights suits these.
-
-        Args:
-            projections: The maps that made the keys.
-            questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
-        """
-        blocks = []
-        for linear in (projections.entity, projections.relation):
-            weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
-            norm = (questions @ weight.T + bias).norm(dim=-1).mean()
-            blocks.append((weight / norm, bias / norm))
-        self.from_question.weight.copy_(torch.cat([weight for weight, _ in blocks]))
-        self.from_question.bias.copy_(torch.cat([bias for _, bias in blocks]))
-        if self.hops:
-            self.from_value.weight.copy_(torch.eye(self.d_ent))
-
-    def forward(
-        self, hidden: Tensor, question: Tensor, previous: Selection | None, knowledge: Knowledge
-    ) -> tuple[Tensor, Tensor]:
-        """Queries of all tokens.
-
-        A question whose hops are done keeps the query of the layer before (`stay_gate`): in the third layer a two-hop
-        question must not hop again.
-
-        Args:
-            hidden: Normalised hidden states, (batch, seq, d_hidden).
-            question: Sentence vectors, (batch, d_sentence).
-            previous: Selection of the injected layer before.
-            knowledge: Its switches; in training, the rows whose hidden state is not read.
-
-        Returns:
-            Queries (batch, seq, d_k) and the hop gate (batch,).
-        """
-        query = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
-        if knowledge.options.hidden_query:
-            from_hidden = self.from_hidden(hidden)
-            if knowledge.training is not None and knowledge.training.read_hidden is not None:
-                from_hidden = from_hidden * knowledge.training.read_hidden[:, None, None]
-            query = query + from_hidden
-        query = self.scale * query
-        if previous is None or not knowledge.options.hop:
-            return query, question.new_zeros(len(question))
-        hop, stay = self.hop_gate(question)[:, None], self.stay_gate(question)[:, None]
-        onward = self.scale * self.from_value(previous.value[..., : self.d_ent])
-        entity = (1 - hop) * query[..., : self.d_ent] + hop * onward
-        query = (1 - stay) * torch.cat([entity, query[..., self.d_ent :]], dim=-1) + stay * previous.query
-        return query, hop[:, 0, 0]
-
-
 class KBSelector(nn.Module):
     """Selects facts for each token at one layer.
 
@@ -197,6 +100,7 @@ class KBSelector(nn.Module):
         self.time = TimeScorer()
         self.null_key = nn.Parameter(torch.zeros(d_k))
         self.null_bias = nn.Parameter(torch.zeros(()))
+        self.null_lead = nn.Parameter(torch.zeros(2))
         self.null_value = nn.Parameter(torch.zeros(d_v))
         self.graph = EgoGraphReadout(d_sentence, d_k, d_v, d_ent, ego_radius, ego_degree) if ego_graph else None
 
@@ -221,18 +125,19 @@ class KBSelector(nn.Module):
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        query, hop = self.query(hidden, questions, previous, knowledge)
+        query, hop = self.query(hidden, questions, previous and (previous.query, previous.value), knowledge)
         if knowledge.training is None:
             ids = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
             ids = _training_ids(base, query, knowledge.training)
         parts = self._parts(hidden, query, questions, knowledge, ids)
         score = parts.total(options).masked_fill(ids < 0, -math.inf)
+        null = self._null(query, score)
         if knowledge.training is None:
             best = _top(knowledge, ids, score)
             ids, score = ids.gather(-1, best), score.gather(-1, best)
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
-        selection = self._weigh(query, hop, knowledge, ids, parts, score)
+        selection = self._weigh(query, hop, knowledge, ids, parts, score, null)
         if self.graph is None or not options.ego_graph:
             return selection
         added = self.graph(base.graph, questions, knowledge.questions.windows, ids, selection.alpha, knowledge.withheld)
@@ -250,11 +155,28 @@ class KBSelector(nn.Module):
         time = self.time(windows, knowledge.base.store.horizon, tensors.tau_min[safe], tensors.tau_max[safe])
         return ScoreParts(meaning / math.sqrt(query.shape[-1]), context, time.expand_as(context))
 
+    def _null(self, query: Tensor, score: Tensor) -> Tensor:
+        """Score of the null fact, (batch, seq): its key's, and what the two best of all candidates' scores say.
+
+        A fact that is there leads the others; where none is, the best ones are alike.  Names of unseen words make all
+        scores lower, which the key alone cannot know (docs/log.md).
+        """
+        own = query @ self.null_key / math.sqrt(query.shape[-1]) + self.null_bias
+        best = score.topk(min(2, score.shape[-1]), dim=-1).values.clamp(min=NO_SCORE)
+        best = nn.functional.pad(best, (0, 2 - best.shape[-1]), value=NO_SCORE)
+        return own + best @ self.null_lead
+
     def _weigh(
-        self, query: Tensor, hop: Tensor, knowledge: Knowledge, ids: Tensor, parts: ScoreParts, score: Tensor
+        self,
+        query: Tensor,
+        hop: Tensor,
+        knowledge: Knowledge,
+        ids: Tensor,
+        parts: ScoreParts,
+        score: Tensor,
+        null: Tensor,
     ) -> Selection:
         options = knowledge.options
-        null = query @ self.null_key / math.sqrt(query.shape[-1]) + self.null_bias
         if not options.null_fact:
             null = torch.full_like(null, -math.inf)
         scores = torch.cat([score, null[..., None]], dim=-1)

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from dvclive.live import Live
 
-from kblampp.adapters import build_model, save_adapter
-from kblampp.artifacts import fingerprint
+from kblampp.adapters import KIND, build_model, load_adapter, save_adapter
+from kblampp.architectures import find_decoder_layers, resolve_layers
+from kblampp.artifacts import atomic_dir, fingerprint, read_manifest, write_json
 from kblampp.batching import TrainingBatches
 from kblampp.config import Params, TrainParams
+from kblampp.errors import CheckpointError, StoreError
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import KnowledgeBase, SelectorOptions
 from kblampp.opening import Workspace
@@ -25,15 +27,30 @@ TRAIN = "train"
 def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, checkpoints: Path) -> None:
     """Trains the knowledge modules around the frozen backbone and saves them to `store/<dataset>/trainA`.
 
+    They start untrained, or as trainA of `start_from` has left them. With `trainA.max_steps` 0 the start is saved as it
+    is and the metrics are empty; that of another dataset needs no training question then.
+
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
-    workspace = Workspace.open(params, data, store, (TRAIN,))
-    base = workspace.open_base(TRAIN)
-    model = start_model(workspace, params, torch.from_numpy(base.store.question_vectors(TRAIN)))
-    key = run_key([params.seed, params.threads, asdict(params.injection), asdict(params.trainA)], workspace, base)
-    checkpoint = checkpoints / "trainA" / key[:16] / "state.pt"
-    run_training(workspace, base, model, params, params.trainA, metrics=metrics, checkpoint=checkpoint, key=key)
+    section = params.trainA
+    settings = [params.seed, params.threads, asdict(params.injection), asdict(section)]
+    start = None if params.start_from == "scratch" else store / params.start_from / "trainA"
+    if start is not None and section.max_steps == 0:
+        workspace = Workspace.open(params, data, store, ())
+        model = load_start(start, workspace, params)
+        write_no_metrics(metrics)
+    else:
+        workspace = Workspace.open(params, data, store, (TRAIN,))
+        base = workspace.open_base(TRAIN)
+        if start is None:
+            model = start_model(workspace, params, torch.from_numpy(base.store.question_vectors(TRAIN)))
+        else:
+            model = load_start(start, workspace, params)
+            settings.append(read_manifest(start, KIND, stage="trainA"))
+        key = run_key(settings, workspace, base)
+        checkpoint = checkpoints / "trainA" / key[:16] / "state.pt"
+        run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
     save_adapter(workspace.folder / "trainA", model, workspace.backbone, workspace.projections)
 
 
@@ -51,6 +68,8 @@ def run_training(
 ) -> None:
     """Trains whatever in the model requires a gradient on the training split, as the section of the stage says.
 
+    Without steps it only writes empty metrics.
+
     Args:
         workspace: Dataset and backbone.
         base: The training knowledge base.
@@ -58,10 +77,12 @@ def run_training(
         params: For the seed and for what is switched on in the model.
         section: The stage's.
         metrics: Folder of the stage's metrics and curves.
-        checkpoint: See `train`.
-        key: See `train`.
+        checkpoint, key: See `train`.
         backbone_lr: Peak learning rate of what learns inside the backbone.
     """
+    if section.max_steps == 0:
+        write_no_metrics(metrics)
+        return
     batches = TrainingBatches(
         workspace.dataset.questions[TRAIN],
         base.store.question_vectors(TRAIN),
@@ -79,7 +100,8 @@ def run_training(
     )
     named = {field.name for field in fields(Schedule)} - {"backbone_lr"}
     schedule = Schedule(**{name: getattr(section, name) for name in named}, backbone_lr=backbone_lr)
-    options = SelectorOptions(copy_head=params.injection.copy_head, hop=params.injection.hop)
+    top_k = min(SelectorOptions.top_k, base.store.n)  # training only asks whether it is 0
+    options = SelectorOptions(top_k=top_k, copy_head=params.injection.copy_head, hop=params.injection.hop)
     with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
 
@@ -99,6 +121,49 @@ def start_model(workspace: Workspace, params: Params, questions: torch.Tensor) -
     ).to(workspace.backbone.model.device)
     model.start_from(workspace.projections, questions)
     return model
+
+
+def load_start(start: Path, workspace: Workspace, params: Params) -> KBInjectedModel:
+    """The model that trainA of another dataset has left, if it is as `injection` says.
+
+    Args:
+        start: `store/<start_from>/trainA`.
+        workspace: Backbone and projections, which must be those that it was trained with.
+        params: The parameters.
+
+    Raises:
+        StoreError: The folder is missing or damaged.
+        CheckpointError: It was trained with another backbone or projections, or its layers or widths are others.
+    """
+    name, section = start.parent.name, params.injection
+    try:
+        model = load_adapter(start, workspace.backbone, workspace.projections)
+    except (StoreError, CheckpointError) as error:
+        raise type(error)(f"start_from is {name}, but {error} with dataset: {name}") from error
+    n_layers = len(find_decoder_layers(workspace.backbone.model, section.layer_path))
+    found = {**model.config, "layers": tuple(model.layers)}
+    wanted = {**asdict(section), "layers": resolve_layers(section.layers, n_layers)}
+    other = [
+        f"{key} is {wanted[key]}, not {found[key]}" for key in found if key in wanted and wanted[key] != found[key]
+    ]
+    if other:
+        model.detach()  # the backbone is the caller's
+        raise CheckpointError(
+            f"start_from is {name}, but adapter {start} was trained with another injection ({'; '.join(other)}): "
+            "set injection.* to that, or start_from to scratch"
+        )
+    return model
+
+
+def write_no_metrics(folder: Path) -> None:
+    """Writes the files of a training without steps: empty metrics, and a curve without points.
+
+    An empty folder would not be kept by git, and DVC fails on a file there that is no plot.
+    """
+    write_json(folder / "metrics.json", {})
+    with atomic_dir(folder / "plots" / "metrics") as curves:
+        (curves / "train").mkdir()
+        (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
 
 
 def run_key(settings: list[Any], workspace: Workspace, base: KnowledgeBase) -> str:

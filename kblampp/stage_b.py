@@ -6,31 +6,32 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kblampp.adapters import KIND, load_adapter, save_adapter
-from kblampp.artifacts import atomic_dir, read_manifest, write_json
+from kblampp.artifacts import read_manifest
 from kblampp.config import Params
 from kblampp.lora import change_backbone
 from kblampp.opening import Workspace
-from kblampp.stage_a import TRAIN, run_key, run_training
+from kblampp.stage_a import TRAIN, run_key, run_training, write_no_metrics
 
 
 def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, checkpoints: Path) -> None:
     """Trains LoRA (or the last layers) and the knowledge modules together and saves them to `store/<dataset>/trainB`.
 
-    With `trainB.max_steps` 0, trainA's adapter passes through unchanged and the metrics are empty.
+    With `trainB.max_steps` 0, trainA's adapter passes through unchanged, without a training question, and the metrics
+    are empty.
 
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     section = params.trainB
-    workspace = Workspace.open(params, data, store, (TRAIN,))
-    base = workspace.open_base(TRAIN)
+    settings = [params.seed, params.threads, params.injection.copy_head, params.injection.hop, asdict(section)]
+    workspace = Workspace.open(params, data, store, (TRAIN,) if section.max_steps else ())
     start = workspace.folder / "trainA"
     model = load_adapter(start, workspace.backbone, workspace.projections)
-    settings = [params.seed, params.threads, params.injection.copy_head, params.injection.hop, asdict(section)]
-    key = run_key([*settings, read_manifest(start, KIND, stage="trainA")], workspace, base)
     if section.max_steps == 0:
         write_no_metrics(metrics)
     else:
+        base = workspace.open_base(TRAIN)
+        key = run_key([*settings, read_manifest(start, KIND, stage="trainA")], workspace, base)
         change_backbone(
             model,
             rank=section.lora_rank,
@@ -44,14 +45,3 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
             workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key, backbone_lr=rate
         )
     save_adapter(workspace.folder / "trainB", model, workspace.backbone, workspace.projections)
-
-
-def write_no_metrics(folder: Path) -> None:
-    """Writes the files of a training without steps: empty metrics, and a curve without points.
-
-    An empty folder would not be kept by git, and DVC fails on a file there that is no plot.
-    """
-    write_json(folder / "metrics.json", {})
-    with atomic_dir(folder / "plots" / "metrics") as curves:
-        (curves / "train").mkdir()
-        (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")

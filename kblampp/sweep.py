@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,16 @@ import yaml
 from kblampp.artifacts import read_json, write_json
 from kblampp.drawing import BLUE, GREEN, INK, ORANGE, drawn, label_lines
 from kblampp.errors import DataError, one_line_errors
+from kblampp.experiments import file_of, run_experiment
 
 logger = logging.getLogger(__name__)
 TABLE = Path("metrics/sweep/table.json")
-SHORT = {"trainA.max_steps": 500, "trainB.max_steps": 0, "eval.adapter": "trainA"}
+SHORT = {
+    "trainA.max_steps": 500,
+    "trainB.max_steps": 0,
+    "eval.adapter": "trainA",
+    "eval.questions_per_type": 300,
+}
 """Of every value of a sweep that needs training."""
 LIGHT = {"eval.ablations": "none", "eval.baseline_questions_per_type": 0}
 """Of every experiment: nothing but the model is measured."""
@@ -51,7 +56,10 @@ SWEEPS = (
     Sweep("encoder.d_k", ("160", "192", "256"), trains=True),
     Sweep("encoder.d_v", ("160", "192", "224"), trains=True),
     Sweep("injection.layers", ("[3]", "[2,4]", "[2,3,4]"), trains=True),
+    Sweep("injection.ego_graph", ("false", "true"), trains=True),
 )
+DEFAULTS = {"encoder.d_k": "192", "encoder.d_v": "192", "injection.layers": "[2,3,4]", "injection.ego_graph": "false"}
+"""Values that params.yaml has: one experiment serves all sweeps that train, and a test compares them."""
 
 
 def experiment(sweep: Sweep, value: str) -> tuple[str, dict[str, Any]]:
@@ -71,24 +79,25 @@ def run_sweeps(sweeps: Sequence[Sweep], table: Path) -> None:
         for value in sweep.values:
             if value in done.get(sweep.parameter, {}):
                 continue
-            name, changes = experiment(sweep, value)
-            logger.info("%s = %s", sweep.parameter, value)
-            _run_experiment(name, changes)
-            done.setdefault(sweep.parameter, {})[value] = _result(name, changes)
+            row = _default_row(done) if DEFAULTS.get(sweep.parameter) == value else None
+            if row is None:
+                name, changes = experiment(sweep, value)
+                logger.info("%s = %s", sweep.parameter, value)
+                run_experiment(name, changes)
+                row = _result(name, changes)
+            done.setdefault(sweep.parameter, {})[value] = row
             write_json(table, done)
 
 
-def _run_experiment(name: str, changes: Mapping[str, Any]) -> None:
-    """Runs an experiment in a folder of its own, so that the workspace stays as it is."""
-    _dvc("exp", "remove", name, check=False)  # what an interrupted sweep has left
-    settings = [part for key, value in changes.items() for part in ("-S", f"{key}={value}")]
-    _dvc("exp", "run", "--temp", "--name", name, *settings, "eval")
+def _default_row(done: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The result of the parameters as they are, if a sweep that trains has it already."""
+    return next((done[name][value] for name, value in DEFAULTS.items() if value in done.get(name, {})), None)
 
 
 def _result(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of an experiment: EM and recall on `swap`, and the size of a fact in the store."""
-    table, lock = (_file_of(name, path) for path in ("metrics/eval/table.json", "dvc.lock"))
-    params = yaml.safe_load(_file_of(name, "params.yaml"))
+    table, lock = (file_of(name, path) for path in ("metrics/eval/table.json", "dvc.lock"))
+    params = yaml.safe_load(file_of(name, "params.yaml"))
     system = "stage_a" if params["eval"]["adapter"] == "trainA" else "stage_b"
     rows = json.loads(table)["swap"][system]
     sizes = [out["size"] for out in yaml.safe_load(lock)["stages"]["encode"]["outs"] if out["path"].endswith("/kb")]
@@ -97,25 +106,6 @@ def _result(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     row |= {f"em_stderr_{kind}": rows[kind]["em_stderr"] for kind in kinds if kind in rows}
     row |= {key: value for key, value in rows["answerable"].items() if key.startswith("recall_at_")}
     return {**row, "n": rows["all"]["n"], "store_bytes": sum(sizes), "changes": dict(changes)}
-
-
-def _file_of(experiment_name: str, path: str) -> str:
-    """A file as an experiment has left it in git."""
-    refs = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    ref = next((ref for ref in refs if ref.endswith(f"/{experiment_name}")), None)
-    if ref is None:
-        raise DataError(f"experiment {experiment_name} has left no result; look at the output of `dvc exp run` above")
-    return subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, text=True, check=True).stdout
-
-
-def _dvc(*arguments: str, check: bool = True) -> None:
-    output = None if check else subprocess.DEVNULL
-    command = [sys.executable, "-m", "dvc", *arguments]
-    status = subprocess.run(command, check=False, stdout=output, stderr=output, stdin=subprocess.DEVNULL).returncode
-    if check and status:
-        raise DataError(f"`dvc {' '.join(arguments)}` failed with status {status}; its output above says why")
 
 
 def in_order(done: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,6 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "no_lora": {},
 }
 """What each ablation changes in the selector's options; `no_lora` switches off what trainB changed in the backbone."""
-ABLATED_SPLIT = "swap"
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def answers_of_stage(
         yield from _baselines(params, workspace, model, few)
     if stage == section.adapter and options.top_k:
         yield "lookup", Asked(own.questions, answer_by_lookup(own.answers, own.facts), own.facts)
-        if split.name == ABLATED_SPLIT:
+        if split.name == workspace.dataset.headline_split:
             some = split.first(section.ablation_questions_per_type)
             for ablation in chosen_ablations(section):
                 changed = replace(options, **ABLATIONS[ablation])

@@ -1,4 +1,4 @@
-"""Encodes facts and questions: `store/<dataset>/kb/{projection,<kb>}/`."""
+"""Encodes facts and questions: `store/<dataset>/projection/` and `store/<dataset>/kb/<kb>/`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from kblampp.datasets import Dataset
 from kblampp.encoding import encode_dataset
 from kblampp.stage import run_stage
 
-READS = ("threads", "dataset", "encoder")
+READS = ("threads", "dataset", "start_from", "encoder")
 
 
 def main(params: Params) -> None:
-    """Encodes every fact and question once; the projections are fitted on the training knowledge base."""
-    dataset = Dataset.load(Path("data"), params.dataset)
-    encode_dataset(dataset, Path("store") / params.dataset, params.encoder)
+    """Encodes every fact and question once; projections are fitted on the training base, or those of `start_from`."""
+    dataset, store = Dataset.load(Path("data"), params.dataset), Path("store")
+    start = None if params.start_from == "scratch" else store / params.start_from
+    encode_dataset(dataset, store / params.dataset, params.encoder, start)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ READS = (
     "seed",
     "threads",
     "dataset",
+    "start_from",
     "backbone",
     "injection",
     "trainA",
@@ -19,7 +20,7 @@ READS = (
 
 
 def main(params: Params) -> None:
-    """Trains the knowledge modules on the training split; goes on where a killed run stopped."""
+    """Trains the knowledge modules, from their designed start or on from `start_from`; resumes where a kill stopped."""
     train_stage_a(
         params, data=Path("data"), store=Path("store"), metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt")
     )

@@ -31,7 +31,8 @@ def imports(file: Path, root: Path = ROOT) -> set[Path]:
         for name in names:
             path = module_file(name, root)
             if path is not None:
-                found |= {path, Path(path.parts[0]) / "__init__.py"}
+                packages = [folder / "__init__.py" for folder in path.parents if folder != Path()]
+                found |= {path, *packages}
     return found
 
 

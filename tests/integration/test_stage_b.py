@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -15,68 +14,21 @@ import torch
 
 from kblampp import stage_a
 from kblampp.adapters import load_trained
-from kblampp.backbone import backbone_manifest, load_backbone
+from kblampp.backbone import load_backbone
 from kblampp.config import load_params
-from kblampp.datasets import Dataset, knowledge_bases
-from kblampp.encoding import encode_dataset
-from kblampp.indexing import build_indexes
 from kblampp.lora import LAYERS, LORA, backbone_unchanged
 from kblampp.opening import Workspace
 from kblampp.stage import STRICT_PARAMS, run_stage
 from kblampp.stage_a import train_stage_a
-from kblampp.synthesis import make_synthetic
 from kblampp.training import train
 from stages import trainB
-from tests.pipeline.workspace import ROOT, TINY, set_params
-from tests.tiny import FAMILIES, tiny_tokenizer
+from tests.pipeline.workspace import set_params
 
 NAME = "synth_world"
-CHANGES = {
-    **TINY,
-    "generate.train": {"facts": 170, "questions_per_type": 20},
-    "backbone.name": "tiny_backbone",
-    "threads": 1,
-    "trainA.max_steps": 3,
-    "trainB.max_steps": 6,
-    "trainB.batch_size": 4,
-    "trainB.warmup_steps": 1,
-    "trainB.log_every": 2,
-    "trainB.checkpoint_every": 2,
-    "trainB.lora_rank": 2,
-}
 
 
 class Killed(BaseException):
     """Stands in for a signal."""
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which everything before trainB has run, around a tiny GPT-2."""
-    folder = tmp_path_factory.mktemp("prepared")
-    former, threads = Path.cwd(), torch.get_num_threads()
-    os.chdir(folder)
-    try:
-        FAMILIES["gpt2"]().save_pretrained("tiny_backbone")
-        tiny_tokenizer().save_pretrained("tiny_backbone")
-        shutil.copy(ROOT / "params.yaml", "params.yaml")
-        set_params(Path("params.yaml"), CHANGES)
-        params, data, store = load_params(), Path("data"), Path("store")
-        make_synthetic(params.generate, name=NAME, seed=0).save(data)
-        write_manifest(store / "backbone", params.backbone.name)
-        encode_dataset(Dataset.load(data, NAME), store / NAME, params.encoder)
-        build_indexes(knowledge_bases(data, NAME), store / NAME, params.index, seed=0)
-        torch.manual_seed(0)
-        train_stage_a(params, data=data, store=store, metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt"))
-    finally:
-        os.chdir(former)
-        torch.set_num_threads(threads)
-    return folder
-
-
-def write_manifest(folder: Path, name: str) -> None:
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(backbone_manifest(name)))
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ def from_json(output: str) -> Any:
 
 def declared(folder: Path, *kinds: str) -> dict[str, list[str]]:
     """Stage -> paths that dvc.yaml names under `kinds`, with the dataset filled in."""
-    text = (folder / "dvc.yaml").read_text(encoding="utf-8").replace("${dataset}", "synth_world")
+    text = (folder / "dvc.yaml").read_text(encoding="utf-8")
+    text = text.replace("${dataset}", "synth_world").replace("${start_from}", "scratch")
     return {
         name: [
             path
@@ -226,7 +227,7 @@ def on_call(number: int, function: Callable[..., Any], error: BaseException) -> 
 
 
 LATE: dict[str, tuple[Any, str, int]] = {
-    "generate": (datasets, "write_questions", 3),
+    "generate": (datasets.DatasetWriter, "add_question", 100),
     "encode": (encoding.KBValueStore, "build", 2),
     "index": (indexing.KnowledgeIndex, "save", 2),
     "trainA": (adapters, "write_manifest", 1),

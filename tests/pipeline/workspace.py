@@ -70,7 +70,8 @@ def copy_repository(target: Path, changes: Mapping[str, Any]) -> None:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, names):
-        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(("store/", "metrics/")):
+        kept = name.startswith("store/scratch/") or not name.startswith(("store/", "metrics/"))
+        if (ROOT / name).is_file() and name != "dvc.lock" and kept:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     set_params(target / "params.yaml", changes)

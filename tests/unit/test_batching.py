@@ -117,6 +117,41 @@ def test_candidates_hold_the_gold_facts_first_then_facts_of_other_rows() -> None
             assert set(others) <= gold
 
 
+def alternatives(number: int, *facts: int) -> Question:
+    """A question each of whose facts answers it."""
+    return Question(f"q{number}", "test", f"Who is number {number}?", f"Answer {number}", (), "single-hop", facts, None)
+
+
+def test_several_facts_of_a_question_of_one_hop_are_alternatives() -> None:
+    questions = [alternatives(1, 10, 11), question(2, 20, 21), question(3, 30), question(4), alternatives(5, 50)]
+    batch = make(questions, batch_size=5, in_batch_negatives=0).batch(0)
+    rows = {int(first): place for place, first in enumerate(batch.candidates[:, 0])}
+    expected = {10: (1, 2), 20: (2, 1), 30: (1, 1), -1: (0, 0), 50: (1, 1)}
+    assert rows.keys() == expected.keys()
+    for first, (hops, several) in expected.items():
+        assert (int(batch.hops[rows[first]]), int(batch.alternatives[rows[first]])) == (hops, several)
+    assert batch.candidates[rows[10]].tolist() == [10, 11, -1]
+    assert batch.candidates[rows[20]].tolist() == [20, 21, -1]
+
+
+def test_columns_are_as_many_as_the_most_alternatives_of_the_batch() -> None:
+    many = range(40, 40 + MOST_HOPS + 4)
+    batches = make([alternatives(4, *many), question(2, 20, 21, 22)], batch_size=1, in_batch_negatives=0)
+    widths = {int(batch.alternatives): batch.candidates.tolist() for batch in map(batches.batch, range(2))}
+    assert widths == {len(many): [list(many)], 1: [[20, 21, 22]]}
+    both = make([alternatives(4, *many), question(2, 20, 21, 22)], batch_size=2, in_batch_negatives=100).batch(0)
+    everything = sorted([*many, 20, 21, 22])
+    for row, hops in zip(both.candidates.tolist(), both.hops.tolist(), strict=True):
+        own = list(many) if hops == 1 else [20, 21, 22]
+        assert row[: len(many)] == own + [-1] * (len(many) - len(own))
+        assert sorted(row[len(many) :]) == everything
+
+
+def test_a_renamed_answer_of_several_alternatives_stands_for_the_first() -> None:
+    batch = make([alternatives(1, 11, 12, 13, 14)], batch_size=1, rename_answers=1.0).batch(0)
+    assert batch.renamed.tolist() == [11]
+
+
 def test_rows_have_negatives_that_are_not_their_own_gold_facts() -> None:
     batch = make(in_batch_negatives=100, batch_size=10).batch(0)
     everything = {fact for q in QUESTIONS for fact in q.supporting_facts}
@@ -225,7 +260,7 @@ def test_every_batch_says_how_many_facts_retrieval_adds(number: int) -> None:
 def test_no_questions_or_too_many_hops_are_refused() -> None:
     with pytest.raises(DataError, match=r"training has no questions.*run `dvc repro generate`"):
         make([])
-    with pytest.raises(DataError, match="question q1 has 4 supporting facts, expected at most 3"):
+    with pytest.raises(DataError, match="question q1 has 4 hops, expected at most 3"):
         make([question(0, 1), question(1, 1, 2, 3, 4)])
 
 

@@ -22,6 +22,8 @@ TEXT = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
 WHOLE = yaml.safe_load(TEXT)
 # What the tests below rely on, so that tuning the repository's file breaks none of them.
 FIXED = {
+    "dataset": "synth_world",
+    "start_from": "scratch",
     "generate.train.facts": 6500,
     "encoder.d_k": 192,
     "encoder.d_v": 192,
@@ -127,6 +129,10 @@ def test_every_leaf_is_needed_and_typed(load: Load, tree: Tree, key: str) -> Non
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("dataset", "scratch"),
+        ("dataset", "my_own"),
+        ("start_from", "synth"),
+        ("convert.max_samples", 0),
         ("trainA.lr", 0),
         ("trainA.lr", "fast"),
         ("trainA.lr", float("nan")),
@@ -165,6 +171,9 @@ def test_values_that_are_refused(load: Load, tree: Tree, key: str, value: Any) -
     ("key", "value"),
     [
         ("injection.layers", [4, 2]),
+        ("start_from", "timeqa"),
+        ("dataset", "custom"),
+        ("convert.max_samples", 5),
         ("backbone.revision", "main"),
         ("trainA.max_steps", 0),
         ("trainB.max_steps", 0),
@@ -193,6 +202,9 @@ def test_values_that_are_accepted(load: Load, tree: Tree, key: str, value: Any) 
         ({"encoder.d_ctx": 31}, "leaves 32 context dimensions"),
         ({"encoder.d_tau": 48}, "leaves 0 context dimensions"),
         ({"encoder.d_k": 1}, "expected at least 2 each"),
+        ({"start_from": "synth_world"}, "start_from is 'synth_world', the dataset itself; expected scratch or another"),
+        ({"dataset": "custom", "start_from": "custom"}, "start_from is 'custom', the dataset itself"),
+        ({"convert.folds": 5, "convert.fold": 5}, "convert.fold is 5, expected less than convert.folds, 5"),
     ],
 )
 def test_keys_must_fit_each_other(load: Load, tree: Tree, changes: Tree, named: str) -> None:

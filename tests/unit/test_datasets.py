@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import kblampp.datasets
-from kblampp.datasets import Dataset
+from kblampp.datasets import Dataset, DatasetWriter, knowledge_bases
 from kblampp.errors import DataError
 from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.times import UNKNOWN, Window, day, year_window
@@ -84,8 +84,49 @@ def test_nothing_of_an_earlier_dataset_is_left(tmp_path: Path) -> None:
     assert Dataset.load(tmp_path, "tiny") == tiny()
 
 
-def test_projections_are_fitted_on_the_base_that_training_asks_about() -> None:
-    assert Dataset("x", {}, {}, {"dev": "a", "train": "b"}).projection_kb == "b"
+def test_a_dataset_can_have_bases_that_nobody_asks(tmp_path: Path) -> None:
+    dataset = Dataset("tiny", {"train": [fact("Acme", "Ada")], "all": [fact("Acme", "Bo")]}, {}, {})
+    dataset.save(tmp_path)
+    assert Dataset.load(tmp_path, "tiny") == dataset
+    assert knowledge_bases(tmp_path, "tiny") == ["all", "train"]
+    assert (tmp_path / "qa" / "tiny_train.jsonl").read_bytes() == b"", "a dependency of the training stages"
+
+
+def test_a_split_brings_the_base_that_it_asks_and_no_other(tmp_path: Path) -> None:
+    tiny().save(tmp_path)
+    assert Dataset.load(tmp_path, "tiny", ("dev",)).kbs.keys() == {"train"}
+    assert Dataset.load(tmp_path, "tiny", ()) == Dataset("tiny", {}, {}, {})
+    with pytest.raises(DataError, match=r"dataset tiny has no questions in split test \(it has dev, swap, train\)"):
+        Dataset.load(tmp_path, "tiny", ("test",))
+
+
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [
+        (("train", "dev", "swap", "novel"), "swap"),
+        (("train", "dev", "test", "test_hard"), "test"),
+        (("test", "swap"), "swap"),
+        (("train", "dev", "test_hard"), "train"),
+        ((), "train"),
+    ],
+    ids=str,
+)
+def test_the_headline_is_of_swap_else_of_test(splits: tuple[str, ...], expected: str) -> None:
+    dataset = Dataset("x", {}, dict.fromkeys(splits, [question("q1", "Ada", 0)]), dict.fromkeys(splits, "train"))
+    assert dataset.headline_split == expected
+
+
+def test_a_fact_or_a_question_id_is_written_once(tmp_path: Path) -> None:
+    first, second = fact("Acme", "Ada"), fact("Acme", "Bo")
+    with DatasetWriter(tmp_path, "tiny") as writer:
+        assert [writer.add_fact("train", new) for new in (first, second, first)] == [0, 1, 0]
+        assert writer.add_fact("all", second) == 0
+        asked = [writer.add_question("dev", "train", question(qid, "Ada", 0)) for qid in ("q1", "q2", "q1")]
+        assert writer.add_question("test", "all", question("q1", "Bo", 0))
+    assert asked == [True, True, False]
+    dataset = Dataset.load(tmp_path, "tiny")
+    assert dataset.kbs == {"train": [first, second], "all": [second]}
+    assert {split: len(questions) for split, questions in dataset.questions.items()} == {"dev": 2, "test": 1}
 
 
 @pytest.mark.parametrize("manifest", [["tiny"], {}, None], ids=str)
@@ -152,10 +193,14 @@ def test_facts_and_questions_that_do_not_belong_together_are_refused(tmp_path: P
         {"name": "tiny"},
         {"name": "tiny", "kb_of_split": None},
         {"name": "tiny", "kb_of_split": ["train"]},
+        {"name": "tiny", "kbs": ["train", "swap"], "kb_of_split": {"dev": "novel"}},
+        {"name": "tiny", "kbs": ["train", "swap"], "kb_of_split": {"dev": 1}},
+        {"name": "tiny", "kbs": ["swap"], "kb_of_split": {}},
+        {"name": "tiny", "kbs": "train", "kb_of_split": {}},
     ],
     ids=str,
 )
-def test_a_manifest_without_splits_is_refused(tmp_path: Path, manifest: object) -> None:
+def test_a_manifest_without_bases_or_splits_is_refused(tmp_path: Path, manifest: object) -> None:
     tiny().save(tmp_path)
     (tmp_path / "qa" / "dataset.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=r"dataset\.json"):
@@ -163,30 +208,30 @@ def test_a_manifest_without_splits_is_refused(tmp_path: Path, manifest: object) 
 
 
 @pytest.mark.parametrize(
-    ("writer", "call"),
+    ("owner", "name", "call"),
     [
-        ("write_facts", 1),
-        ("write_facts", 2),
-        pytest.param("write_questions", 1),
-        pytest.param("write_questions", 3),
-        pytest.param("write_json", 1),
+        (DatasetWriter, "append_fact", 1),
+        (DatasetWriter, "append_fact", 3),
+        (DatasetWriter, "add_question", 1),
+        (DatasetWriter, "add_question", 4),
+        (kblampp.datasets, "write_json", 1),
     ],
 )
-def test_an_interrupted_save_leaves_the_old_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, call: int
+def test_an_interrupted_save_leaves_the_old_data_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int
 ) -> None:
     tiny().save(tmp_path)
-    before = contents(tmp_path)
-    genuine, calls = getattr(kblampp.datasets, writer), []
+    before, genuine, calls = contents(tmp_path), getattr(owner, name), []
 
-    def killed(path: Path, rows: object) -> None:
-        calls.append(path)
+    def killed(*arguments: object) -> object:
+        calls.append(arguments)
         if len(calls) == call:
             raise Kill
-        genuine(path, rows)
+        return genuine(*arguments)
 
-    monkeypatch.setattr(kblampp.datasets, writer, killed)
+    monkeypatch.setattr(owner, name, killed)
     with pytest.raises(Kill):
         tiny("Eve").save(tmp_path)
     assert contents(tmp_path) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"5tuple", "qa"}
     assert Dataset.load(tmp_path, "tiny") == tiny()

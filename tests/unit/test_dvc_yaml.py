@@ -16,7 +16,9 @@ from tests.closure import ROOT, closure
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-STAGES: dict[str, Any] = yaml.safe_load(TEXT.replace("${dataset}", PARAMS["dataset"]))["stages"]
+STAGES: dict[str, Any] = yaml.safe_load(
+    TEXT.replace("${dataset}", PARAMS["dataset"]).replace("${start_from}", PARAMS["start_from"])
+)["stages"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("[!_]*.py"))
 RESULTS = ("outs", "metrics", "plots")
 BUILT_IN = {

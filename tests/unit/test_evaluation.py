@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from kblampp.answering import Answered
-from kblampp.evaluation import TYPES, Asked, differences, first_of_each_type, headline, recall_curve, score_table
+from kblampp.evaluation import (
+    TYPES,
+    Asked,
+    differences,
+    first_of_each_type,
+    headline,
+    recall_curve,
+    score_table,
+    support_recall,
+)
 from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.times import UNKNOWN, Window, year_window
 
@@ -51,7 +60,7 @@ QUESTIONS = [
     question(7, "unanswerable", "", ()),
 ]
 FIRST_LAYER = (0, 1, 2, 3, 4, 5)
-"""Ranking in the first of two layers; it must not count."""
+"""Ranking in the first of two layers; it must not count, but for the support of the hops."""
 
 
 def answered(prediction: str, ranked: tuple[int, ...], null: float, tokens: int = 10) -> Answered:
@@ -116,6 +125,51 @@ def test_recall_is_that_of_the_last_hop_in_the_last_layer(table: dict[str, dict[
     assert table["temporal"]["recall_at_k"] == pytest.approx(2 / 3, abs=1e-5)
     assert "recall_at_8" not in table["single_hop"], "only three facts were weighed"
     assert "recall_at_1" not in table["unanswerable"]
+
+
+def test_support_recall_is_the_share_of_hops_found_by_any_layer(table: dict[str, dict[str, Any]]) -> None:
+    """By hand: the first layer ranks 0, 1, 2 first, the last one as each answer says."""
+    assert table["single_hop"]["support_recall_at_1"] == 0.5  # fact 1 is second in both layers
+    assert table["single_hop"]["support_recall_at_k"] == 1.0
+    assert table["two_hop"]["support_recall_at_1"] == 0.5  # fact 1, not fact 3
+    assert table["two_hop"]["support_recall_at_k"] == 1.0
+    assert table["three_hop"]["support_recall_at_1"] == pytest.approx(1 / 3, abs=1e-5)  # fact 5
+    assert table["three_hop"]["support_recall_at_k"] == 1.0
+    assert table["temporal"]["support_recall_at_1"] == pytest.approx(1 / 3, abs=1e-5)
+    assert table["temporal"]["support_recall_at_k"] == 1.0  # fact 2 is in the first layer alone, fact 4 in the last
+    assert "support_recall_at_1" not in table["unanswerable"]
+
+
+def test_support_recall_counts_the_first_facts_of_each_layer() -> None:
+    path = question(0, "multi-hop", "Di", (7, 8, 9))
+    answer = Answered("Di", ((7, 1, 9), (2, 8, 3), (4, 5, 6)))
+    assert [support_recall(path, answer, k) for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_any_of_the_alternatives_of_a_hop_counts_as_found() -> None:
+    """Three facts answer the question; the last layer ranks one of them second and another third."""
+    several = question(0, "temporal", "Di", (3, 2, 6), year_window(2002))
+    asked = Asked([several], [Answered("Di", ((5, 4, 3), (1, 2, 6)))], FACTS)
+    row = score_table(asked, **SETTINGS)["temporal"]
+    assert (row["recall_at_1"], row["recall_at_k"]) == (0.0, 1.0)
+    assert (row["support_recall_at_1"], row["support_recall_at_k"]) == (0.0, 1.0)
+    assert recall_curve(asked) == {"temporal": [0.0, 1.0, 1.0]}
+    first_alone = Asked([several], [Answered("Di", ((6, 0, 0), (1, 0, 4)))], FACTS)
+    row = score_table(first_alone, **SETTINGS)["temporal"]
+    assert (row["recall_at_k"], row["support_recall_at_1"]) == (0.0, 1.0), "recall is of the last layer"
+
+
+def test_facts_of_a_path_are_no_alternatives() -> None:
+    """The first hop's fact on top is no hit for the question, which wants the last one's."""
+    path = question(0, "multi-hop", "Di", (1, 3), year_window(2002))
+    asked = Asked([path], [Answered("Di", ((1, 0), (1, 0)))], FACTS)
+    row = score_table(asked, **SETTINGS)["two_hop"]
+    assert (row["recall_at_k"], row["support_recall_at_k"]) == (0.0, 0.5)
+
+
+def test_a_question_of_several_alternatives_is_no_multi_hop_question() -> None:
+    asked = Asked([question(0, "single-hop", "Di", (1, 2, 3))], [Answered("Di", ((1, 2),))], FACTS)
+    assert set(score_table(asked, **SETTINGS)) == {"single_hop", "answerable", "all"}
 
 
 def test_time_accuracy_is_of_questions_with_competing_windows(table: dict[str, dict[str, Any]]) -> None:
@@ -248,3 +302,49 @@ def test_headline_leaves_out_what_was_not_measured() -> None:
 
 def test_headline_is_that_of_the_system_asked_for() -> None:
     assert headline(full_table(), "stage_a")["swap_em_single_hop"] == 0.123
+
+
+def converted_table() -> dict[str, Any]:
+    """A converted dataset's splits, with figures that differ everywhere, for every kind and system."""
+    table: dict[str, Any] = {}
+    systems = ("stage_b", "stage_a", "closed_book", "in_context", "rag_1", "rag_5", "lookup", "no_hop")
+    figures = ("em", "f1", "recall_at_1", "recall_at_8", "support_recall_at_1", "support_recall_at_8", "abstain_auroc")
+    for s, split in enumerate(("dev", "test", "test_hard")):
+        for y, system in enumerate(systems):
+            rows = {
+                kind: {name: round(0.2 * s + 0.02 * y + 0.001 * k + 0.0001 * f, 5) for f, name in enumerate(figures)}
+                for k, kind in enumerate(TYPES)
+            }
+            table.setdefault(split, {})[system] = rows
+    return table
+
+
+def test_headline_of_a_converted_dataset_is_of_its_test_questions() -> None:
+    table = converted_table()
+    figures = headline(table, "stage_b")
+    assert len(figures) <= 12
+    test, hard = table["test"], table["test_hard"]["stage_b"]
+    answerable = test["stage_b"]["answerable"]
+    expected = {
+        "test_em": answerable["em"],
+        "test_f1": answerable["f1"],
+        "test_recall_at_1": answerable["recall_at_1"],
+        "test_recall_at_8": answerable["recall_at_8"],
+        "test_support_recall_at_8": answerable["support_recall_at_8"],
+        "test_abstain_auroc": test["stage_b"]["all"]["abstain_auroc"],
+        "test_hard_em": hard["answerable"]["em"],
+        "test_hard_recall_at_8": hard["answerable"]["recall_at_8"],
+        "test_em_in_context": test["in_context"]["answerable"]["em"],
+        "test_em_rag_1": test["rag_1"]["answerable"]["em"],
+        "closed_book_em_max": max(table[split]["closed_book"]["answerable"]["em"] for split in ("dev", "test")),
+    }
+    assert figures == pytest.approx(expected, abs=1e-5)
+    assert headline(table, "stage_a")["test_em"] == pytest.approx(test["stage_a"]["answerable"]["em"], abs=1e-5)
+
+
+def test_headline_of_a_converted_dataset_without_hard_questions_has_the_rest() -> None:
+    table = converted_table()
+    whole = headline(table, "stage_b")
+    del table["test_hard"], table["dev"]
+    kept = {name: value for name, value in whole.items() if not name.startswith("test_hard")}
+    assert headline(table, "stage_b") == kept

@@ -19,6 +19,7 @@ from kblampp.evidence import (
     Explained,
     evidence_line,
     evidence_rows,
+    gold_path,
     headline,
     is_correct,
     kendall_tau,
@@ -70,6 +71,35 @@ def test_path_f1_compares_sets(predicted: tuple[int, ...], gold: tuple[int, ...]
 def test_path_f1_needs_gold_facts() -> None:
     with pytest.raises(DataError, match="leave out questions without supporting facts"):
         path_f1((1,), ())
+
+
+def asked(kind: str, *facts: int) -> Question:
+    return Question("q0", "tiny", "Who?", "Ada", (), kind, facts, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([9, 4, 7, 5], (4,)),  # of the alternatives 5, 4, 6 number 4 comes first
+        ([6, 5, 4], (6,)),
+        ([4, 6, 4, 5], (4,)),
+        ([5], (5,)),
+        ([9, 8], (5,)),  # none was found: the first one
+        ([], (5,)),
+        ([9, 9, 6, 9, 6], (6,)),
+    ],
+)
+def test_the_gold_path_has_of_several_alternatives_the_one_found_first(
+    found: list[int], expected: tuple[int, ...]
+) -> None:
+    assert gold_path(asked("single-hop", 5, 4, 6), found) == expected
+
+
+@given(st.lists(st.integers(0, 4)), st.permutations(range(5)), st.integers(0, 5))
+def test_the_gold_path_of_a_path_is_all_its_facts_in_their_order(
+    found: list[int], facts: list[int], length: int
+) -> None:
+    assert gold_path(asked("multi-hop", *facts[:length]), found) == tuple(facts[:length])
 
 
 def test_an_answer_counts_only_with_all_its_evidence() -> None:
@@ -130,6 +160,18 @@ def test_rows_count_paths_and_answers_by_type() -> None:
     assert (rows["two_hop"]["recall_at_1"], rows["two_hop"]["recall_at_k"]) == (0.5, 1.0)
     assert rows["answerable"]["n"] == 2
     assert set(rows["unanswerable"]) == {"n", "em", "em_stderr"}
+
+
+def test_a_path_over_any_alternative_is_whole_evidence() -> None:
+    """Facts 5, 4 and 6 do each; the layers' top facts are 4 and 60, and fact 6 comes second in the first layer."""
+    one = Explained([asked("single-hop", 5, 4, 6)], np.zeros((1, 4)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
+    row = evidence_rows(one, top_k=2, samples=20, seed=0)["single_hop"]
+    assert row["path_f1"] == pytest.approx(2 / 3, abs=1e-4)  # chain 4, 60 against 4
+    assert row["kilt_em"] == 1.0
+    assert (row["recall_at_1"], row["recall_at_k"]) == (1.0, 1.0)
+    other = Explained([asked("multi-hop", 5, 4)], np.zeros((1, 4)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
+    row = evidence_rows(other, top_k=2, samples=20, seed=0)["two_hop"]
+    assert (row["kilt_em"], row["path_f1"]) == (0.0, 0.5), "a path needs all its facts"
 
 
 def test_means_are_by_type_with_n_and_error() -> None:

@@ -264,6 +264,28 @@ def test_the_last_fact_is_in_range_and_the_next_is_not(tmp_path: Path) -> None:
         read_questions(path, n_facts=12)
 
 
+@pytest.mark.parametrize(
+    ("kind", "facts", "hops"),
+    [
+        ("single-hop", [4], ((4,),)),
+        ("single-hop", [4, 2, 9], ((4, 2, 9),)),
+        ("temporal", [4, 2], ((4, 2),)),
+        ("multi-hop", [4, 2, 9], ((4,), (2,), (9,))),
+        ("multi-hop", [4], ((4,),)),
+        ("single-hop", [], ()),
+        ("multi-hop", [], ()),
+        ("unanswerable", [], ()),
+    ],
+    ids=str,
+)
+def test_hops_are_the_facts_in_turn_if_multi_hop_and_else_one_hop_of_alternatives(
+    kind: str, facts: list[int], hops: tuple[tuple[int, ...], ...]
+) -> None:
+    answer = {"answer": ""} if kind == "unanswerable" else {}
+    question = Question.from_row(QUESTION_ROW | {"type": kind, "supporting_facts": facts, **answer})
+    assert question.hops == hops
+
+
 GOOD_LINE = json.dumps(FACT_ROW).encode() + b"\n"
 BROKEN_FILES = [
     (b"", "is empty"),

@@ -24,13 +24,19 @@ WINDOWS = [year_window(2000), year_window(2010), Window(None, None, "x"), Window
 N = 5  # candidates: three gold columns and two negatives; the null column is number 5
 
 
-def make_batch(hops: list[int], windows: list[Window | None] | None = None) -> TrainingBatch:
-    """Rows whose gold facts are 0, 1, 2 as far as they have hops, whose negatives are facts 3 and 4."""
+def make_batch(
+    hops: list[int], windows: list[Window | None] | None = None, alternatives: list[int] | None = None
+) -> TrainingBatch:
+    """Rows whose gold facts are 0, 1, 2 as far as they have hops or alternatives; their negatives are facts 3 and 4."""
     rows = len(hops)
+    alternatives = alternatives or [min(n, 1) for n in hops]
     ids = torch.arange(SEQ).repeat(rows, 1)
     labels = torch.full((rows, SEQ), IGNORED)
     labels[:, ANSWER[0] : ANSWER[1]] = ids[:, ANSWER[0] : ANSWER[1]]
-    gold = [[column if column < n else -1 for column in range(3)] for n in hops]
+    gold = [
+        [column if column < max(n, several) else -1 for column in range(3)]
+        for n, several in zip(hops, alternatives, strict=True)
+    ]
     return TrainingBatch(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
@@ -42,6 +48,7 @@ def make_batch(hops: list[int], windows: list[Window | None] | None = None) -> T
         new_names=torch.full((rows, 1), -1),
         candidates=torch.tensor([[*row, 3, 4] for row in gold]),
         hops=torch.tensor(hops),
+        alternatives=torch.tensor(alternatives),
         retrieved=0,
     )
 
@@ -144,6 +151,80 @@ def test_gate_loss_is_the_mean_cross_entropy_over_layers_and_answer_positions() 
                 weights = [*alpha.alpha[row, position].tolist(), float(alpha.null[row, position])]
                 total.append(-math.log(weights[min(depth, hops - 1) if hops else N]))
     assert float(losses(batch, *layers).gate) == pytest.approx(sum(total) / len(total), rel=1e-5)
+
+
+@pytest.mark.parametrize("column", range(3))
+def test_every_layer_may_select_any_alternative_of_a_single_hop(column: int) -> None:
+    batch = make_batch([1], alternatives=[3])
+    right = losses(batch, *(peaked(batch, (column + depth) % 3) for depth in range(3)))
+    assert float(right.gate) == pytest.approx(0, abs=1e-6)
+    assert right.hit_rate == 1.0
+    for other in (3, 4, N):
+        wrong = losses(batch, peaked(batch, column), peaked(batch, other))
+        assert float(wrong.gate) == pytest.approx((40 - math.log(3)) / 2, rel=1e-3)
+        assert wrong.hit_rate == 0.0
+
+
+def test_a_column_after_the_alternatives_is_not_wanted() -> None:
+    batch = make_batch([1, 2], alternatives=[2, 1])
+    for row, column in ((0, 3), (1, 0)):  # a negative; the first hop's fact in the second layer
+        layer = peaked(batch, *(column if place == row else (0, 1)[place] for place in range(2)))
+        found = losses(batch, peaked(batch, 1, 0), layer)
+        assert found.hit_rate == 0.5
+        assert float(found.gate) == pytest.approx((40 - math.log((2, 1)[row])) / 4, rel=1e-3)
+
+
+def test_gate_loss_is_of_the_mass_on_all_alternatives_together() -> None:
+    batch = make_batch([1, 1, 0, 3, 1], alternatives=[3, 2, 0, 1, 1])
+    layers = [random_scores(batch, seed) for seed in range(3)]
+    total = []
+    for depth, scores in enumerate(layers):
+        selection = make_selection(batch, scores)
+        for row, gold in enumerate(([0, 1, 2], [0, 1], [N], [depth], [0])):
+            for position in range(ANSWER[0] - 1, ANSWER[1] - 1):
+                weights = [*selection.alpha[row, position].tolist(), float(selection.null[row, position])]
+                total.append(-math.log(sum(weights[column] for column in gold)))
+    assert float(losses(batch, *layers).gate) == pytest.approx(sum(total) / len(total), rel=1e-5)
+
+
+def test_with_one_wanted_column_the_gate_loss_and_its_gradient_are_those_of_cross_entropy() -> None:
+    batch = make_batch([0, 1, 2, 3])
+    scores, same = (random_scores(batch, 4).requires_grad_() for _ in range(2))
+    gate = losses(batch, scores).gate
+    gate.backward()
+    used = make_selection(batch, same).scores[:, ANSWER[0] - 1 : ANSWER[1] - 1]
+    wanted = torch.tensor([N, 0, 0, 0])[:, None].expand(-1, used.shape[1])
+    expected = torch.nn.functional.cross_entropy(used.flatten(0, 1), wanted.flatten())
+    expected.backward()
+    torch.testing.assert_close(gate, expected)
+    torch.testing.assert_close(scores.grad, same.grad)
+
+
+def test_the_gate_loss_lifts_each_alternative_by_its_share_and_lowers_the_rest() -> None:
+    """Gradient of -log of the mass: alpha less the weights among the wanted; a better alternative takes nothing off."""
+    batch = make_batch([1], alternatives=[2])
+    scores = random_scores(batch, 5).requires_grad_()
+    losses(batch, scores).gate.backward()
+    assert scores.grad is not None
+    positions = range(ANSWER[0] - 1, ANSWER[1] - 1)
+    for position in positions:
+        exact = scores[0, position].detach().double()
+        exact[2] = -math.inf  # there is no third gold fact
+        alpha, among = exact.softmax(0), exact[:2].softmax(0)
+        expected = alpha - torch.cat([among, torch.zeros(N - 1, dtype=torch.float64)])
+        torch.testing.assert_close(scores.grad[0, position].double() * len(positions), expected, atol=1e-6, rtol=1e-4)
+        assert (expected[:2] < 0).all()
+
+
+def test_rows_without_any_candidate_have_finite_losses_and_gradients() -> None:
+    batch = make_batch([0, 1], alternatives=[0, 3])
+    batch.candidates[0] = -1
+    scores = random_scores(batch).requires_grad_()
+    result = losses(batch, scores, scores)
+    result.total(1, 1, 1).backward()
+    assert math.isfinite(float(result.total(1, 1, 1).detach()))
+    assert scores.grad is not None
+    assert torch.isfinite(scores.grad).all()
 
 
 def test_layers_are_read_in_their_order_whatever_order_they_were_stored_in() -> None:

@@ -18,6 +18,7 @@ from kblampp.scoring import (
     calibration_error,
     exact_match,
     f1,
+    hit_at,
     is_abstention,
     normalize_answer,
     paired_bootstrap_interval,
@@ -233,6 +234,27 @@ def test_recall_refuses() -> None:
         recall_at([1], [], 1)
     with pytest.raises(DataError, match="k = 0"):
         recall_at([1], [1], 0)
+
+
+@pytest.mark.parametrize(
+    ("gold", "k", "hit"),
+    [([5], 1, 1.0), ([7], 1, 0.0), ([7], 2, 1.0), ([9, 7, 3], 2, 1.0), ([9, 3], 99, 0.0), ([7, 5], 1, 1.0)],
+)
+def test_one_of_several_gold_ids_is_enough_for_a_hit(gold: list[int], k: int, hit: float) -> None:
+    for ranked in ([5, 7, 2], np.array([5, 7, 2])):
+        assert hit_at(ranked, gold, k) == hit
+
+
+@given(st.lists(st.integers(0, 20), unique=True), st.lists(st.integers(0, 20), min_size=1), st.integers(1, 20))
+def test_a_hit_is_that_of_the_best_gold_id(ranked: list[int], gold: list[int], k: int) -> None:
+    assert hit_at(ranked, gold, k) == max(recall_at(ranked, [one], k) for one in gold)
+
+
+def test_a_hit_refuses_what_recall_refuses() -> None:
+    with pytest.raises(DataError, match="no gold ids"):
+        hit_at([1], [], 1)
+    with pytest.raises(DataError, match="k = 0"):
+        hit_at([1], [1], 0)
 
 
 def test_risk_by_hand() -> None:

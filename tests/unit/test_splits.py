@@ -64,7 +64,6 @@ def test_splits_and_what_they_ask_about(make: Callable[[], Dataset]) -> None:
     assert dataset.kb_of_split == {"train": "train", "dev": "train", "swap": "swap", "novel": "novel"}
     assert dataset.kbs.keys() == {"train", "swap", "novel"}
     assert dataset.questions.keys() == dataset.kb_of_split.keys()
-    assert dataset.projection_kb == "train"
 
 
 @DATASETS

@@ -26,7 +26,7 @@ SMALL = (
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the experiments that were run."""
     names: list[str] = []
-    monkeypatch.setattr(sweep, "_run_experiment", lambda name, changes: names.append(name))
+    monkeypatch.setattr(sweep, "run_experiment", lambda name, changes: names.append(name))
     monkeypatch.setattr(sweep, "_result", lambda name, changes: {"changes": dict(changes), "store_bytes": 1})
     return names
 
@@ -41,12 +41,29 @@ def test_what_stands_in_the_table_is_not_run_again(tmp_path: Path, asked: list[s
     assert len(asked) == 2
 
 
+def test_the_parameters_as_they_are_run_once_for_all_sweeps_that_train(tmp_path: Path, asked: list[str]) -> None:
+    sweep.run_sweeps([one for one in sweep.SWEEPS if one.trains], tmp_path / "table.json")
+    values = {(one.parameter, value) for one in sweep.SWEEPS if one.trains for value in one.values}
+    assert len(asked) == len(values) - len(sweep.DEFAULTS) + 1
+    done = read_json(tmp_path / "table.json", error=DataError)
+    assert len({str(done[name][value]) for name, value in sweep.DEFAULTS.items()}) == 1
+
+
+def test_the_shared_values_are_those_of_params() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for name, value in sweep.DEFAULTS.items():
+        section, key = name.split(".")
+        # "auto" of the embedded backbone's six layers: see test_architectures for the rule
+        expected = [2, 3, 4] if params[section][key] == "auto" else params[section][key]
+        assert yaml.safe_load(value) == expected
+
+
 def test_a_failure_keeps_what_was_done(tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str, changes: Mapping[str, Any]) -> None:
         if "d_k" in name:
             raise DataError("no")
 
-    monkeypatch.setattr(sweep, "_run_experiment", fail)
+    monkeypatch.setattr(sweep, "run_experiment", fail)
     with pytest.raises(DataError):
         sweep.run_sweeps(SMALL, tmp_path / "table.json")
     assert set(read_json(tmp_path / "table.json", error=DataError)) == {"selector.top_k"}

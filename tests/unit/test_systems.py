@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from transformers import PreTrainedModel
 
-from kblampp import batching, systems
+from kblampp import batching
 from kblampp.answering import Answered, answer_by_lookup, answer_with_rag
 from kblampp.config import EvalParams, Params, load_params
+from kblampp.datasets import Dataset
 from kblampp.evaluation import Asked
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import SelectorOptions
@@ -58,9 +59,10 @@ def params(**changes: Any) -> Params:
     return replace(whole, eval=replace(whole.eval, **{**small, **changes}))
 
 
-def workspace(world: TinyWorld, model: KBInjectedModel) -> Workspace:
+def workspace(world: TinyWorld, model: KBInjectedModel, splits: Sequence[str] = ("dev", "swap")) -> Workspace:
     """As far as the systems look at it."""
-    return Workspace(None, world.backbone(model.backbone), world.projections, Path())  # type: ignore[arg-type]
+    dataset = Dataset("tiny", {}, dict.fromkeys(splits, world.questions), dict.fromkeys(splits, "town"))
+    return Workspace(dataset, world.backbone(model.backbone), world.projections, Path())
 
 
 def prompts_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -124,8 +126,8 @@ def test_lookup_says_the_tail_of_the_top_fact_or_unknown(world: TinyWorld) -> No
 
 def measured(stage: str, model: KBInjectedModel, world: TinyWorld, split: Split, **changes: Any) -> dict[str, Asked]:
     """What the systems of one stage said."""
-    options = changes.pop("options", OPTIONS)
-    return dict(answers_of_stage(stage, params(**changes), options, workspace(world, model), model, split))
+    options, splits = changes.pop("options", OPTIONS), changes.pop("splits", ("dev", "swap"))
+    return dict(answers_of_stage(stage, params(**changes), options, workspace(world, model, splits), model, split))
 
 
 def test_baselines_come_with_stage_a_and_ablations_with_the_chosen_model(
@@ -143,6 +145,15 @@ def test_baselines_come_with_stage_a_and_ablations_with_the_chosen_model(
 def test_other_splits_have_no_ablations(world: TinyWorld, model: KBInjectedModel, split: Split) -> None:
     found = measured("trainB", model, world, replace(split, name="dev"), ablations="all")
     assert set(found) == {"stage_b", "lookup"}
+
+
+def test_a_converted_dataset_has_its_ablations_on_its_test_questions(
+    world: TinyWorld, model: KBInjectedModel, split: Split
+) -> None:
+    options: dict[str, Any] = {"splits": ("dev", "test", "test_hard"), "ablations": ("no_hop",)}
+    for name, ablations in (("test", {"no_hop"}), ("test_hard", set()), ("dev", set())):
+        found = measured("trainB", model, world, replace(split, name=name), **options)
+        assert set(found) == {"stage_b", "lookup"} | ablations
 
 
 def test_without_knowledge_there_is_nothing_to_look_up_or_switch_off(
@@ -189,4 +200,3 @@ def test_a_smaller_number_of_questions_is_a_part_of_a_larger(split: Split) -> No
     assert [question for question in many.questions if question in few.questions] == few.questions
     rows = [many.questions.index(question) for question in few.questions]
     assert (many.vectors[rows] == few.vectors).all()
-    assert systems.ABLATED_SPLIT == "swap"

@@ -1,0 +1,257 @@
+"""Asks a trained model about a knowledge base: ``python -m kblampp.ask "Who led Silver Harbor in 2012?"``.
+
+It shows the answer, the time that was read from the question, and the facts that the last injected layer weighed at the
+answer's first token.  Nothing of `data/` is needed: stores, index and adapter are enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from kblampp.adapters import load_trained
+from kblampp.answering import Answered, answer_with_model
+from kblampp.artifacts import MANIFEST
+from kblampp.backbone import Backbone
+from kblampp.config import Params, load_params
+from kblampp.encoder import SentenceEncoder, load_encoder
+from kblampp.errors import DataError, StoreError, one_line_errors
+from kblampp.facts import FiveTuple, Question
+from kblampp.injection import KBInjectedModel
+from kblampp.knowledge import KnowledgeBase, SelectorOptions
+from kblampp.measuring import selector_options
+from kblampp.opening import open_backbone
+from kblampp.projections import PROJECTION, Projections
+from kblampp.times import Window, iso, parse_question_time
+
+DIGITS = 5
+WIDEST = 32  # characters of a name that the table shows
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model said to one question.
+
+    Attributes:
+        question: The question.
+        answer: The answer; "unknown" or nothing where it refuses.
+        time: The window that was read from the question's words, as in a questions file; None if it names no time.
+        facts: The heaviest facts of the last injected layer: `alpha`, `head`, `relation`, `tail`, `time_window`.
+        null: Weight of the null fact there; None with knowledge off.
+    """
+
+    question: str
+    answer: str
+    time: dict[str, str | None] | None
+    facts: list[dict[str, Any]]
+    null: float | None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A trained model and the knowledge base that it reads, each checked against the other.
+
+    Attributes:
+        backbone: The language model.
+        model: The trained model around it.
+        base: The knowledge base.
+        encoder: Of the questions.
+        options: How facts are selected.
+        params: For batch size and length of an answer.
+    """
+
+    backbone: Backbone
+    model: KBInjectedModel
+    base: KnowledgeBase
+    encoder: SentenceEncoder
+    options: SelectorOptions
+    params: Params
+
+    @classmethod
+    def open(cls, params: Params, store: Path, *, dataset: str, kb: str, adapter: Path | None) -> Reader:
+        """Opens everything; a base smaller than `selector.top_k` is weighed as a whole.
+
+        Args:
+            params: The parameters.
+            store: The folder `store`.
+            dataset: Whose knowledge base.
+            kb: Its name.
+            adapter: Folder of the trained modules; None for the dataset's own, or else that of `start_from`.
+
+        Raises:
+            KBLaMError: Something is missing, damaged, or does not fit the others.
+        """
+        folder = store / dataset
+        projections = Projections.load(folder / PROJECTION)
+        if not (folder / "kb" / kb).is_dir():
+            bases = sorted(path.name for path in (folder / "kb").glob("*") if path.is_dir())
+            raise StoreError(
+                f"dataset {dataset} has no store of a knowledge base {kb!r} (it has {', '.join(bases) or 'none'}); "
+                "name one of these with --kb, or run `dvc repro index`"
+            )
+        adapter = adapter or find_adapter(params, store, dataset)
+        encoder = load_encoder(projections.encoder_name)
+        if encoder.fingerprint != projections.encoder_fingerprint:
+            raise StoreError(
+                f"encoder {encoder.name} is {encoder.fingerprint[:12]}, but {folder / PROJECTION} was made with "
+                f"{projections.encoder_fingerprint[:12]}; run `dvc repro encode`"
+            )
+        backbone = open_backbone(params, store)
+        base = KnowledgeBase.load(
+            folder / "kb" / kb,
+            folder / "index" / kb,
+            backbone.tokenizer,
+            projection_fingerprint=projections.fingerprint,
+            device=str(backbone.model.device),
+        )
+        options = selector_options(params)
+        options = replace(options, top_k=min(options.top_k, base.store.n))
+        return cls(backbone, load_trained(adapter, backbone, projections), base, encoder, options, params)
+
+    def ask(self, questions: Sequence[str], top: int) -> list[Reply]:
+        """Answers questions, with at most `top` facts each."""
+        asked = [Question(f"asked_{i}", "asked", text, "", (), "unanswerable", ()) for i, text in enumerate(questions)]
+        section = self.params.eval
+        answers = answer_with_model(
+            self.model,
+            self.backbone,
+            self.base,
+            asked,
+            self.encoder.encode(questions),
+            self.options,
+            batch_size=section.batch_size,
+            max_new_tokens=section.max_new_tokens,
+        )
+        return [self._reply(text, answer, top) for text, answer in zip(questions, answers, strict=True)]
+
+    def _reply(self, question: str, answer: Answered, top: int) -> Reply:
+        time = parse_question_time(question)
+        last = zip(answer.ranked[-1], answer.alpha[-1], strict=True) if answer.ranked else ()
+        facts = [_shown(self.base.store.facts[number], alpha) for number, alpha in last if number >= 0]
+        null = None if answer.null is None else round(answer.null, DIGITS)
+        return Reply(question, answer.prediction, None if time is None else time.to_row(), facts[:top], null)
+
+
+def find_adapter(params: Params, store: Path, dataset: str) -> Path:
+    """The dataset's own trained modules, or those that it starts from.
+
+    Raises:
+        StoreError: There are none.
+    """
+    own = store / dataset / params.eval.adapter
+    if (own / MANIFEST).is_file():
+        return own
+    if params.start_from in ("scratch", dataset):
+        raise StoreError(
+            f"{own} does not exist, and start_from is {params.start_from}, so there is no trained adapter to ask with: "
+            "train one (`dvc repro`), or run `dvc repro index` with start_from: synth_world"
+        )
+    return store / params.start_from / params.eval.adapter
+
+
+def _shown(fact: FiveTuple, alpha: float) -> dict[str, Any]:
+    return {
+        "alpha": round(alpha, DIGITS),
+        "head": fact.head.name,
+        "relation": fact.relation.name,
+        "tail": fact.tail.name,
+        "time_window": fact.window.to_row() if fact.window.known else None,
+    }
+
+
+def as_text(reply: Reply) -> Iterator[str]:
+    """The lines of a reply, for people."""
+    yield f"question: {reply.question}"
+    yield f"answer:   {reply.answer or '(nothing)'}"
+    yield f"time:     {_span(reply.time, 'none named')}"
+    if reply.null is None:
+        yield "facts:    none, since selector.top_k is 0"
+        return
+    rows: list[tuple[str, ...]] = [("weight", "head", "relation", "tail", "holds")]
+    rows += [
+        (f"{f['alpha']:.3f}", *(_cut(f[name]) for name in ("head", "relation", "tail")), _span(f["time_window"], ""))
+        for f in reply.facts
+    ]
+    rows.append((f"{reply.null:.3f}", "(null fact: no answer here)", "", "", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _span(window: dict[str, str | None] | None, unknown: str) -> str:
+    """A window with its first and last day."""
+    if window is None:
+        return unknown
+    found = Window.from_row(window, "window")
+    first = "…" if found.start is None else iso(found.start)
+    return f"{first} to {'…' if found.end is None else iso(found.end - 1)}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def _questions(given: Sequence[str]) -> list[str]:
+    lines = given if given or sys.stdin.isatty() else sys.stdin.read().splitlines()
+    questions = [line.strip() for line in lines if line.strip()]
+    if not questions:
+        raise DataError('there is no question: give one in quotes, such as "Who led Silver Harbor in 2012?"')
+    return questions
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kblampp.ask", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help="in quotes; without any, lines of stdin")
+    parser.add_argument("--dataset", help="whose knowledge base (default: dataset in params.yaml)")
+    parser.add_argument("--kb", default="train", help="the knowledge base (default: %(default)s)")
+    parser.add_argument(
+        "--adapter",
+        type=Path,
+        metavar="FOLDER",
+        help="the trained modules (default: store/<dataset>/<eval.adapter>, or that of start_from)",
+    )
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="facts shown (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="an object a question and line instead of tables")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="the parameters")
+    return parser
+
+
+def _keep_quiet() -> None:
+    """Answers are what is to be read, not how the libraries load their weights."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    arguments = _parser().parse_args(argv)
+    _keep_quiet()
+
+    def work() -> None:
+        questions, params = _questions(arguments.questions), load_params(arguments.params)
+        torch.set_num_threads(params.threads)
+        dataset = arguments.dataset or params.dataset
+        reader = Reader.open(params, Path("store"), dataset=dataset, kb=arguments.kb, adapter=arguments.adapter)
+        replies = reader.ask(questions, max(0, arguments.top))
+        blocks = (
+            json.dumps(asdict(reply), ensure_ascii=False) if arguments.json else "\n".join([*as_text(reply), ""])
+            for reply in replies
+        )
+        sys.stdout.write("\n".join(blocks) + "\n")
+
+    return one_line_errors(work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
