@@ -4,7 +4,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 READY := $(VENV)/.ready
 
-.PHONY: help env repro results plots sweep test checks smoke pretrain benchmarks clean
+.PHONY: help env repro results plots sweep real test checks smoke pretrain benchmarks clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ plots: env  ## Draw the images again and put them on one page that needs no netw
 sweep: env  ## Run the sweeps as DVC experiments (what is in metrics/sweep/table.json is not run again)
 	python -m kblampp.sweep
 
+real: env  ## Results on real data by cross-validation (needs the files named in data/raw/*/README.md)
+	python -m kblampp.real_data
+
 test: env  ## Run the tests
 	python -m pytest
 
@@ -40,10 +43,14 @@ checks: env  ## Lint, format check and types
 smoke: env  ## Run the whole pipeline on tiny parameters in a temporary copy
 	python -m tests.pipeline.workspace
 
-pretrain: env  ## Make the embedded backbone again (goes on where it was stopped)
+PHASE := python -m kblampp.pretraining --easy-steps 0
+pretrain: env  ## Make the embedded backbone again, in three phases (goes on where it was stopped)
 	test -d .ckpt/pretrain/first || python -m kblampp.pretraining --output .ckpt/pretrain/first
-	python -m kblampp.pretraining --start .ckpt/pretrain/first --checkpoint .ckpt/pretrain/second.pt --seed 1 \
-	  --steps 900 --cooldown-step 300 --easy-steps 0 --crowded-share 0.6 --lr 0.0015 --matrix-lr 0.003
+	test -d .ckpt/pretrain/second || $(PHASE) --start .ckpt/pretrain/first --output .ckpt/pretrain/second \
+	  --checkpoint .ckpt/pretrain/second.pt --seed 1 --steps 900 --cooldown-step 300 --crowded-share 0.6 --lr 0.0015 --matrix-lr 0.003
+	$(PHASE) --start .ckpt/pretrain/second --checkpoint .ckpt/pretrain/third.pt --seed 2 --steps 2000 --cooldown-step 1100 \
+	  --warmup-steps 50 --crowded-share 0.7 --context-sentences 5 --questions 4 --in-context-share 0.7 --repeat-share 0.1 \
+	  --invented-share 0.5 --lr 0.002 --matrix-lr 0.004 --threads 1
 
 benchmarks: env  ## Measure throughput as ratios in one run
 	python benchmarks/encode_throughput.py

@@ -68,8 +68,9 @@ def losses_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
         learned = targets != IGNORED
         ends = (learned * torch.arange(1, learned.shape[1] + 1)).amax(1)
         order = ends.argsort(stable=True)
-        for part in order.split(ROWS_TOGETHER):  # rows of like length: padding costs as much as text
-            width = int(ends[part].max()) if len(part) else 0
+        for first in range(0, len(order), ROWS_TOGETHER):  # rows of like length: padding costs as much as text
+            part = order[first : first + ROWS_TOGETHER]
+            width = int(ends[part].max())
             if width:
                 here = learned[part, :width]
                 hidden = model.model(batch.ids[rows][part, :width]).last_hidden_state[here]

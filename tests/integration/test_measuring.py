@@ -28,7 +28,7 @@ from tests.kb import ENCODER, TinyWorld, make_world
 from tests.pipeline.conftest import digest
 from tests.tiny import FAMILIES
 
-SPLITS = ("dev", "swap")
+SPLITS, CONVERTED = ("dev", "swap"), ("test", "test_hard")
 
 
 def save_base(folder: Path, world: TinyWorld) -> None:
@@ -41,7 +41,7 @@ def save_base(folder: Path, world: TinyWorld) -> None:
         world.projections,
         encoder_name=ENCODER.name,
         encoder_fingerprint=ENCODER.fingerprint,
-        questions=dict.fromkeys(SPLITS, texts),
+        questions=dict.fromkeys((*SPLITS, *CONVERTED), texts),
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index" / "town")
 
@@ -118,6 +118,24 @@ def test_stages_and_ablations_are_compared_question_by_question(metrics: Path) -
     assert "em_minus_stage_b_low" in rows["no_hop"]
     assert not [name for name in rows["stage_a"] if name.startswith("em_minus")]
     assert not [name for name in table["dev"]["stage_b"]["all"] if name.startswith("em_minus")]
+
+
+def test_a_converted_dataset_is_measured_on_both_tests_and_compared_on_the_first(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = dict.fromkeys(CONVERTED, workspace.dataset.questions["swap"])
+    dataset = Dataset("tiny", workspace.dataset.kbs, questions, dict.fromkeys(CONVERTED, "town"))
+    evaluate(replace(workspace, dataset=dataset), tmp_path / "metrics", monkeypatch, params())
+    table, figures = (read_json(tmp_path / f"metrics/{name}.json") for name in ("table", "metrics"))
+    everywhere = {"stage_a", "stage_b", "closed_book", "in_context", "rag_2", "lookup"}
+    assert {split: set(systems) for split, systems in table.items()} == {
+        "test": everywhere | {"no_hop", "no_lora"},
+        "test_hard": everywhere,
+    }
+    assert "em_minus_stage_a" in table["test"]["stage_b"]["all"]
+    assert "em_minus_stage_a" not in table["test_hard"]["stage_b"]["all"]
+    assert figures["test_em"] == table["test"]["stage_b"]["answerable"]["em"]
+    assert len(figures) <= 12
 
 
 def test_headline_abstention_and_points_agree_with_the_table(metrics: Path) -> None:

@@ -29,6 +29,7 @@ from kblampp.evidence import (
     path_f1,
     window_row,
 )
+from kblampp.facts import Question
 from kblampp.illustrations import illustrations
 from kblampp.rows import read_rows
 from kblampp.times import UNKNOWN, Window, day

@@ -27,7 +27,7 @@ from kblampp.pretraining import (
     read_phases,
     save_backbone,
 )
-from kblampp.pretraining_examples import EOS, PAD, ExampleMaker, Recipe, train_tokenizer
+from kblampp.pretraining_examples import EOS, IGNORED, PAD, Batch, ExampleMaker, Recipe, train_tokenizer
 from tests.tiny_recipe import TINY
 
 
@@ -66,6 +66,37 @@ def test_losses_are_the_models_own_on_each_kind_of_row() -> None:
         torch.testing.assert_close(losses[kind], own)
     early = ExampleMaker(TINY, tokenizer).batch(0)
     assert losses_of(model, early)[2] == 0  # no closed-book rows yet
+
+
+@pytest.mark.parametrize("together", [1, 2, 1000])
+def test_losses_and_gradients_do_not_depend_on_how_many_rows_are_run_together(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = train_tokenizer(TINY)
+    batch, model = ExampleMaker(TINY, tokenizer).batch(TINY.steps - 1), build_model(TINY, tokenizer)
+
+    def losses_and_gradient() -> tuple[torch.Tensor, torch.Tensor]:
+        model.zero_grad()
+        losses = losses_of(model, batch)
+        losses.sum().backward()
+        return losses.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    expected = losses_and_gradient()
+    monkeypatch.setattr("kblampp.pretraining.ROWS_TOGETHER", together)
+    for found, usual in zip(losses_and_gradient(), expected, strict=True):
+        torch.testing.assert_close(found, usual, atol=1e-5, rtol=1e-4)
+
+
+def test_kinds_without_rows_or_labels_have_no_loss() -> None:
+    tokenizer = train_tokenizer(TINY)
+    batch, model = ExampleMaker(TINY, tokenizer).batch(TINY.steps - 1), build_model(TINY, tokenizer)
+    whole, asked = losses_of(model, batch), batch.counts[0]
+    kept = Batch(batch.ids[:asked], batch.labels[:asked], (asked, 0))
+    torch.testing.assert_close(losses_of(model, kept), whole * torch.tensor([1.0, 0.0, 0.0]))
+    labels = batch.labels.clone()
+    labels[:asked] = IGNORED
+    silent = Batch(batch.ids, labels, batch.counts)
+    torch.testing.assert_close(losses_of(model, silent), whole * torch.tensor([0.0, 1.0, 1.0]))
 
 
 def test_the_rate_rises_stays_and_falls_to_zero_in_straight_lines() -> None:

@@ -153,6 +153,22 @@ def test_ablations_stand_in_a_table_of_their_own() -> None:
     assert ablation_table({"swap": {}}) == ablation_table({}) == ""
 
 
+def test_a_converted_dataset_is_compared_and_ablated_on_its_test_questions() -> None:
+    rows_of_splits = {"dev": SMALL["dev"], "test": SMALL["swap"], "test_hard": SMALL["novel"]}
+    assert difference_line(rows_of_splits) == difference_line(SMALL).replace("on swap", "on test")
+    table = ablation_table(rows_of_splits)
+    assert table == ablation_table(SMALL).replace("swap, without", "test, without")
+    assert "swap" not in table
+    assert difference_line({"test": SMALL["dev"], **SMALL}) == difference_line(SMALL), "swap comes first"
+
+
+def test_splits_of_a_converted_dataset_stand_in_their_order(metrics: Path) -> None:
+    splits = {name: SMALL["dev"] for name in ("test_hard", "other", "test", "dev")}
+    (metrics / "table.json").write_text(json.dumps(splits), encoding="utf-8")
+    shown = [line[0] for line in rows(results(metrics).split("\n\n")[0])[2:]]
+    assert shown == ["dev", "test", "test_hard", "other"]
+
+
 def test_refusals_by_split_and_reason() -> None:
     table = refusal_table(ABSTENTION)
     assert cells(table, "swap") == [
@@ -184,6 +200,14 @@ def test_the_part_between_the_markers_is_replaced_and_nothing_else() -> None:
     once = with_table(text, "| new |", "README.md")
     assert once == f"# Title\n\n{BEGIN}\n| new |\n{END}\n\nthe rest\n"
     assert with_table(once, "| new |", "README.md") == once
+
+
+def test_a_page_can_have_markers_of_its_own() -> None:
+    text = f"{BEGIN}\nkept\n{END}\n<!-- a -->\nold\n<!-- b -->\n"
+    new = with_table(text, "| new |", "x.md", "<!-- a -->", "<!-- b -->")
+    assert new == text.replace("old", "| new |")
+    with pytest.raises(DataError, match=r"x\.md has no lines '<!-- b -->' and '<!-- a -->'"):
+        with_table(text, "| new |", "x.md", "<!-- b -->", "<!-- a -->")
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}\n{BEGIN}\n"], ids=["none", "no end", "no begin", "swapped"])

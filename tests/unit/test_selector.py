@@ -14,8 +14,9 @@ from torch import Tensor
 
 from kblampp.fusion import normalise
 from kblampp.knowledge import Knowledge, Questions, SelectorOptions, TrainingCandidates
+from kblampp.queries import START_LOGIT
 from kblampp.scorers import DAYS_PER_YEAR
-from kblampp.selector import START_LOGIT, KBSelector, Selection
+from kblampp.selector import NO_SCORE, KBSelector, Selection
 from kblampp.times import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
 from tests.kb import TinyWorld, make_world
 
@@ -58,6 +59,7 @@ def make_selector(world: TinyWorld, seed: int = 0, **options: Any) -> KBSelector
         torch.nn.init.normal_(gate.out.weight, std=0.5)
     for parameter in (selector.context.out.weight, selector.null_key, selector.null_value, selector.null_bias):
         torch.nn.init.normal_(parameter, std=2.0)
+    torch.nn.init.normal_(selector.null_lead, std=0.3)
     if selector.graph is not None:
         torch.nn.init.normal_(selector.graph.out.weight)
     return selector.eval()
@@ -71,6 +73,7 @@ def aimed(world: TinyWorld, query: Tensor) -> KBSelector:
         selector.query.from_question.weight,
         selector.context.out.weight,
         selector.null_key,
+        selector.null_lead,
         selector.null_value,
     ):
         torch.nn.init.zeros_(parameter)
@@ -165,7 +168,9 @@ def brute_force(
         scored.append((options.eta > 0 and is_apart(question, fact), -score, number))
     chosen = sorted(scored)[: options.top_k]
     ids = [number for _, _, number in chosen]
+    best, second = sorted((-negative for _, negative, _ in scored), reverse=True)[:2]
     null = float(query @ w["null_key"]) / math.sqrt(len(query)) + float(w["null_bias"])
+    null += float(w["null_lead"] @ np.maximum([best, second], NO_SCORE))
     scores = np.array([-negative for _, negative, _ in chosen] + [null])
     weights = np.exp((scores - scores.max()) / options.temperature)
     weights /= weights.sum()
@@ -463,6 +468,77 @@ def test_the_gates_are_read_from_the_question_alone(world: TinyWorld) -> None:
     assert torch.equal(*hops)
     assert len(set(hops[0].tolist())) == len(ROWS)
     assert ((hops[0] > 0) & (hops[0] < 1)).all()
+
+
+def null_by_key(selector: KBSelector, selection: Selection) -> Tensor:
+    """The null fact's score as its key and bias alone give it, (batch, seq)."""
+    return selection.query @ selector.null_key / math.sqrt(selection.query.shape[-1]) + selector.null_bias
+
+
+def with_lead(world: TinyWorld, *weights: float) -> KBSelector:
+    selector = make_selector(world)
+    selector.null_lead.copy_(torch.tensor(weights))
+    return selector
+
+
+def test_the_lead_says_nothing_before_training(world: TinyWorld) -> None:
+    fresh = untrained(world, hops=True)
+    assert fresh.null_lead.tolist() == [0, 0]
+    selector = with_lead(world, 0.0, 0.0)
+    for knowledge in (ask(world), replace(ask(world), training=training([[0, -1]] * len(ROWS)))):
+        selection = selector(hidden_states(), knowledge, None)
+        assert torch.equal(selection.scores[..., -1], null_by_key(selector, selection))
+
+
+def test_the_null_score_depends_on_the_best_and_the_second_best_score(world: TinyWorld) -> None:
+    found = with_lead(world, 0.0, 0.0)(hidden_states(), ask(world, top_k=world.base.store.n), None)
+    best, second = found.scores[..., :-1].sort(-1, descending=True).values[..., :2].unbind(-1)
+    assert (best - second).abs().max() > 0.1
+    for weights in ((0.5, 0.0), (0.0, 0.5), (-0.7, 0.3)):
+        selector = with_lead(world, *weights)
+        selection = selector(hidden_states(), ask(world, top_k=world.base.store.n), None)
+        added = selection.scores[..., -1] - null_by_key(selector, selection)
+        torch.testing.assert_close(added, weights[0] * best + weights[1] * second, atol=1e-4, rtol=1e-4)
+        assert torch.equal(selection.scores[..., :-1], found.scores[..., :-1]), "the facts' scores are not changed"
+        assert torch.equal(selection.ids, found.ids)
+
+
+def test_the_lead_is_that_of_all_candidates_however_few_are_kept(world: TinyWorld) -> None:
+    """A fact outside the window leads too, although it gives way to those inside."""
+    selector = with_lead(world, -0.7, 0.9)
+    few, many = (selector(hidden_states(), ask(world, top_k=top_k), None) for top_k in (1, 20))
+    assert torch.equal(few.scores[..., -1], many.scores[..., -1])
+
+
+@pytest.mark.parametrize("given", [[7], [7, -1, -1], [-1, 7, 7]], ids=str)
+def test_without_a_second_candidate_the_lead_is_over_no_score(world: TinyWorld, given: list[int]) -> None:
+    selector = with_lead(world, 0.5, 0.25)
+    knowledge = replace(ask(world, (None,)), training=training([given]))
+    selection = selector(hidden_states(1), knowledge, None)
+    best = selection.scores[..., :-1].amax(-1)
+    added = selection.scores[..., -1] - null_by_key(selector, selection)
+    torch.testing.assert_close(added, 0.5 * best + 0.25 * NO_SCORE, atol=1e-4, rtol=1e-4)
+
+
+def test_one_fetched_candidate_has_a_lead_too(world: TinyWorld) -> None:
+    selector = with_lead(world, 0.5, 0.25)
+    selection = selector(hidden_states(), ask(world, top_k=1, over_fetch=1), None)
+    added = selection.scores[..., -1] - null_by_key(selector, selection)
+    torch.testing.assert_close(added, 0.5 * selection.scores[..., 0] + 0.25 * NO_SCORE, atol=1e-4, rtol=1e-4)
+
+
+def test_without_candidates_the_lead_and_its_gradient_are_finite(world: TinyWorld) -> None:
+    selector = with_lead(world, 0.5, -0.25)
+    knowledge = replace(ask(world, WINDOWS[:2]), training=training([[-1, -1], [-1, 3]]))
+    with torch.enable_grad():
+        selection = selector(hidden_states(2), knowledge, None)
+        (selection.null.sum() + selection.alpha[1].sum() * 2 + selection.scores[..., -1].sum()).backward()
+    added = selection.scores[..., -1] - null_by_key(selector, selection)
+    torch.testing.assert_close(added[0], torch.full((3,), 0.25 * NO_SCORE), atol=1e-4, rtol=1e-4)
+    for name, parameter in selector.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+    assert selector.null_lead.grad is not None
+    assert selector.null_lead.grad.abs().min() > 0
 
 
 def test_without_any_candidate_the_null_fact_takes_all(world: TinyWorld) -> None:

@@ -12,10 +12,12 @@ import pytest
 from transformers import PreTrainedModel
 
 from kblampp import batching
-from kblampp.answering import Answered, answer_by_lookup, answer_with_rag
+from kblampp.answering import Answered, answer_by_lookup, answer_with_rag, mean_gates
+from kblampp.batching import MOST_HOPS
 from kblampp.config import EvalParams, Params, load_params
 from kblampp.datasets import Dataset
 from kblampp.evaluation import Asked
+from kblampp.facts import Question
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import SelectorOptions
 from kblampp.lora import change_backbone
@@ -200,3 +202,19 @@ def test_a_smaller_number_of_questions_is_a_part_of_a_larger(split: Split) -> No
     assert [question for question in many.questions if question in few.questions] == few.questions
     rows = [many.questions.index(question) for question in few.questions]
     assert (many.vectors[rows] == few.vectors).all()
+
+
+def test_gates_are_measured_without_questions_of_too_many_hops(world: TinyWorld, model: KBInjectedModel) -> None:
+    path = next(question for question in world.questions if question.type == "multi-hop")
+    long = replace(path, qid="long", supporting_facts=tuple(range(MOST_HOPS + 1)))
+    several = replace(long, qid="several", type="single-hop")  # alternatives are one hop, however many
+    backbone, rows = world.backbone(model.backbone), [0, 9, 12]
+    few = [world.questions[row] for row in rows]
+
+    def gates(questions: list[Question], vectors: Any) -> dict[str, float]:
+        return mean_gates(model, backbone, world.base, questions, vectors, OPTIONS, seed=0)
+
+    plain, vectors = gates(few, world.vectors[rows]), world.vectors[[rows[0], 20, *rows[1:]]]
+    assert gates([few[0], long, *few[1:]], vectors) == plain
+    assert gates([few[0], several, *few[1:]], vectors) != plain
+    assert gates([long], world.vectors[:1]) == gates([], world.vectors[:0]) == {}

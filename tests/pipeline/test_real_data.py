@@ -1,0 +1,69 @@
+"""Each real dataset runs from its raw rows to its evidence; without its files one sentence says what is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.pipeline.conftest import Bench, check_refusal
+from tests.pipeline.workspace import ROOT, TINY, set_params
+
+pytestmark = pytest.mark.pipeline
+
+SHARED = ROOT.parent / "shared" / "data"
+STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence")
+LIGHT = {"trainB.max_steps": 0, "eval.adapter": "trainA", "eval.ablations": "none", "index.min_recall_at_8": 0.3}
+FILES: Mapping[str, Sequence[str]] = {
+    "timeqa": ("timeqa/human_annotated.json", "timeqa/human_train.hard.json.gzip", "timeqa/relations.json"),
+    "hotpotqa": ("hotpotqa/distractor.json",),
+    "trex": ("trex/re-nlg_sample.json", "trex/wikidata-properties.csv"),
+    "kblam": ("kblam_kb/sample_data.json", "kblam_kb/test_dataset.jsonl"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Bench]:
+    """An empty working directory with tiny parameters and the raw folders as they are committed."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for readme in (ROOT / "data" / "raw").glob("*/README.md"):
+        (tmp_path / "data" / "raw" / readme.parent.name).mkdir(parents=True)
+        shutil.copy(readme, tmp_path / "data" / "raw" / readme.parent.name)
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    yield Bench(tmp_path, capsys)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("dataset", FILES)
+def test_without_its_files_one_sentence_names_the_readme(folder: Bench, dataset: str) -> None:
+    set_params(folder.folder / "params.yaml", {**TINY, "dataset": dataset})
+    status, stderr = folder.run("generate")
+    check_refusal(status, stderr, f"data/raw/{dataset}", "README.md")
+    assert not (folder.folder / "data" / "5tuple").exists()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real rows are not beside the project")
+@pytest.mark.parametrize("dataset", FILES)
+def test_real_rows_run_from_conversion_to_evidence(folder: Bench, dataset: str) -> None:
+    raw = folder.folder / "data" / "raw" / dataset
+    for name in FILES[dataset]:
+        shutil.copy(SHARED / name, raw)
+    changes: dict[str, Any] = {**TINY, **LIGHT, "dataset": dataset, "convert.max_samples": 24, "selector.top_k": 3}
+    set_params(folder.folder / "params.yaml", changes)
+    for stage in STAGES:
+        status, stderr = folder.run(stage)
+        assert status == 0, (stage, stderr[-2000:])
+    report = json.loads((folder.folder / "data/qa/conversion.json").read_text(encoding="utf-8"))
+    asked = {split: n for split, n in report["questions"].items() if split != "train" and n}
+    table = json.loads((folder.folder / "metrics/eval/table.json").read_text(encoding="utf-8"))
+    assert set(table) == set(asked)
+    for split, n in asked.items():
+        assert {"stage_a", "in_context", "rag_1", "closed_book"} <= set(table[split])
+        lines = (folder.folder / "store" / dataset / "evidence" / f"{split}.jsonl").read_text(encoding="utf-8")
+        assert len(lines.splitlines()) == n
