@@ -99,7 +99,7 @@ def _bars(question: Question, trace: Trace, facts: Sequence[FiveTuple], most: in
 
 
 def _timeline(question: Question, trace: Trace, facts: Sequence[FiveTuple]) -> dict[str, Any]:
-    subject = facts[(question.supporting_facts or trace.chain)[-1]]
+    subject = facts[question.hops[-1][0] if question.hops else trace.chain[-1]]
     head, relation, weights = subject.head.name, subject.relation.name, _weights(trace, -1)
     rivals = [number for number, f in enumerate(facts) if (f.head.name, f.relation.name) == (head, relation)]
     return {

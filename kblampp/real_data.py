@@ -56,11 +56,24 @@ def run_dataset(dataset: str, path: Path) -> None:
             continue
         logger.info("%s: fold %s of %d", dataset, fold, FOLDS)
         name = f"real-{dataset}-{fold}"
-        run_experiment(name, {"dataset": dataset, **SHORT, "convert.fold": fold}, copy=[f"data/raw/{dataset}"])
+        run_experiment(name, {"dataset": dataset, **SHORT, "convert.fold": fold}, copy=raw_files(dataset))
         files = {part: json.loads(file_of(name, f"metrics/eval/{part}.json")) for part in ("table", "abstention")}
         done["folds"][fold] = {part: _tested(content) for part, content in files.items()}
         done["settings"] = SHORT
         write_json(path, done)
+
+
+def raw_files(dataset: str) -> list[str]:
+    """The raw files of a dataset, which git does not know and an experiment in a temporary copy needs.
+
+    Raises:
+        DataError: There are none.
+    """
+    folder = Path("data/raw") / dataset
+    files = sorted(str(path) for path in folder.glob("[!.]*") if path.is_file() and path.name != "README.md")
+    if not files:
+        raise DataError(f"{folder} holds no raw files; {folder / 'README.md'} says where to get them")
+    return files
 
 
 def _tested(splits: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +104,10 @@ def result_lines(dataset: str, done: Mapping[str, Any]) -> list[str]:
     folds = list(done["folds"].values())
     for split, suffix in SPLITS.items():
         tables = [fold["table"][split] for fold in folds if split in fold["table"]]
-        for system, name in named_systems(tables[0]).items() if tables else ():
+        # Without steps of Stage B its rows are those of Stage A.
+        for system, name in named_systems(
+            {s: r for s, r in tables[0].items() if s != "stage_b"} if tables else {}
+        ).items():
             kinds = {
                 kind: pooled([table[system][kind] for table in tables if kind in table.get(system, {})])
                 for kind in ("answerable", "unanswerable", "all")

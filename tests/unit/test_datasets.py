@@ -112,7 +112,8 @@ def test_a_split_brings_the_base_that_it_asks_and_no_other(tmp_path: Path) -> No
     ids=str,
 )
 def test_the_headline_is_of_swap_else_of_test(splits: tuple[str, ...], expected: str) -> None:
-    dataset = Dataset("x", {}, dict.fromkeys(splits, [question("q1", "Ada", 0)]), dict.fromkeys(splits, "train"))
+    questions = {split: [question("q1", "Ada", 0)] for split in splits}
+    dataset = Dataset("x", {}, questions, dict.fromkeys(splits, "train"))
     assert dataset.headline_split == expected
 
 

@@ -50,14 +50,16 @@ def fold_row(n: int, seed: int, **more: Any) -> dict[str, Any]:
 def tables_of(seed: int) -> dict[str, dict[str, Any]]:
     """Both files of an experiment, with splits that no result is shown of."""
     kinds = {"answerable": 6 + seed, "unanswerable": 4, "all": 10 + seed, "temporal": 5}
-    systems = {
-        "stage_a": {kind: fold_row(n, seed, abstain_auroc=0.5 + seed / 10) for kind, n in kinds.items()},
-        "in_context": {kind: row_of(raw(n, seed + 50, retrieves=False)) for kind, n in kinds.items()},
-        "no_hop": {"all": fold_row(5, seed)},
-    }
-    table = {split: systems for split in ("dev", "test", "test_hard")}
-    refusal = {"n": 10 + seed, "refusal_f1": 0.2 * (seed + 1), "threshold": 0.4}
-    return {"table": table, "abstention": {split: refusal for split in table}}
+    files: dict[str, dict[str, Any]] = {"table": {}, "abstention": {}}
+    for place, split in enumerate(("dev", "test", "test_hard")):
+        own = 10 * place + seed
+        files["table"][split] = {
+            "stage_a": {kind: fold_row(n, own, abstain_auroc=0.5 + own / 100) for kind, n in kinds.items()},
+            "in_context": {kind: row_of(raw(n, own + 50, retrieves=False)) for kind, n in kinds.items()},
+            "no_hop": {"all": fold_row(5, own)},
+        }
+        files["abstention"][split] = {"n": 10 + seed, "refusal_f1": 0.02 * (own + 1), "threshold": 0.4}
+    return files
 
 
 @dataclass
@@ -77,7 +79,20 @@ class Runs:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+def raw_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folders of the raw files, in a working directory of their own."""
+    for dataset in real_data.DATASETS:
+        folder = tmp_path / "data" / "raw" / dataset
+        folder.mkdir(parents=True)
+        for name in ("rows.json", "more.csv", "README.md", ".gitignore"):
+            (folder / name).touch()
+        (folder / "unpacked").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data" / "raw"
+
+
+@pytest.fixture
+def runs(raw_data: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     """Experiments that are noted and not run."""
     noted = Runs()
     monkeypatch.setattr(real_data, "run_experiment", noted.run_experiment)
@@ -134,7 +149,7 @@ def test_each_fold_is_run_once_and_its_test_figures_are_kept(tmp_path: Path, run
     assert [name for name, _, _ in runs.done] == [f"real-timeqa-{fold}" for fold in range(real_data.FOLDS)]
     for fold, (_, changes, copied) in enumerate(runs.done):
         assert changes == {"dataset": "timeqa", **real_data.SHORT, "convert.fold": str(fold)}
-        assert copied == ["data/raw/timeqa"]
+        assert copied == ["data/raw/timeqa/more.csv", "data/raw/timeqa/rows.json"]
     done = read_json(path, error=DataError)
     assert done["settings"] == real_data.SHORT
     for fold in range(real_data.FOLDS):
@@ -259,8 +274,18 @@ def test_without_results_there_is_an_error_and_the_page_stays(
     assert page.read_text(encoding="utf-8") == PAGE
 
 
+def test_without_raw_files_nothing_is_run(tmp_path: Path, raw_data: Path, runs: Runs) -> None:
+    for name in ("rows.json", "more.csv"):
+        (raw_data / "timeqa" / name).unlink()
+    with pytest.raises(DataError, match=r"timeqa holds no raw files; .*README\.md says where to get them"):
+        real_data.run_dataset("timeqa", tmp_path / "timeqa.json")
+    assert runs.done == []
+    assert not (tmp_path / "timeqa.json").exists()
+
+
+@pytest.mark.usefixtures("raw_data")
 def test_what_is_run_fits_the_experiments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The stand-in above takes what the real function takes: each change is a -S, and the raw folder is copied."""
+    """The stand-in above takes what the real function takes: each change is a -S, and the raw files are copied."""
     commands: list[tuple[str, ...]] = []
     monkeypatch.setattr("kblampp.experiments._dvc", lambda *arguments, check=True: commands.append(arguments))
     monkeypatch.setattr(real_data, "run_experiment", run_experiment)
@@ -269,7 +294,8 @@ def test_what_is_run_fits_the_experiments(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert commands[::2] == [("exp", "remove", f"real-timeqa-{fold}") for fold in range(real_data.FOLDS)]
     for fold, command in enumerate(commands[1::2]):
         text = " ".join(command)
-        assert text.startswith(f"exp run --temp --name real-timeqa-{fold} --copy-paths data/raw/timeqa -S ")
+        copied = "--copy-paths data/raw/timeqa/more.csv --copy-paths data/raw/timeqa/rows.json"
+        assert text.startswith(f"exp run --temp --name real-timeqa-{fold} {copied} -S ")
         assert text.endswith(f" -S convert.fold={fold} eval")
         assert "-S dataset=timeqa " in text
 

@@ -163,7 +163,7 @@ def test_a_converted_dataset_is_compared_and_ablated_on_its_test_questions() -> 
 
 
 def test_splits_of_a_converted_dataset_stand_in_their_order(metrics: Path) -> None:
-    splits = {name: SMALL["dev"] for name in ("test_hard", "other", "test", "dev")}
+    splits = dict.fromkeys(("test_hard", "other", "test", "dev"), SMALL["dev"])
     (metrics / "table.json").write_text(json.dumps(splits), encoding="utf-8")
     shown = [line[0] for line in rows(results(metrics).split("\n\n")[0])[2:]]
     assert shown == ["dev", "test", "test_hard", "other"]
