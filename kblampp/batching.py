@@ -156,10 +156,11 @@ class TrainingBatches:
         renamed = torch.full((len(questions),), -1)
         new_names = torch.full((len(questions), LONGEST_NAME + 1), PADDING)
         for place in np.flatnonzero(rng.random(len(questions)) < self._rename).tolist():
-            if questions[place].hops:
+            hops = questions[place].hops
+            if hops and len(hops[-1]) == 1:  # an alternative that keeps its tail would contradict the new name
                 name = [*rng.choice(self._usable, size=rng.integers(2, LONGEST_NAME + 1)).tolist(), eos]
                 answers[place] = name
-                renamed[place] = questions[place].hops[-1][0]  # the fact whose tail is `answer`
+                renamed[place] = hops[-1][0]
                 new_names[place, : len(name)] = torch.tensor(name)
         return renamed, new_names
 
