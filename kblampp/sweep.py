@@ -26,10 +26,10 @@ from kblampp.experiments import file_of, run_experiment
 logger = logging.getLogger(__name__)
 TABLE = Path("metrics/sweep/table.json")
 SHORT = {
-    "trainA.max_steps": 400,
+    "trainA.max_steps": 250,
     "trainB.max_steps": 0,
     "eval.adapter": "trainA",
-    "eval.questions_per_type": 200,
+    "eval.questions_per_type": 150,
 }
 """Of every value of a sweep that needs training."""
 LIGHT = {"eval.ablations": "none", "eval.baseline_questions_per_type": 0}
