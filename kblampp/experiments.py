@@ -32,7 +32,7 @@ def file_of(experiment: str, path: str) -> str:
     """A file as an experiment has left it in git.
 
     Raises:
-        DataError: There is no such experiment.
+        DataError: There is no such experiment, or it has no such file.
     """
     refs = subprocess.run(
         ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
@@ -40,7 +40,10 @@ def file_of(experiment: str, path: str) -> str:
     ref = next((ref for ref in refs if ref.endswith(f"/{experiment}")), None)
     if ref is None:
         raise DataError(f"experiment {experiment} has left no result; look at the output of `dvc exp run` above")
-    return subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise DataError(f"experiment {experiment} has left no {path}; forget it with `dvc exp remove {experiment}`")
+    return shown.stdout
 
 
 def _dvc(*arguments: str, check: bool = True) -> None:

@@ -48,18 +48,20 @@ def run_dataset(dataset: str, path: Path) -> None:
     """Runs the folds that `path` does not hold yet, and adds each as it comes.
 
     Raises:
-        DataError: An experiment failed.
+        DataError: An experiment failed, or `path` holds folds of other settings.
     """
-    done: dict[str, Any] = read_json(path, error=DataError) if path.exists() else {"folds": {}}
+    done: dict[str, Any] = read_json(path, error=DataError) if path.exists() else {"folds": {}, "settings": SHORT}
+    if done.get("settings") != SHORT:
+        raise DataError(f"{path} holds folds of other settings; delete it to run all of them again")
     for fold in map(str, range(FOLDS)):
         if fold in done["folds"]:
+            logger.info("%s: fold %s stands in %s; delete the file to run it again", dataset, fold, path)
             continue
         logger.info("%s: fold %s of %d", dataset, fold, FOLDS)
         name = f"real-{dataset}-{fold}"
         run_experiment(name, {"dataset": dataset, **SHORT, "convert.fold": fold}, copy=raw_files(dataset))
         files = {part: json.loads(file_of(name, f"metrics/eval/{part}.json")) for part in ("table", "abstention")}
         done["folds"][fold] = {part: _tested(content) for part, content in files.items()}
-        done["settings"] = SHORT
         write_json(path, done)
 
 
@@ -152,18 +154,22 @@ def tables(metrics: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs datasets, prints the tables and writes them into `docs/results.md`."""
     parser = argparse.ArgumentParser(prog="python -m kblampp.real_data", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("datasets", nargs="*", choices=[*DATASETS, []], help="what to run; results are kept")
+    parser.add_argument("datasets", nargs="*", metavar="DATASET", help=f"of {', '.join(DATASETS)}; default: all")
     parser.add_argument("--show", action="store_true", help="run nothing: print the tables and write them to the page")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
     def work() -> None:
+        for dataset in arguments.datasets:
+            if dataset not in DATASETS:
+                raise DataError(f"no results are made for dataset {dataset!r}, expected {' or '.join(DATASETS)}")
         for dataset in [] if arguments.show else arguments.datasets or DATASETS:
             run_dataset(dataset, METRICS / f"{dataset}.json")
-        text = with_table(PAGE.read_text(encoding="utf-8"), tables(METRICS), str(PAGE), BEGIN, END)
+        result = tables(METRICS)
+        text = with_table(PAGE.read_text(encoding="utf-8"), result, str(PAGE), BEGIN, END)
         with atomic_write(PAGE) as file:
             file.write(text)
-        sys.stdout.write(tables(METRICS) + "\n")
+        sys.stdout.write(result + "\n")
 
     return one_line_errors(work)
 

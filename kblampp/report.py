@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kblampp.artifacts import atomic_write, read_json
+from kblampp.datasets import HEADLINE_SPLITS
 from kblampp.errors import DataError, one_line_errors
 
 BEGIN, END = "<!-- results: begin (python -m kblampp.report --write README.md) -->", "<!-- results: end -->"
@@ -21,8 +22,6 @@ TYPES = {
 }
 SPLITS = ("dev", "swap", "novel", "test", "test_hard")
 """Order of the rows; other splits follow as they come."""
-HEADLINE = ("swap", "test")
-"""Where Stage B is compared and ablations are measured: the first of these that was."""
 MODELS = {"stage_b": "**KBLaM++ (Stage B)**", "stage_a": "**KBLaM++ (Stage A)**"}
 BASELINES = {
     "lookup": "lookup: tail of the top fact, no language model",
@@ -82,7 +81,8 @@ def result_table(table: Mapping[str, Any]) -> str:
 
 
 def _headline(table: Mapping[str, Any]) -> str:
-    return next((split for split in HEADLINE if split in table), HEADLINE[0])
+    """Where Stage B is compared and ablations are measured."""
+    return next((split for split in HEADLINE_SPLITS if split in table), HEADLINE_SPLITS[0])
 
 
 def named_systems(systems: Mapping[str, Any]) -> dict[str, str]:

@@ -159,13 +159,23 @@ def test_each_fold_is_run_once_and_its_test_figures_are_kept(tmp_path: Path, run
 
 def test_what_stands_in_the_file_is_not_run_again(tmp_path: Path, runs: Runs) -> None:
     path = tmp_path / "hotpotqa.json"
-    write_json(path, {"folds": {"1": {"table": {}, "abstention": {}}}})
+    write_json(path, {"folds": {"1": {"table": {}, "abstention": {}}}, "settings": real_data.SHORT})
     real_data.run_dataset("hotpotqa", path)
     assert [name for name, _, _ in runs.done] == ["real-hotpotqa-0", "real-hotpotqa-2"]
     assert read_json(path, error=DataError)["folds"]["1"] == {"table": {}, "abstention": {}}
     before = path.read_bytes()
     real_data.run_dataset("hotpotqa", path)
     assert len(runs.done) == 2
+    assert path.read_bytes() == before
+
+
+def test_folds_of_other_settings_are_not_pooled_with_new_ones(tmp_path: Path, runs: Runs) -> None:
+    path = tmp_path / "hotpotqa.json"
+    write_json(path, {"folds": {"1": {"table": {}, "abstention": {}}}, "settings": {"trainA.max_steps": 1}})
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"hotpotqa\.json holds folds of other settings; delete it"):
+        real_data.run_dataset("hotpotqa", path)
+    assert not runs.done
     assert path.read_bytes() == before
 
 
