@@ -34,6 +34,7 @@ from kblampp.opening import open_backbone
 from kblampp.projections import PROJECTION, Projections
 from kblampp.times import Window, iso, parse_question_time
 
+logger = logging.getLogger(__name__)
 DIGITS = 5
 WIDEST = 32  # characters of a name that the table shows
 
@@ -116,7 +117,9 @@ class Reader:
         )
         options = selector_options(params)
         options = replace(options, top_k=min(options.top_k, base.store.n))
-        return cls(backbone, load_trained(adapter, backbone, projections), base, encoder, options, params)
+        model = load_trained(adapter, backbone, projections)
+        logger.info("reads %s with %s", folder / "kb" / kb, adapter)
+        return cls(backbone, model, base, encoder, options, params)
 
     def ask(self, questions: Sequence[str], top: int) -> list[Reply]:
         """Answers questions, with at most `top` facts each."""
@@ -229,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
 def _keep_quiet() -> None:
     """Answers are what is to be read, not how the libraries load their weights."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logger.setLevel(logging.INFO)  # what is read, since a folder may hold more trained modules than one thinks
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 

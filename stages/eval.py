@@ -13,7 +13,7 @@ READS = ("seed", "threads", "dataset", "backbone", "selector", "injection.copy_h
 
 
 def main(params: Params) -> None:
-    """Answers the questions of dev, swap and novel with each system and writes tables and plots."""
+    """Answers the questions of every split but train with each system and writes tables and plots."""
     run_evaluation(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/eval"))
     draw_evaluation(Path("metrics"), Path("metrics/eval/images"))
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 WHOLE_KB = "all"
 """The base of all units; `train` is the part of it whose questions train."""
 EXAMPLES = 3
+MOST_TRAINING_HOPS = 3
+"""Training weighs at most so many hops: `batching.MOST_HOPS`, which stands below and cannot be imported here."""
+_PARENTHESES = re.compile(r"\S \(([^()]+)\)$")
 
 
 class Conversion:
@@ -126,11 +130,17 @@ class Conversion:
         number = self._writer.add_fact(WHOLE_KB, fact)
         return self._writer.add_fact(TRAINING_KB, fact) if split == "train" else number
 
-    def add_question(self, split: str, question: Question) -> None:
-        """Adds a question to a split; a second one of the same id in the same split is left out and counted."""
+    def add_question(self, split: str, question: Question) -> bool:
+        """Adds a question to a split; a second one of the same id in the same split is left out and counted.
+
+        Returns:
+            Whether it was added.
+        """
         kb = TRAINING_KB if self.one_base or split == "train" else WHOLE_KB
-        if not self._writer.add_question(split, kb, question):
+        added = self._writer.add_question(split, kb, question)
+        if not added:
             self.skip("question id seen before")
+        return added
 
     def report(self) -> dict[str, Any]:
         """What was read, written and left out; the counts of each list are sorted by name."""
@@ -149,18 +159,12 @@ def _share(key: str) -> float:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
-def sentence_fact_name(text: str, most: int = 120) -> str:
-    """A text cut at a word to at most `most` characters, for names that are shown."""
-    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
+def digest(text: str) -> str:
+    """An id for a row that has none, from what it says; equal rows have the same."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def checked_list(row: Fields, name: str, kind: type, expected: str) -> Sequence[Any]:
-    """A field that is a list of one kind of value.
-
-    Raises:
-        DataError: It is not.
-    """
-    values = row.row.get(name)
-    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
-        raise row.error(name, expected, values)
-    return values
+def disambiguation(name: str) -> dict[str, str]:
+    """What a page's name has in parentheses at its end, as `context.disamb` holds it: "Kiss and Tell (1945 film)"."""
+    found = _PARENTHESES.search(name)
+    return {"parentheses": found[1]} if found else {}

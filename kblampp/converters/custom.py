@@ -11,8 +11,9 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from kblampp.converters.conversion import Conversion
+from kblampp.converters.conversion import MOST_TRAINING_HOPS, Conversion
 from kblampp.converters.reading import BrokenFile, Record
 from kblampp.errors import DataError
 from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
@@ -76,7 +77,7 @@ def _read_table(path: Path) -> Iterator[Record]:
     """Yields the rows of a CSV file with a header; what stands in each column is checked later.
 
     Raises:
-        BrokenFile: It is not UTF-8.
+        BrokenFile: It is not UTF-8, or a row goes on over several lines and is none, so that what follows is lost too.
         DataError: A column is missing.
     """
     try:
@@ -84,13 +85,17 @@ def _read_table(path: Path) -> Iterator[Record]:
             reader = csv.reader(file, strict=True)
             header = _header(path, reader)
             while True:
-                where = f"{path}, line {reader.line_num + 1}"
+                first = reader.line_num + 1
+                where = f"{path}, line {first}"
                 try:
                     cells = next(reader)
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    yield Record(where, DataError(f"{where} is no row of a CSV file ({error}): check its quotes"))
+                    problem, last = f"{where} is no row of a CSV file ({error})", reader.line_num
+                    if last > first:  # whatever is in between, and where the next row starts, is not to be told
+                        raise BrokenFile(f"{problem}: a quote holds lines {first} to {last}; close it") from None
+                    yield Record(where, DataError(f"{problem}: check its quotes"))
                     continue
                 if any(cell.strip() for cell in cells):  # Excel ends files in rows of empty cells
                     yield _record(where, header, cells)
@@ -174,7 +179,7 @@ def _add_question(row: Fields, numbers: Sequence[int | None], facts: Path, conve
     if conversion.options.max_samples == len(numbers) and any(number >= len(numbers) for number in rows):
         conversion.skip("question about facts beyond max_samples")
         return
-    full = {
+    full: dict[str, Any] = {
         "aliases": [],
         "answer": answer,
         "qid": f"{SOURCE}_{row.where.rsplit(maxsplit=1)[-1]}",  # it ends in the number of the line
@@ -182,8 +187,11 @@ def _add_question(row: Fields, numbers: Sequence[int | None], facts: Path, conve
         "question_time": None if time is None else time.to_row(),
         **{name: value for name, value in row.row.items() if value is not None},
         "dataset": SOURCE,
-        "supporting_facts": [_fact_of(number, row, numbers, facts) for number in rows],
+        "supporting_facts": list(dict.fromkeys(_fact_of(number, row, numbers, facts) for number in rows)),
     }
+    if split == "train" and full["type"] == "multi-hop" and len(full["supporting_facts"]) > MOST_TRAINING_HOPS:
+        expected = f"at most {MOST_TRAINING_HOPS} facts, since its type is multi-hop and its split is train"
+        raise row.error("supporting_facts", expected, rows)
     conversion.add_question(split, Question.from_row(full | {"answer": answer}, row.where))
 
 

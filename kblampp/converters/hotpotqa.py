@@ -6,7 +6,6 @@ the official layout (distractor and fullwiki) and that of Hugging Face's `hotpot
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kblampp.converters.conversion import Conversion
+from kblampp.converters.conversion import MOST_TRAINING_HOPS, Conversion, digest, disambiguation
 from kblampp.converters.reading import find_files
 from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.rows import Fields
@@ -26,9 +25,6 @@ ORACLE_SOURCE = "hotpotqa_oracle"
 """The source of facts that hold the gold answer, so that no result can rest on them unnoticed."""
 STATES = Relation("has_fact", "has fact")
 ORACLE = Relation("oracle_answer", "oracle answer")
-MOST_TRAINING_FACTS = 3
-"""Training weighs at most so many hops (`batching.MOST_HOPS`)."""
-_PARENTHESES = re.compile(r"^.*\S \(([^()]+)\)$", re.DOTALL)
 _PARAGRAPHS = "a list of [title, [sentence, ...]], or an object with lists title and sentences"
 _SUPPORT = "a list of [title, sentence number from 0], or an object with lists title and sent_id"
 
@@ -88,8 +84,8 @@ def _convert(conversion: Conversion, fields: Fields) -> None:
         conversion.count("questions with only a part of their supporting facts")
     split = conversion.split_of(row.qid)
     ids = _add_facts(conversion, row, row.answer, supporting, split)
-    if split == "train" and len(ids) > MOST_TRAINING_FACTS:
-        conversion.skip(f"more than {MOST_TRAINING_FACTS} supporting facts (training)")
+    if split == "train" and len(ids) > MOST_TRAINING_HOPS:
+        conversion.skip(f"more than {MOST_TRAINING_HOPS} supporting facts (training)")
         return
     if row.answer in ("yes", "no"):
         conversion.count("yes/no answers")
@@ -154,7 +150,6 @@ def _add_facts(
 
 def _fact(sentence: Sentence, oracle: str | None = None) -> FiveTuple:
     """The sentence as a fact about its page, or with `oracle` the answer that it holds."""
-    hint = _PARENTHESES.match(sentence.title)
     return FiveTuple(
         Entity(sentence.title.replace(" ", "_"), sentence.title),
         STATES if oracle is None else ORACLE,
@@ -163,7 +158,7 @@ def _fact(sentence: Sentence, oracle: str | None = None) -> FiveTuple:
             NAME if oracle is None else ORACLE_SOURCE,
             sentence.title,
             sentence.text,
-            disamb={"parentheses": hint[1]} if hint else {},
+            disamb=disambiguation(sentence.title),
         ),
     )
 
@@ -181,7 +176,7 @@ def _read(fields: Fields) -> Row:
     if answer is not None:
         named = tuple(_named(fields, *pair) for pair in _pairs(fields, "supporting_facts", "sent_id", _SUPPORT))
     id_field = next((name for name in ("_id", "id") if name in fields.row), None)
-    qid = f"{NAME}-{_digest(question)}" if id_field is None else fields.name(id_field)
+    qid = f"{NAME}-{digest(question)}" if id_field is None else fields.name(id_field)
     return Row(qid, question, answer, named, paragraphs)
 
 
@@ -216,7 +211,3 @@ def _title(fields: Fields, name: str, title: object) -> str:
     if not isinstance(title, str) or not title.strip():
         raise fields.error(name, "titles that are texts and not blank", title)
     return title
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

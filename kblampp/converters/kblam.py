@@ -5,13 +5,11 @@ A row is a fact and the question that asks for it; the key of KBLaM, "the <prope
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from kblampp.converters.conversion import Conversion
+from kblampp.converters.conversion import Conversion, digest
 from kblampp.converters.reading import find_files
 from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.rows import Fields
@@ -50,7 +48,7 @@ def _convert(conversion: Conversion, row: Fields) -> None:
     conversion.add_question(
         split,
         Question(
-            qid=f"{NAME}-{_digest(texts)}",
+            qid=f"{NAME}-{digest(json.dumps(texts))}",
             dataset=NAME,
             question=question,
             answer=description,
@@ -60,8 +58,3 @@ def _convert(conversion: Conversion, row: Fields) -> None:
             question_time=parse_question_time(question),
         ),
     )
-
-
-def _digest(texts: Sequence[str]) -> str:
-    """An id for a row, since the data have none; equal rows have the same."""
-    return hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()

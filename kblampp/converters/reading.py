@@ -54,13 +54,13 @@ def read_records(path: Path) -> Iterator[Record]:
     """Yields the elements of a JSON list, or the lines of a JSON-lines file, with a progress bar over the file's bytes.
 
     Raises:
-        BrokenFile: The file is empty, is neither of the two, or cannot be read to its end.
+        BrokenFile: The file is empty, is neither of the two, or cannot be opened or read to its end.
     """
-    with (
-        open(path, "rb") as raw,
-        tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, leave=False) as progress,
-    ):
-        try:
+    try:
+        with (
+            open(path, "rb") as raw,
+            tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, leave=False) as progress,
+        ):
             stream, first = _opened(raw)
             if not first:
                 raise BrokenFile(f"{path} is empty: expected a JSON list or JSON lines; get the file again")
@@ -68,8 +68,8 @@ def read_records(path: Path) -> Iterator[Record]:
             for record in records:
                 yield record
                 progress.update(raw.tell() - progress.n)
-        except (OSError, EOFError, zlib.error) as error:
-            raise BrokenFile(f"{path} cannot be read to its end ({error}); get the file again") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise BrokenFile(f"{path} cannot be read to its end ({error}); get the file again") from None
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -80,6 +80,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
+        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError: half a surrogate pair
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a readable JSON file ({error}); {path.parent / 'README.md'} names it") from None
     if not isinstance(value, dict):

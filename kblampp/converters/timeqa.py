@@ -15,24 +15,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from kblampp.converters.conversion import Conversion
+from kblampp.converters.conversion import Conversion, disambiguation
 from kblampp.converters.reading import find_files, read_json_object
 from kblampp.converters.timeqa_templates import Group, template_questions
+from kblampp.errors import DataError
 from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.rows import Fields
 from kblampp.times import UNKNOWN, Window, month_window, parse_question_time
+from kblampp.worlds import MONTHS
 
 NAME = "timeqa"
 SOURCE = "timeqa_annotation"
 LEVELS = {"test": {"easy": "test", "hard": "test_hard"}}
 """Questions about test pages stand in a split of their own for each level."""
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = [month[:3].lower() for month in MONTHS]
 _TIME = r"(?:([A-Za-z]{3,9})\.? )?(\d{1,4})"
 _RANGE = re.compile(rf"\b{_TIME} ?(?:to|and|until|-) ?{_TIME}\b")
 _SENTENCE_END = re.compile(r"(?<! [A-Z])(?<!^[A-Z]) [.!?] ")
-_PARENTHESES = re.compile(r"^(.*\S) \(([^()]+)\)$")
+
+
+@dataclass(frozen=True)
+class Property:
+    """An entry of `relations.json`: what the relation means in words, and the templates of its questions."""
+
+    meaning: str
+    templates: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,10 @@ class Asked:
 class Pages:
     """The pages and questions seen so far, so that `*.easy` and `*.hard` find their facts by `idx`."""
 
-    def __init__(self, conversion: Conversion, relations: Mapping[str, Any]) -> None:
+    def __init__(self, conversion: Conversion, relations: Mapping[str, Property]) -> None:
         self.conversion, self.relations = conversion, relations
         self.asked: dict[str, Asked] = {}
+        self.known: set[str] = set()
 
     def document(self, row: Fields) -> None:
         """A page of `annotated_*` or `human_annotated_*`: its facts, and its questions if they are worded.
@@ -72,10 +81,13 @@ class Pages:
         index, link, kind = row.name("index"), row.name("link"), row.name("type")
         if kind not in self.relations:
             raise row.error("type", "a relation of relations.json", kind)
+        if index != f"{link}#{kind}":  # a line's split is that of the link in its `idx`
+            raise row.error("index", f"link and type, {link}#{kind}", index)
         paras = row.items("paras", str, "a list of paragraphs")
         questions = [_question(row, number) for number in range(len(row.items("questions", list, "a list of lists")))]
         spans = [[_span(row, paras, answer) for answer in answers] for _, answers in questions]
         split, groups = self.conversion.split_of(link), []
+        self.known.add(index)
         for number, (asked, _) in enumerate(questions):
             found = [span for span in spans[number] if span is not None]
             self.conversion.count("answer spans", len(found))
@@ -85,10 +97,9 @@ class Pages:
             if isinstance(asked, str):
                 self._ask(f"{index}#{number}", asked, split, "easy")
         if split == "train" and self.conversion.options.template_questions:
-            templates = self.relations[kind].get("template", [])
-            for made in template_questions(_page_name(link), templates, groups):
-                self._put(made.qid, made.question, split, self.asked[made.idx] if made.answerable else Asked((), ()))
-                self.conversion.count("template questions")
+            for made in template_questions(_page_name(link), self.relations[kind].templates, groups):
+                asked_of = self.asked[made.idx] if made.answerable else Asked((), ())
+                self.conversion.count("template questions", self._put(made.qid, made.question, split, asked_of))
 
     def question(self, level: str, row: Fields) -> None:
         """A line of `*.easy` or `*.hard`, joined to its page's facts by `idx`.
@@ -100,10 +111,11 @@ class Pages:
         targets = row.items("targets", str, 'a list of answers, [""] for none')
         if not targets:
             raise row.error("targets", 'a list of answers, [""] for none', targets)
-        split = self.conversion.split_of(idx.rsplit("#", 1)[0].rsplit("#", 1)[0])
+        page = idx.rpartition("#")[0]
+        split = self.conversion.split_of(page.rpartition("#")[0])
         answers = tuple(dict.fromkeys(target for target in targets if target))
         asked = self.asked.get(idx)
-        if answers and (asked is None or not asked.facts):
+        if page not in self.known or (answers and (asked is None or not asked.facts)):
             self.conversion.skip("question of a page without annotation")
         elif answers and asked is not None and not set(answers) <= set(asked.answers):
             self.conversion.skip("targets differ from the annotated answers")
@@ -122,14 +134,13 @@ class Pages:
     def _facts(self, row: Fields, paras: Sequence[str], window: Window, spans: Sequence[Span]) -> list[FiveTuple]:
         link, kind = row.name("link"), row.name("type")
         title = paras[0] if paras else _page_name(link)
-        hint = _PARENTHESES.match(_page_name(link))
-        context = {"disamb": {"parentheses": hint[2]} if hint else {}, "ver": {"url": None, "page": link}}
+        disamb, ver = disambiguation(_page_name(link)), {"url": None, "page": link}
         return [
             FiveTuple(
                 Entity(link, _page_name(link)),
-                Relation(kind, str(self.relations[kind]["meaning"])),
+                Relation(kind, self.relations[kind].meaning),
                 Entity(None, span.text),
-                Context(NAME, title, span.sentence, **context),
+                Context(NAME, title, span.sentence, disamb, ver),
                 window,
             )
             for span in spans
@@ -143,16 +154,16 @@ class Pages:
 
     def _ask(self, idx: str, text: str, split: str, level: str, *, answerable: bool = True) -> None:
         asked = self.asked[idx] if answerable and idx in self.asked else Asked((), ())
-        self.conversion.count("questions without an answer", not asked.facts)
-        parsed = parse_question_time(text) is not None
-        self.conversion.count(f"question times {'parsed' if parsed else 'not parsed'} ({level})")
-        self._put(f"{idx}/{level}", text, LEVELS.get(split, {}).get(level, split), asked)
+        if self._put(f"{idx}/{level}", text, LEVELS.get(split, {}).get(level, split), asked):
+            self.conversion.count("questions without an answer", not asked.facts)
+            parsed = parse_question_time(text) is not None
+            self.conversion.count(f"question times {'parsed' if parsed else 'not parsed'} ({level})")
 
-    def _put(self, qid: str, text: str, split: str, asked: Asked) -> None:
+    def _put(self, qid: str, text: str, split: str, asked: Asked) -> bool:
         answer, *aliases = asked.answers or ("",)
         kind = "temporal" if asked.facts else "unanswerable"
         time = parse_question_time(text)
-        self.conversion.add_question(
+        return self.conversion.add_question(
             split, Question(qid, NAME, text, answer, tuple(aliases), kind, asked.facts, question_time=time)
         )
 
@@ -164,7 +175,7 @@ def convert(raw: Path, conversion: Conversion) -> None:
         DataError: A file is missing, or a row is malformed (unless `skip_bad`).
     """
     documents = find_files(raw, ["annotated_*", "human_annotated*"], what="annotated pages of TimeQA")
-    pages = Pages(conversion, read_json_object(raw / "relations.json"))
+    pages = Pages(conversion, _relations(raw / "relations.json"))
     for path in documents:
         for row in conversion.rows(path):
             conversion.attempt(pages.document, row)
@@ -172,6 +183,27 @@ def convert(raw: Path, conversion: Conversion) -> None:
         for path in sorted(raw.glob(f"*.{level}.*")):
             for row in conversion.rows(path):
                 conversion.attempt(partial(pages.question, level), row)
+
+
+def _relations(path: Path) -> dict[str, Property]:
+    """The relations of the dataset, each checked.
+
+    Raises:
+        DataError: The file is missing, is no JSON object, or an entry has another shape.
+    """
+    relations = {}
+    for name, entry in read_json_object(path).items():
+        fields = entry if isinstance(entry, dict) else {}
+        meaning, templates = fields.get("meaning"), fields.get("template", [])
+        if not (isinstance(meaning, str) and meaning.strip() and isinstance(templates, list)) or not all(
+            isinstance(template, str) for template in templates
+        ):
+            raise DataError(
+                f"{path}: relation {name!r} is not an object with meaning (a text that is not blank) and template (a "
+                f"list of texts); {path.parent / 'README.md'} says where to get the file"
+            )
+        relations[name] = Property(meaning, tuple(templates))
+    return relations
 
 
 def named_window(start: str, end: str) -> Window | None:

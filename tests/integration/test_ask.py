@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,18 @@ def test_the_adapter_is_the_datasets_own_or_that_of_its_start(own: Path, capsys:
     with working_in(own):
         assert ask.main(["--json", FOUNDER]) == 0
     assert capsys.readouterr().out == of_the_start
+
+
+def test_it_says_on_stderr_which_base_and_which_modules_it_reads(own: Path) -> None:
+    """Modules that an earlier run has left go before those of the start, and nobody sees it in the answers."""
+    command = [sys.executable, "-m", "kblampp.ask", "--json", FOUNDER]
+    set_params(Path("params.yaml"), {"eval.adapter": "trainA"})
+    of_the_start = subprocess.run(command, cwd=own, capture_output=True, text=True, check=True)
+    assert of_the_start.stderr.splitlines()[0] == "reads store/custom/kb/train with store/synth_world/trainA"
+    assert json.loads(of_the_start.stdout)["question"] == FOUNDER
+    shutil.copytree("store/synth_world/trainA", "store/custom/trainA")
+    left_over = subprocess.run(command, cwd=own, capture_output=True, text=True, check=True)
+    assert left_over.stderr.splitlines()[0] == "reads store/custom/kb/train with store/custom/trainA"
 
 
 def test_without_a_trained_adapter_one_sentence_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

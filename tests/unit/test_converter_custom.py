@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kblampp.batching import MOST_HOPS
 from kblampp.config import load_params
 from kblampp.converters import custom
-from kblampp.converters.conversion import Conversion
+from kblampp.converters.conversion import MOST_TRAINING_HOPS, Conversion
 from kblampp.datasets import Dataset, DatasetWriter
 from kblampp.errors import DataError
 from kblampp.facts import FiveTuple, Question
@@ -176,7 +177,10 @@ def test_times_that_make_no_sense_are_named_with_their_line(desk: Desk, start: s
         ("head,relation,tail\na,,c\n", "line 2: column 'relation' is empty: expected a name"),
         ("head,relation,tail\na,b\n", "line 2 has 2 cells, expected 3"),
         ("head,relation,tail\na,b,c,d\n", "line 2 has 4 cells, expected 3"),
-        ('head,relation,tail\na,"b\n\nx"y,c\n', "line 2 is no row of a CSV file"),
+        (
+            'head,relation,tail\na,"b\n\nx"y,c\n',
+            "line 2 is no row of a CSV file (',' expected after '\"'): a quote holds lines 2 to 4",
+        ),
         ('head,relation,tail\na,b,"c\n', "line 2 is no row of a CSV file (unexpected end of data)"),
         ("head,relation,tail\nä,b,c\n".encode("latin-1"), "is not UTF-8"),
     ],
@@ -269,6 +273,47 @@ def test_equal_facts_are_one_and_rows_still_name_theirs(desk: Desk) -> None:
     assert desk.convert()["skipped"] == {"fact seen before": 1}
     (question,) = desk.questions()
     assert question.supporting_facts == (1,)
+
+
+@pytest.mark.parametrize("rows", [[0, 2], [0, 0], [2, 0, 2]])
+@pytest.mark.parametrize("kind", ["single-hop", "multi-hop"])
+def test_a_question_names_a_fact_once_also_where_its_rows_are_equal(desk: Desk, kind: str, rows: list[int]) -> None:
+    desk.put("facts.csv", "head,relation,tail\na,b,c\nd,e,f\na,b,c\n")
+    desk.put("questions.jsonl", [{**QUESTION, "type": kind, "supporting_facts": rows, "split": "train"}])
+    (question,) = desk.questions("train")
+    assert question.supporting_facts == (0,)
+
+
+def test_a_training_question_has_as_many_hops_as_training_weighs_and_no_more(desk: Desk) -> None:
+    assert MOST_TRAINING_HOPS == MOST_HOPS
+    desk.put("facts.csv", "head,relation,tail\n" + "".join(f"a,b,c{number}\n" for number in range(MOST_HOPS + 1)))
+    longest = {**QUESTION, "type": "multi-hop", "supporting_facts": [*range(MOST_HOPS), 0], "split": "train"}
+    too_long = {**longest, "supporting_facts": list(range(MOST_HOPS + 1))}
+    asked = {**too_long, "split": "test"}
+    alternatives = {**too_long, "type": "single-hop"}
+    desk.put("questions.jsonl", [longest, asked, alternatives])
+    assert [len(question.hops) for question in desk.questions("train")] == [MOST_HOPS, 1]
+    assert [len(question.hops) for question in desk.questions("test")] == [MOST_HOPS + 1]
+
+
+def test_a_training_question_with_more_hops_than_training_weighs_is_refused(desk: Desk) -> None:
+    desk.put("facts.csv", "head,relation,tail\n" + "".join(f"a,b,c{number}\n" for number in range(MOST_HOPS + 1)))
+    hops = list(range(MOST_HOPS + 1))
+    desk.put("questions.jsonl", [{**QUESTION, "type": "multi-hop", "supporting_facts": hops, "split": "train"}])
+    message = desk.error()
+    assert f"{desk.raw / 'questions.jsonl'}, line 1: field 'supporting_facts': expected at most 3 facts" in message
+    assert "since its type is multi-hop and its split is train" in message
+
+
+def test_a_quote_that_is_not_closed_ends_the_table_and_says_which_lines_it_holds(desk: Desk) -> None:
+    """With `skip_bad` too: what is in the quote could be any number of facts."""
+    desk.put("facts.csv", 'head,relation,tail\na,b,c\nd,e,"f\ng,h,i\nj,k,l\n')
+    message = desk.error()
+    assert f"{desk.raw / 'facts.csv'}, line 3 is no row of a CSV file" in message
+    assert "a quote holds lines 3 to 5" in message
+    report = desk.convert(skip_bad=True)
+    assert (report["facts"], report["skipped"]) == ({"train": 1}, {"malformed": 1})
+    assert "a quote holds lines 3 to 5" in report["malformed_examples"][0]
 
 
 def test_max_samples_reads_so_many_rows_and_leaves_out_questions_about_others(asked: Desk) -> None:

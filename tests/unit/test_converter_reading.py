@@ -19,7 +19,7 @@ ROWS = [{"a": 1, "b": "é \U0001f600"}, {"a": 2.5, "b": None}, {"a": [True], "b"
 LIST = json.dumps(ROWS, indent=1).encode()
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
 DOCUMENTS = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(codec="utf-8")),
+    st.none() | st.booleans() | st.integers(1 - 2**63, 2**63 - 1) | st.text(st.characters(codec="utf-8")),
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), values),
     max_leaves=6,
 )
@@ -169,9 +169,24 @@ def test_missing_files_are_an_error_that_names_patterns_and_readme(tmp_path: Pat
         find_files(folder, ("*.json", "*.gz"), what="T-REx file")
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["a folder", "gone"])
+def test_a_file_that_cannot_be_opened_is_a_broken_file(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "raw.json"
+    if there:
+        path.mkdir()
+    with pytest.raises(BrokenFile, match=r"raw\.json cannot be read to its end"):
+        values(path)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "not a readable JSON file"), (b"{", "not a readable"), (b"\xff", "not a readable"), (b"[]", "JSON list")],
+    [
+        (None, "not a readable JSON file"),
+        (b"{", "not a readable"),
+        (b"\xff", "not a readable"),
+        (b'{"a": "\\ud83d"}', "not a readable"),
+        (b"[]", "JSON list"),
+    ],
 )
 def test_a_side_file_that_is_no_object_is_an_error(tmp_path: Path, content: bytes | None, said: str) -> None:
     if content is not None:

@@ -144,6 +144,67 @@ def test_a_page_in_two_files_gives_its_facts_once(tmp_path: Path) -> None:
     assert report["counts"]["questions annotated twice"] == 1
 
 
+def test_a_line_of_a_page_that_no_file_has_is_counted_also_if_it_has_no_answer(tmp_path: Path) -> None:
+    """Else it would say that the base cannot answer what nobody annotated."""
+    unknown = [{**HARD[1], "idx": idx} for idx in ("/wiki/Nobody#P1#0", "Nobody", f"{HUMAN['link']}#P1#0")]
+    files = {"human_annotated_train.json": [HUMAN], "human_train.hard.json": lines([HARD[1], *unknown])}
+    dataset, report = converted(folder(tmp_path, files), tmp_path, fold=1 - fold_of(HUMAN["link"]))
+    assert report["skipped"] == {"question of a page without annotation": 3}
+    question = dataset.questions["train"][-1]
+    assert (question.qid, question.type) == (f"{HUMAN['index']}#7/hard", "unanswerable")
+
+
+def test_questions_of_overlapping_files_are_counted_once_and_spans_for_each_row(tmp_path: Path) -> None:
+    """The easy lines ask what the page asks; the page stands with windows alone in a third file."""
+    easy = [
+        {"idx": f"{HUMAN['index']}#{number}", "question": text, "targets": [item["answer"] for item in answers]}
+        for number, (text, answers) in enumerate(HUMAN["questions"])
+    ]
+    windows = page([[["2004", "2006"], [answer("Acme")]], [["2006", "2009"], []], [["2010", "2011"], []]])
+    windows["questions"][1][1] = HUMAN["questions"][1][1]
+    files = {
+        "annotated_train.json": [windows],
+        "human_annotated_train.json": [HUMAN],
+        "human_train.easy.json": lines(easy),
+        "human_train.hard.json": lines(HARD[:2]),
+    }
+    dataset, report = converted(folder(tmp_path, files), tmp_path, fold=1 - fold_of(HUMAN["link"]))
+    assert report["counts"] == {
+        "answer spans": 6,
+        "question times parsed (easy)": 3,
+        "question times parsed (hard)": 2,
+        "questions annotated twice": 3,
+        "questions without an answer": 2,
+        "windows parsed": 6,
+    }
+    assert report["skipped"] == {"question id seen before": 3}
+    asked = dataset.questions["train"]
+    assert len(asked) == 5
+    assert sum(question.type == "unanswerable" for question in asked) == 2
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"template": ["Who?"]},
+        "team",
+        None,
+        {"meaning": 3, "template": []},
+        {"meaning": " ", "template": []},
+        {"meaning": "team", "template": "Who?"},
+        {"meaning": "team", "template": [3]},
+    ],
+)
+def test_a_relation_of_another_shape_is_named_with_its_file(tmp_path: Path, entry: Any) -> None:
+    raw = folder(tmp_path, {"human_annotated_train.json": [HUMAN]}, {**RELATIONS, "P54": entry})
+    with pytest.raises(DataError) as caught:
+        converted(raw, tmp_path, skip_bad=True)
+    message = str(caught.value)
+    assert f"{raw / 'relations.json'}: relation 'P54' is not an object with meaning (a text" in message
+    assert "template (a list of texts)" in message
+    assert not (tmp_path / "5tuple").exists()
+
+
 def test_templates_ask_training_pages_alone_and_each_has_one_answer(tmp_path: Path) -> None:
     raw = folder(tmp_path, {"human_annotated_train.json": [HUMAN, other_page()]})
     test_fold = fold_of(HUMAN["link"])
@@ -162,7 +223,7 @@ def test_templates_ask_training_pages_alone_and_each_has_one_answer(tmp_path: Pa
 def test_hard_templates_ask_for_no_time_that_another_window_shares() -> None:
     windows = [Window(day("2000-01-01"), day("2005-02-01"), "x"), Window(day("2005-01-01"), day("2011-02-01"), "x")]
     groups = [Group(f"p#{i}", window, False) for i, window in enumerate(windows)]
-    made = [q for q in template_questions("Ann", ["Who led $1 $4?", "$1 was led by whom $2?"], groups)]
+    made = list(template_questions("Ann", ["Who led $1 $4?", "$1 was led by whom $2?"], groups))
     assert made == list(template_questions("Ann", ["Who led $1 $4?", "$1 was led by whom $2?"], groups))
     parts = [(q, parse_question_time(q.question)) for q in made if not q.qid.endswith(".0")]
     assert len(parts) > 6
@@ -223,6 +284,8 @@ def test_a_sentence_does_not_end_after_an_initial() -> None:
         (page([[["2004"], [answer("Acme")]]]), r"\[start, end\]"),
         (page([], type="P0"), "relations.json"),
         (page([], paras="text"), "list of paragraphs"),
+        # the split of a line comes from its idx, and that of the facts from the link
+        (page([], index="/wiki/Another#P108"), r"'index': expected link and type, /wiki/Ann_Lee_"),
         ({"index": "x"}, "'link' is missing"),
         (["a list"], "expected an object"),
     ],
@@ -304,7 +367,8 @@ def test_windows_of_the_real_rows_are_those_of_an_independent_reading(tmp_path: 
                 continue
             year, number = month(end)
             after = (year + number // 12, number % 12 + 1)
-            assert window == Window(day("%04d-%02d-01" % month(start)), day("%04d-%02d-01" % after), timeqa.SOURCE)
+            first, end_day = (day(f"{y:04d}-{m:02d}-01") for y, m in (month(start), after))
+            assert window == Window(first, end_day, timeqa.SOURCE)
             seen += 1
     assert seen > 100
 
@@ -366,7 +430,7 @@ pages = st.fixed_dictionaries(
         "paras": st.lists(texts, max_size=3),
         "questions": st.lists(st.tuples(asked, st.lists(answers, max_size=2)).map(list), max_size=3),
     }
-)
+).map(lambda row: row if row["paras"][1:] else {**row, "index": f"{row['link']}#{row['type']}"})
 hard_lines = st.fixed_dictionaries({"idx": texts, "question": texts, "targets": st.lists(texts, max_size=2)})
 
 
