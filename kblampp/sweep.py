@@ -29,10 +29,9 @@ SHORT = {
     "trainA.max_steps": 250,
     "trainB.max_steps": 0,
     "eval.adapter": "trainA",
-    "eval.questions_per_type": 150,
 }
 """Of every value of a sweep that needs training."""
-LIGHT = {"eval.ablations": "none", "eval.baseline_questions_per_type": 0}
+LIGHT = {"eval.ablations": "none", "eval.baseline_questions_per_type": 0, "eval.questions_per_type": 150}
 """Of every experiment: nothing but the model is measured."""
 
 

@@ -171,8 +171,9 @@ def test_a_closed_base_keeps_every_old_key_and_encodes_the_questions(world: Tiny
         after = arrays(base)
         vectors = base.store.question_vectors(ASKED)
     n = len(FACTS)
-    assert np.array_equal(before["keys"], after["keys"][:n])
-    assert np.array_equal(before["ctx"], after["ctx"][:n])
+    # More rows in one matrix product may round otherwise: equal up to the last bit of a float16.
+    assert np.allclose(before["keys"], after["keys"][:n], rtol=2**-10, atol=2**-14)
+    assert np.allclose(before["ctx"], after["ctx"][:n], rtol=2**-10, atol=2**-14)
     assert (before["tau_max"] != after["tau_max"][:n]).sum() == 4
     texts = [question.question for question in edited.questions]
     assert np.allclose(vectors, ENCODER.encode(texts), atol=1e-3)
