@@ -38,7 +38,7 @@ READS = (
 
 
 def main(params: Params) -> None:
-    """Explains the answers to every split but train; deletes and edits facts of the split that counts and asks again."""
+    """Explains the answers to every split but train; edits facts of the split that counts and asks again."""
     dump_evidence(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/evidence"))
     draw_evidence(Path("metrics"), Path("metrics/evidence/images"))
 
