@@ -90,12 +90,15 @@ def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     total = sum(row["n"] for row in rows)
     result: dict[str, Any] = {"n": total}
-    for name in FIGURES:
-        parts = [(row[name], row["n"]) for row in rows if row.get(name) is not None]
-        if parts:
-            result[name] = sum(value * n for value, n in parts) / sum(n for _, n in parts)
+    result |= {name: mean for name in FIGURES if (mean := _mean(rows, name)) is not None}
     result["em_stderr"] = math.sqrt(sum((row["em_stderr"] * row["n"]) ** 2 for row in rows)) / total
     return result
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """A figure over the rows that have it, weighted by their n; None if none has."""
+    parts = [(row[name], row["n"]) for row in rows if row.get(name) is not None]
+    return sum(value * n for value, n in parts) / sum(n for _, n in parts) if parts else None
 
 
 def result_lines(dataset: str, done: Mapping[str, Any]) -> list[str]:
@@ -106,10 +109,9 @@ def result_lines(dataset: str, done: Mapping[str, Any]) -> list[str]:
     folds = list(done["folds"].values())
     for split, suffix in SPLITS.items():
         tables = [fold["table"][split] for fold in folds if split in fold["table"]]
-        # Without steps of Stage B its rows are those of Stage A.
-        for system, name in named_systems(
-            {s: r for s, r in tables[0].items() if s != "stage_b"} if tables else {}
-        ).items():
+        systems = dict(tables[0]) if tables else {}
+        systems.pop("stage_b", None)  # without steps of Stage B its rows are those of Stage A
+        for system, name in named_systems(systems).items():
             kinds = {
                 kind: pooled([table[system][kind] for table in tables if kind in table.get(system, {})])
                 for kind in ("answerable", "unanswerable", "all")
@@ -124,10 +126,8 @@ def result_lines(dataset: str, done: Mapping[str, Any]) -> list[str]:
 
 def _cells(kinds: Mapping[str, Mapping[str, Any]], refusals: Sequence[Mapping[str, Any]]) -> list[str]:
     able, unable = kinds.get("answerable", {}), kinds.get("unanswerable", {})
-    known = [(row["refusal_f1"], row["n"]) for row in refusals if row.get("refusal_f1") is not None]
-    refusal = sum(value * n for value, n in known) / sum(n for _, n in known) if known else None
     figures = [able.get(name) for name in ("f1", "recall_at_1", "recall_at_8", "support_recall_at_8")]
-    after = [unable.get("abstain_auroc"), refusal]
+    after = [unable.get("abstain_auroc"), _mean(refusals, "refusal_f1")]
     tokens = kinds.get("all", {}).get("prompt_tokens")
     return [
         shown_em(able),
