@@ -34,6 +34,7 @@ class TrainingBatch:
         answer_start: Position of the answer's first token, (batch,).
         questions: Vectors (some dropped) and the data's own windows.
         read_hidden: Which rows' queries read the hidden state, (batch,) of 0 and 1; a row without vector always does.
+        gate_noise: Added to what the hop gates read of the question, (batch, d_sentence).
         renamed: Fact whose tail was replaced by random tokens, (batch,); -1 for none.
         new_names: The tokens in its place, EOS at the end, (batch, longest), PADDING after it.
         candidates: Gold facts in the first columns, then in-batch negatives, (batch, n); -1 pads.
@@ -48,6 +49,7 @@ class TrainingBatch:
     answer_start: Tensor
     questions: Questions
     read_hidden: Tensor
+    gate_noise: Tensor
     renamed: Tensor
     new_names: Tensor
     candidates: Tensor
@@ -71,6 +73,8 @@ class TrainingBatches:
         batch_size: Questions a batch.
         drop_question_vector: Share of the rows that are trained without the question vector.
         drop_hidden_query: Share of the other rows that are trained without the query from the hidden state.
+        gate_noise: Length, about, of a random vector that is added to what the hop gates read of a question; a question
+            is one long.
         in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
         retrieved_negatives: How many facts each row weighs that its query finds.
         seed: Source of all randomness.
@@ -93,6 +97,7 @@ class TrainingBatches:
         retrieved_negatives: int,
         seed: int,
         drop_hidden_query: float = 0.0,
+        gate_noise: float = 0.0,
         rename_answers: float = 0.0,
     ) -> None:
         if not questions:
@@ -109,7 +114,7 @@ class TrainingBatches:
         self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
         self._batch_size, self._negatives, self._retrieved = batch_size, in_batch_negatives, retrieved_negatives
         self._drop_vector, self._drop_hidden, self._rename = drop_question_vector, drop_hidden_query, rename_answers
-        self._seed = seed
+        self._gate_noise, self._seed = gate_noise, seed
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
         special = set(tokenizer.all_special_ids)  # a property that is computed anew each time
         self._usable = np.array([number for number in range(len(tokenizer)) if number not in special])
@@ -126,6 +131,7 @@ class TrainingBatches:
         dropped = rng.random(len(rows)) < self._drop_vector
         vectors[dropped] = 0
         read_hidden = dropped | (rng.random(len(rows)) >= self._drop_hidden)
+        noise = rng.standard_normal(vectors.shape, dtype=np.float32) * self._gate_noise / vectors.shape[1] ** 0.5
         windows = [question.question_time for question in questions]
         answers = [self._answers[row] for row in rows]
         renamed, new_names = self._rename_some(questions, answers, rng)
@@ -133,6 +139,7 @@ class TrainingBatches:
             *self._sequences(rows, answers),
             questions=Questions.make(vectors, windows),
             read_hidden=torch.from_numpy(read_hidden.astype(np.float32)),
+            gate_noise=torch.from_numpy(noise.astype(np.float32)),
             renamed=renamed,
             new_names=new_names,
             candidates=self._candidates(questions, rng),

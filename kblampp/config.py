@@ -152,11 +152,13 @@ class TrainParams(Section):
     clip_grad_norm: Positive
     drop_question_vector: Share
     drop_hidden_query: Share
+    gate_noise: PositiveOrZero
     rename_answers: Share
     retrieved_negatives: CountOrZero
     in_batch_negatives: CountOrZero
     lambda_gate: PositiveOrZero
     lambda_time: PositiveOrZero
+    lambda_hop: PositiveOrZero
     lambda_path: PositiveOrZero
     path_margin: PositiveOrZero
     log_every: Count
@@ -179,7 +181,6 @@ class EvalParams(Section):
     """How much is measured."""
 
     adapter: Literal["trainA", "trainB"]
-
     batch_size: Count
     max_new_tokens: Count
     questions_per_type: Count
@@ -283,8 +284,8 @@ def _fold_problems(folds: int, fold: int) -> list[str]:
 
 
 def _start_problems(dataset: str, start_from: str) -> list[str]:
-    problem = f"start_from is {start_from!r}, the dataset itself; expected scratch or another dataset"
-    return [problem] if dataset == start_from else []
+    same = f"start_from is {start_from!r}, the dataset itself; expected scratch or another dataset"
+    return [same] if dataset == start_from else []
 
 
 # A rule is asked when all its keys are valid by themselves.

@@ -28,7 +28,14 @@ SYSTEMS: Mapping[str, tuple[str, str]] = {
 """System -> name and colour, in the order of the bars; ablations stand in the table alone."""
 TYPES = {"single_hop": BLUE, "temporal": ORANGE, "two_hop": GREEN, "three_hop": PURPLE, "unanswerable": GREY}
 SPLIT_COLOURS = {"dev": GREY, "swap": BLUE, "novel": ORANGE, "test": BLUE, "test_hard": ORANGE}
-LOSSES = {"loss": INK, "answer_loss": BLUE, "gate_loss": ORANGE, "time_loss": GREEN, "path_loss": PURPLE}
+LOSSES = {
+    "loss": INK,
+    "answer_loss": BLUE,
+    "gate_loss": ORANGE,
+    "time_loss": GREEN,
+    "hop_loss": SKY,
+    "path_loss": PURPLE,
+}
 FLOOR = 1e-4
 """Smaller losses are drawn as this one: the axis is logarithmic."""
 

@@ -28,7 +28,6 @@ __all__ = [
     "read_facts",
     "read_questions",
     "write_facts",
-    "write_questions",
 ]
 
 QUESTION_TYPES = ("single-hop", "multi-hop", "temporal", "unanswerable")
@@ -274,11 +273,6 @@ def read_questions(path: Path, n_facts: int | None = None) -> list[Question]:
 def write_facts(path: Path, facts: Iterable[FiveTuple]) -> None:
     """Writes a facts file atomically, one fact a line."""
     write_jsonl(path, (fact.to_row() for fact in facts))
-
-
-def write_questions(path: Path, questions: Iterable[Question]) -> None:
-    """Writes a questions file atomically, one question a line."""
-    write_jsonl(path, (question.to_row() for question in questions))
 
 
 def _entity(fields: Fields) -> Entity:

@@ -162,6 +162,8 @@ class TrainingCandidates:
         retrieved: How many facts it brings.
         read_hidden: Which rows read the hidden state, (batch,) of 0 and 1; the others learn from the question alone, so
             that hidden states of words never seen cannot mislead.
+        gate_noise: Added to what the hop gates read of the question, (batch, d_sentence), so that they rest on more
+            than a few questions' words.
         renamed: Facts whose tail a row writes in other tokens, (batch,); -1 for none.
         new_names: Those tokens with EOS, (batch, longest), padded as in the tail table.
     """
@@ -170,6 +172,7 @@ class TrainingCandidates:
     probe: Tensor
     retrieved: int
     read_hidden: Tensor | None = None
+    gate_noise: Tensor | None = None
     renamed: Tensor | None = None
     new_names: Tensor | None = None
 

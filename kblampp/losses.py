@@ -15,6 +15,17 @@ from kblampp.selector import Selection
 
 
 @dataclass(frozen=True)
+class LossWeights:
+    """Weights of the losses beside the answer's, and the margin of the path loss; see `trainA` in params.yaml."""
+
+    gate: float
+    time: float
+    hop: float
+    path: float
+    path_margin: float
+
+
+@dataclass(frozen=True)
 class Losses:
     """The parts of the loss, each a scalar tensor, and what is logged beside them.
 
@@ -22,6 +33,7 @@ class Losses:
         answer: Cross-entropy of the answer's tokens and EOS, copies included.
         gate: KL of the layers' alpha to the fact they should select (to the null fact where there is none).
         time: Mass on facts outside the question's window.
+        hop: Cross-entropy of the hop gates of the later layers, open where a further hop is due.
         path: Hinge on the margin of the gold facts of multi-hop questions over the best other fact.
         token_accuracy: Share of the answers' tokens that are the most probable.
         hit_rate: Share of the answer positions whose last layer weighs the right fact most.
@@ -30,17 +42,25 @@ class Losses:
     answer: Tensor
     gate: Tensor
     time: Tensor
+    hop: Tensor
     path: Tensor
     token_accuracy: float
     hit_rate: float
 
-    def total(self, lambda_gate: float, lambda_time: float, lambda_path: float) -> Tensor:
+    def total(self, weights: LossWeights) -> Tensor:
         """The weighted sum."""
-        return self.answer + lambda_gate * self.gate + lambda_time * self.time + lambda_path * self.path
+        return (
+            self.answer
+            + weights.gate * self.gate
+            + weights.time * self.time
+            + weights.hop * self.hop
+            + weights.path * self.path
+        )
 
     def figures(self) -> dict[str, float]:
         """Everything as plain numbers for the log."""
-        tensors = {"answer": self.answer, "gate": self.gate, "time": self.time, "path": self.path}
+        names = ("answer", "gate", "time", "hop", "path")
+        tensors = {name: getattr(self, name) for name in names}
         plain = {f"{name}_loss": float(value.detach()) for name, value in tensors.items()}
         return {**plain, "token_accuracy": self.token_accuracy, "hit_rate": self.hit_rate}
 
@@ -60,12 +80,14 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     logits = output.logits[rows, columns].float()
     answer = torch.nn.functional.cross_entropy(logits, labels)
     selections = [] if output.state is None else [s for _, s in sorted(output.state.selections.items())]
-    gates, paths = [], []
+    gates, hops, paths = [], [], []
     hit_rate = 0.0
     for depth, selection in enumerate(selections):
         scores = selection.scores[rows, columns]
         wanted = _wanted(batch, depth, scores.shape[-1])[rows]
         gates.append((scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)).mean())
+        if depth and output.state is not None and output.state.knowledge.options.hop:
+            hops.append(_hop_loss(selection.hop[rows, columns], batch.hops[rows], depth))
         paths.append(_margin_loss(scores, wanted, batch.hops[rows] > 1, path_margin))
         hit_rate = float(wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean())
     zero = logits.new_zeros(())
@@ -75,6 +97,7 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
         time=torch.stack([_mass_outside(s, batch, base, rows, columns) for s in selections]).mean()
         if selections
         else zero,
+        hop=torch.stack(hops).mean() if hops else zero,
         path=torch.stack(paths).mean() if paths else zero,
         token_accuracy=float((logits.argmax(-1) == labels).float().mean()),
         hit_rate=hit_rate,
@@ -88,6 +111,12 @@ def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
     first = (batch.hops - 1).clamp(max=depth)[:, None]
     gold = (column >= first) & (column < first + batch.alternatives[:, None])
     return torch.where(batch.hops[:, None] > 0, gold, column == n - 1)
+
+
+def _hop_loss(gate: Tensor, hops: Tensor, depth: int) -> Tensor:
+    """Whether layer `depth` should go on, from its gates and the number of hops, both (n,); unanswerable ones may."""
+    loss = torch.nn.functional.binary_cross_entropy(gate, (hops > depth).float(), reduction="none")
+    return (loss * (hops > 0)).sum() / (hops > 0).sum().clamp(min=1)
 
 
 def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) -> Tensor:

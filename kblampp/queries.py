@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,12 @@ from kblampp.projections import Projections
 START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training."""
 
+GATE_SCALE = 5.0
+"""Makes logits of a gate's output, so that a rate that suits the other weights suits its own."""
+
 
 class QuestionGate(nn.Module):
-    """A gate between 0 and 1 that is read from the question alone: how many hops it has is a property of the question.
+    """A gate between 0 and 1 that is read from what of a question no fact has answered yet.
 
     Args:
         d_sentence: Width of the sentence vectors.
@@ -26,15 +30,29 @@ class QuestionGate(nn.Module):
         super().__init__()
         self.inner = nn.Linear(d_sentence, d_gate)
         self.out = nn.Linear(d_gate, 1)
-        # Small: directions that no training question has, as those of unseen names, then say nothing.
-        nn.init.normal_(self.inner.weight, std=0.002)
+        nn.init.normal_(self.inner.weight, std=0.02)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, -1.0)
+        nn.init.constant_(self.out.bias, -1.0 / GATE_SCALE)
 
     def forward(self, question: Tensor) -> Tensor:
-        """Gates (batch, 1) of questions (batch, d_sentence)."""
+        """Gates (..., 1) of questions (..., d_sentence)."""
         features = question * math.sqrt(question.shape[-1])  # the entries of unit vectors are too small for an MLP
-        return torch.sigmoid(self.out(torch.tanh(self.inner(features))))
+        return torch.sigmoid(GATE_SCALE * self.out(torch.tanh(self.inner(features))))
+
+
+class Before(NamedTuple):
+    """What the injected layer before asked and read.
+
+    Attributes:
+        query: Its query, (batch, seq, d_k).
+        rest: What was left of the question, (batch, seq, d_sentence).
+        key, value: Of the facts that it read, weighed, (batch, seq, d_k) and (batch, seq, d_v).
+    """
+
+    query: Tensor
+    rest: Tensor
+    key: Tensor
+    value: Tensor
 
 
 class KBQuery(nn.Module):
@@ -59,7 +77,6 @@ class KBQuery(nn.Module):
         if hops:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
-            self.stay_gate = QuestionGate(d_sentence)
 
     @torch.no_grad()
     def start_from(self, projections: Projections, questions: Tensor) -> None:
@@ -82,33 +99,54 @@ class KBQuery(nn.Module):
             self.from_value.weight.copy_(torch.eye(self.d_ent))
 
     def forward(
-        self, hidden: Tensor, question: Tensor, previous: tuple[Tensor, Tensor] | None, knowledge: Knowledge
-    ) -> tuple[Tensor, Tensor]:
+        self, hidden: Tensor, question: Tensor, before: Before | None, knowledge: Knowledge
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of all tokens.
 
-        A question whose hops are done keeps the query of the layer before (`stay_gate`): in the third layer a two-hop
-        question must not hop again.
+        A question whose hops are done keeps the query of the layer before: in the third layer a two-hop question must
+        not hop again.
 
         Args:
             hidden: Normalised hidden states, (batch, seq, d_hidden).
             question: Sentence vectors, (batch, d_sentence).
-            previous: Queries (batch, seq, d_k) and mixtures (batch, seq, d_v) of the injected layer before.
-            knowledge: Its switches; in training, the rows whose hidden state is not read.
+            before: What the injected layer before asked and read; None in the first.
+            knowledge: Its switches; in training, the rows whose hidden state is not read and the gates' noise.
 
         Returns:
-            Queries (batch, seq, d_k) and the hop gate (batch,).
+            Queries (batch, seq, d_k), what is left of the question (batch, seq, d_sentence), hop gates (batch, seq).
         """
+        training = knowledge.training
         query = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
         if knowledge.options.hidden_query:
             from_hidden = self.from_hidden(hidden)
-            if knowledge.training is not None and knowledge.training.read_hidden is not None:
-                from_hidden = from_hidden * knowledge.training.read_hidden[:, None, None]
+            if training is not None and training.read_hidden is not None:
+                from_hidden = from_hidden * training.read_hidden[:, None, None]
             query = query + from_hidden
         query = self.scale * query
-        if previous is None or not knowledge.options.hop:
-            return query, question.new_zeros(len(question))
-        hop, stay = self.hop_gate(question)[:, None], self.stay_gate(question)[:, None]
-        onward = self.scale * self.from_value(previous[1][..., : self.d_ent])
-        entity = (1 - hop) * query[..., : self.d_ent] + hop * onward
-        query = (1 - stay) * torch.cat([entity, query[..., self.d_ent :]], dim=-1) + stay * previous[0]
-        return query, hop[:, 0, 0]
+        if before is None or not knowledge.options.hop:
+            rest = question[:, None].expand(-1, hidden.shape[1], -1)
+            return query, rest, query.new_zeros(query.shape[:2])
+        rest = self.unanswered(before.rest, before.key)
+        noise = None if training is None else training.gate_noise
+        hop = self.hop_gate(rest if noise is None else rest + noise[:, None])
+        onward = self.scale * self.from_value(before.value[..., : self.d_ent])
+        onward = torch.cat([onward, query[..., self.d_ent :]], dim=-1)
+        return (1 - hop) * before.query + hop * onward, rest, hop[..., 0]
+
+    @torch.no_grad()
+    def unanswered(self, question: Tensor, key: Tensor) -> Tensor:
+        """A question without the directions in which a fact's head and relation match it: what is still to be answered.
+
+        Whether that asks for another hop shows in few directions once the name is gone, so that unseen names do not
+        matter (docs/log.md).
+
+        Args:
+            question: (batch, seq, d_sentence).
+            key: The fact's, (batch, seq, d_k); a block shorter than one, as of facts weighed little, takes less away.
+        """
+        for block in (slice(None, self.d_ent), slice(self.d_ent, None)):
+            part = key[..., block]
+            matched = nn.functional.normalize(part @ self.from_question.weight[block], dim=-1)
+            strength = (question * matched).sum(-1, keepdim=True) * part.norm(dim=-1, keepdim=True)
+            question = question - strength * matched
+        return question

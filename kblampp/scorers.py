@@ -1,4 +1,4 @@
-"""The context and time parts of a fact's score; the meaning part is the selector's own dot product."""
+"""The context and time parts of a fact's score, and the null fact's odds; the meaning part is the selector's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from torch import Tensor, nn
 from kblampp.times import OPEN_END, OPEN_START, UNKNOWN_DAY
 
 DAYS_PER_YEAR = 365.25
+
+FIT_MIDDLE, FIT_SCALE = (0.5, 0.0, 0.0, 0.0, 0.0), (10.0, 10.0, 2.0, 0.5, 0.25)
+"""Bring what the null fact looks at (`NullScorer`) to a spread of about one."""
+NULL_SCALE = 5.0
+"""Makes log-odds of the output, so that a rate that suits the other weights suits its own."""
 
 
 class ContextScorer(nn.Module):
@@ -99,6 +104,37 @@ class TimeScorer(nn.Module):
         score = torch.where(overlap > 0, near, -far)
         known = (tau_min != UNKNOWN_DAY) & is_known(question)[:, None, None]
         return torch.where(known, score, torch.zeros_like(score))
+
+
+class NullScorer(nn.Module):
+    """The log-odds that no fact answers the question, from how the best candidate fits it.
+
+    An unknown head shows in the head's block of the key, a missing relation in the relation's, a wrong time in the time
+    score.  Their sum hides which: with unseen names all sums are lower, as where an answer is missing (docs/log.md).
+
+    Args:
+        d_inner: Hidden width.
+    """
+
+    def __init__(self, d_inner: int = 16) -> None:
+        super().__init__()
+        self.inner = nn.Linear(len(FIT_SCALE), d_inner)
+        self.out = nn.Linear(d_inner, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.constant_(self.out.bias, -0.2)
+
+    def forward(self, head: Tensor, relation: Tensor, context: Tensor, time: Tensor, lead: Tensor) -> Tensor:
+        """Log-odds of the shape of the arguments, which are all alike.
+
+        Args:
+            head, relation: Cosines of the query's blocks with those of the best candidate's key.
+            context, time: Its weighted scores.
+            lead: Its score less that of the second best.
+        """
+        fit = torch.stack([head, relation, context, time, lead], dim=-1)
+        features = (fit - fit.new_tensor(FIT_MIDDLE)) * fit.new_tensor(FIT_SCALE)
+        odds: Tensor = self.out(nn.functional.gelu(self.inner(features))).squeeze(-1)
+        return NULL_SCALE * odds
 
 
 def is_known(windows: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from kblampp.graph import EgoGraphReadout, leave_out, mixture
 from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
 from kblampp.projections import Projections
-from kblampp.queries import START_LOGIT, KBQuery
-from kblampp.scorers import ContextScorer, TimeScorer, disjoint
+from kblampp.queries import START_LOGIT, Before, KBQuery
+from kblampp.scorers import ContextScorer, NullScorer, TimeScorer, disjoint
 
 NO_SCORE = -30.0
 """Stands for the score of a fact where there is none, as far as the null fact looks at it."""
@@ -54,11 +54,13 @@ class Selection:
     """
 
     query: Tensor
+    rest: Tensor
     ids: Tensor
     alpha: Tensor
     null: Tensor
     scores: Tensor
     parts: ScoreParts
+    key: Tensor
     value: Tensor
     hop: Tensor
 
@@ -98,9 +100,7 @@ class KBSelector(nn.Module):
         self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent, hops=hops)
         self.context = ContextScorer(d_hidden, d_sentence, d_ctx, d_context_score)
         self.time = TimeScorer()
-        self.null_key = nn.Parameter(torch.zeros(d_k))
-        self.null_bias = nn.Parameter(torch.zeros(()))
-        self.null_lead = nn.Parameter(torch.zeros(2))
+        self.null = NullScorer()
         self.null_value = nn.Parameter(torch.zeros(d_v))
         self.graph = EgoGraphReadout(d_sentence, d_k, d_v, d_ent, ego_radius, ego_degree) if ego_graph else None
 
@@ -125,19 +125,20 @@ class KBSelector(nn.Module):
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        query, hop = self.query(hidden, questions, previous and (previous.query, previous.value), knowledge)
+        before = previous and Before(previous.query, previous.rest, previous.key, previous.value)
+        query, rest, hop = self.query(hidden, questions, before, knowledge)
         if knowledge.training is None:
             ids = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
             ids = _training_ids(base, query, knowledge.training)
         parts = self._parts(hidden, query, questions, knowledge, ids)
         score = parts.total(options).masked_fill(ids < 0, -math.inf)
-        null = self._null(query, score)
+        null = self._null(query, knowledge, ids, parts, score)
         if knowledge.training is None:
             best = _top(knowledge, ids, score)
             ids, score = ids.gather(-1, best), score.gather(-1, best)
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
-        selection = self._weigh(query, hop, knowledge, ids, parts, score, null)
+        selection = self._weigh(query, rest, hop, knowledge, ids, parts, score, null)
         if self.graph is None or not options.ego_graph:
             return selection
         added = self.graph(base.graph, questions, knowledge.questions.windows, ids, selection.alpha, knowledge.withheld)
@@ -155,20 +156,23 @@ class KBSelector(nn.Module):
         time = self.time(windows, knowledge.base.store.horizon, tensors.tau_min[safe], tensors.tau_max[safe])
         return ScoreParts(meaning / math.sqrt(query.shape[-1]), context, time.expand_as(context))
 
-    def _null(self, query: Tensor, score: Tensor) -> Tensor:
-        """Score of the null fact, (batch, seq): its key's, and what the two best of all candidates' scores say.
-
-        A fact that is there leads the others; where none is, the best ones are alike.  Names of unseen words make all
-        scores lower, which the key alone cannot know (docs/log.md).
-        """
-        own = query @ self.null_key / math.sqrt(query.shape[-1]) + self.null_bias
-        best = score.topk(min(2, score.shape[-1]), dim=-1).values.clamp(min=NO_SCORE)
-        best = nn.functional.pad(best, (0, 2 - best.shape[-1]), value=NO_SCORE)
-        return own + best @ self.null_lead
+    def _null(self, query: Tensor, knowledge: Knowledge, ids: Tensor, parts: ScoreParts, score: Tensor) -> Tensor:
+        """Score of the null fact, (batch, seq): its odds (`NullScorer`) against all candidates together."""
+        best = score.topk(min(2, score.shape[-1]), dim=-1)
+        values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
+        place = best.indices[..., :1]
+        key = knowledge.base.tensors.keys[ids.expand_as(score).gather(-1, place).squeeze(-1).clamp(min=0)]
+        blocks = (slice(None, self.query.d_ent), slice(self.query.d_ent, None))
+        cosines = [nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in blocks]
+        context, time = (part.gather(-1, place).squeeze(-1) for part in (parts.context, parts.time))
+        options = knowledge.options
+        odds: Tensor = self.null(*cosines, options.gamma * context, options.eta * time, values[..., 0] - values[..., 1])
+        return odds + score.logsumexp(-1).clamp(min=NO_SCORE)
 
     def _weigh(
         self,
         query: Tensor,
+        rest: Tensor,
         hop: Tensor,
         knowledge: Knowledge,
         ids: Tensor,
@@ -182,9 +186,10 @@ class KBSelector(nn.Module):
         scores = torch.cat([score, null[..., None]], dim=-1)
         weights = torch.softmax(scores / options.temperature, dim=-1)
         alpha, null_weight = weights[..., :-1], weights[..., -1]
-        value = mixture(alpha, knowledge.base.tensors.values[ids.clamp(min=0)])
+        tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
+        key, value = mixture(alpha, tensors.keys[safe]), mixture(alpha, tensors.values[safe])
         value = value + null_weight[..., None] * self.null_value
-        return Selection(query, ids, alpha, null_weight, scores, parts, value, hop)
+        return Selection(query, rest, ids, alpha, null_weight, scores, parts, key, value, hop)
 
 
 def _top(knowledge: Knowledge, ids: Tensor, score: Tensor) -> Tensor:

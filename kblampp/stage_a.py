@@ -18,8 +18,9 @@ from kblampp.config import Params, TrainParams
 from kblampp.errors import CheckpointError, StoreError
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import KnowledgeBase, SelectorOptions
+from kblampp.losses import LossWeights
 from kblampp.opening import Workspace
-from kblampp.training import LossWeights, Schedule, train
+from kblampp.training import Schedule, train
 
 TRAIN = "train"
 
@@ -90,20 +91,29 @@ def run_training(
         batch_size=section.batch_size,
         drop_question_vector=section.drop_question_vector,
         drop_hidden_query=section.drop_hidden_query,
+        gate_noise=section.gate_noise,
         rename_answers=section.rename_answers,
         in_batch_negatives=section.in_batch_negatives,
         retrieved_negatives=section.retrieved_negatives,
         seed=params.seed,
     )
-    weights = LossWeights(
-        gate=section.lambda_gate, time=section.lambda_time, path=section.lambda_path, path_margin=section.path_margin
-    )
+    weights = _loss_weights(section)
     named = {field.name for field in fields(Schedule)} - {"backbone_lr"}
     schedule = Schedule(**{name: getattr(section, name) for name in named}, backbone_lr=backbone_lr)
     top_k = min(SelectorOptions.top_k, base.store.n)  # training only asks whether it is 0
     options = SelectorOptions(top_k=top_k, copy_head=params.injection.copy_head, hop=params.injection.hop)
     with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
+
+
+def _loss_weights(section: TrainParams) -> LossWeights:
+    return LossWeights(
+        gate=section.lambda_gate,
+        time=section.lambda_time,
+        hop=section.lambda_hop,
+        path=section.lambda_path,
+        path_margin=section.path_margin,
+    )
 
 
 def start_model(workspace: Workspace, params: Params, questions: torch.Tensor) -> KBInjectedModel:

@@ -17,7 +17,7 @@ SPLITS: tuple[tuple[str, str, Wordings], ...] = (
     ("novel", "novel", "all"),
 )
 """Split, the knowledge base it asks about, the wordings it may use."""
-WORDS_OF_KB: dict[str, Words] = {"train": "known", "swap": "known", "novel": "novel"}
+WORDS_OF_KB: dict[str, Words] = {"train": "mixed", "swap": "known", "novel": "novel"}
 
 
 def make_synthetic(section: GenerateParams, *, name: str, seed: int) -> Dataset:

@@ -163,7 +163,7 @@ def _trace(backbone: Backbone, state: CallState, log_probs: Tensor, row: int, to
         alpha=_array(alpha.gather(-1, order)),
         parts=_array(parts.gather(-1, order.expand_as(parts))),
         null=_array(torch.stack([layer.null[row, first] for layer in layers])),
-        hop=_array(torch.stack([layer.hop[row] for layer in layers])),
+        hop=_array(torch.stack([layer.hop[row, first] for layer in layers])),
         beta=_array(torch.stack([state.beta[layer][row, :length] for layer in sorted(state.beta)])),
         copy_gate=_array(gate[:length]),
         tokens=tuple(str(backbone.tokenizer.decode([number])) for number in tokens.tolist()),

@@ -19,7 +19,7 @@ from kblampp.batching import TrainingBatch, TrainingBatches
 from kblampp.errors import CheckpointError, TrainingError
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
-from kblampp.losses import compute_losses
+from kblampp.losses import LossWeights, compute_losses
 
 logger = logging.getLogger(__name__)
 
@@ -72,16 +72,6 @@ class Schedule:
             return (step + 1) / (self.warmup_steps + 1)
         progress = (step - self.warmup_steps) / max(1, self.max_steps - self.warmup_steps)
         return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the losses beside the answer's."""
-
-    gate: float
-    time: float
-    path: float
-    path_margin: float
 
 
 def train(
@@ -149,13 +139,14 @@ def _backward(
         batch.answer_start - 1,
         batch.retrieved,
         batch.read_hidden,
+        batch.gate_noise,
         batch.renamed,
         batch.new_names,
     )
     knowledge = Knowledge(base, batch.questions, options, candidates)
     output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
     losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
-    loss = losses.total(weights.gate, weights.time, weights.path)
+    loss = losses.total(weights)
     (loss / accumulation).backward()  # type: ignore[no-untyped-call]
     return {"loss": float(loss.detach()), **losses.figures()}
 

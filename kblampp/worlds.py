@@ -33,7 +33,7 @@ MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 
-Words = Literal["known", "novel", "invented"]
+Words = Literal["known", "novel", "invented", "mixed"]
 Role = Literal["pretrain", "evaluated"]
 
 
@@ -79,7 +79,8 @@ class NameMaker:
 
     Args:
         rng: Source of randomness.
-        words: Which part of the vocabulary; `invented` makes up new words out of known ones.
+        words: Which part of the vocabulary; `invented` makes up new words out of known ones,
+            `mixed` every other one.
         role: Which half of the names.
         taken: Names not to be used; drawn names are added to it.
     """
@@ -107,7 +108,8 @@ class NameMaker:
 
     def _word(self, pool: Sequence[str]) -> str:
         word = self._rng.choice(pool)
-        while self._words == "invented":
+        made_up = self._words == "invented" or (self._words == "mixed" and self._rng.random() < 0.5)
+        while made_up:
             first, last = self._rng.choice(pool), self._rng.choice(pool).lower()
             word = first[: self._rng.randint(1, 4)] + last[self._rng.randint(1, 4) :]
             if len(word) > 3 and not is_novel_word(word):
@@ -129,7 +131,7 @@ def make_world(
     Args:
         n_facts: How many facts; spread evenly over the relations.
         seed: Everything depends on this and the other arguments alone.
-        words: `known` words, those reserved for the `novel` split, or `invented` ones.
+        words: `known` words, those reserved for the `novel` split, `invented` ones, or known and invented ones `mixed`.
         role: Whether names come from the pre-training half or the evaluated half.
         taken: Names that must not be used; the new names are added.
         max_answer_share: No tail makes up more of its relation's facts (but at least one fact each).

@@ -126,12 +126,10 @@ def randomise(model: KBInjectedModel) -> None:
     """Stands in for training: every weight that starts at zero, and those of the hidden state, become random."""
     for selector, fusion in zip(model.selectors, model.fusions, strict=True):
         nn.init.normal_(selector.query.from_hidden.weight, std=0.01)  # the query multiplies it by some 50
-        for gate in ("hop_gate", "stay_gate"):
-            if hasattr(selector.query, gate):  # the first layer has none
-                nn.init.normal_(getattr(selector.query, gate).out.weight, std=0.5)
+        if selector.query.hops:
+            nn.init.normal_(selector.query.hop_gate.out.weight, std=0.5)
         nn.init.normal_(selector.context.out.weight, std=2.0)
-        nn.init.normal_(selector.null_key, std=1.0)
-        nn.init.constant_(selector.null_bias, 1.0)
+        nn.init.normal_(selector.null.out.weight, std=0.3)
         nn.init.normal_(selector.null_value, std=0.3)
         nn.init.normal_(fusion.out.weight, std=1.0)
         nn.init.normal_(fusion.gate.weight, std=0.1)

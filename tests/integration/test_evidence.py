@@ -56,9 +56,8 @@ def asker(world: TinyWorld) -> Asker:
     with torch.no_grad():
         model.copy_gate.bias.fill_(20.0)
         for selector in model.selectors:
-            selector.null_bias.fill_(-30.0)
-        for gate in ("hop_gate", "stay_gate"):
-            getattr(model.selectors[1].query, gate).out.bias.fill_(-20.0)
+            selector.null.out.bias.fill_(-10.0)
+        model.selectors[1].query.hop_gate.out.bias.fill_(-20.0)
     return Asker(model, world.backbone(model.backbone), OPTIONS, batch_size=16, max_new_tokens=14)
 
 

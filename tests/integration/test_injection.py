@@ -378,8 +378,8 @@ def test_a_renamed_fact_is_copied_under_its_new_name_by_its_own_row_alone(world:
     model = world.model(FAMILIES["llama"]())
     torch.nn.init.constant_(model.copy_gate.bias, 50.0)
     for selector in model.selectors:  # so that the one candidate is read, whatever the random weights are
-        torch.nn.init.zeros_(selector.null_key)
-        torch.nn.init.constant_(selector.null_bias, -30.0)
+        torch.nn.init.zeros_(selector.null.out.weight)
+        torch.nn.init.constant_(selector.null.out.bias, -10.0)
     row = world.rows_of("single-hop")[0]
     gold = world.questions[row].supporting_facts[0]
     prompt, _ = world.prompts([row])

@@ -63,7 +63,7 @@ def tensors_of(batch: TrainingBatch) -> list[Tensor]:
 
 @pytest.mark.parametrize("step", [0, 1, 7, 30])
 def test_a_batch_depends_on_its_step_alone(step: int) -> None:
-    options = {"drop_question_vector": 0.5, "drop_hidden_query": 0.5, "rename_answers": 0.5}
+    options = {"drop_question_vector": 0.5, "drop_hidden_query": 0.5, "gate_noise": 0.5, "rename_answers": 0.5}
     used, fresh = make(**options), make(**options)
     for other in (12, 3, 30, 0):
         used.batch(other)
@@ -206,6 +206,15 @@ def test_no_row_is_trained_without_both_vector_and_hidden_state() -> None:
     assert 0.2 < kinds[True, False] / 400 < 0.4  # half of the rows that have their vector
     assert (make().batch(0).read_hidden == 1).all()
     assert not make(drop_hidden_query=1.0).batch(0).read_hidden.any()
+
+
+def test_gate_noise_is_new_for_each_row_and_as_long_as_asked_for() -> None:
+    batches = make(gate_noise=0.3)
+    noise = torch.cat([batches.batch(step).gate_noise for step in range(100)])
+    assert noise.shape == (400, VECTORS.shape[1])
+    assert noise.square().sum(-1).mean().sqrt() == pytest.approx(0.3, rel=0.1)
+    assert len(noise.unique(dim=0)) == 400
+    assert not make().batch(0).gate_noise.any()
 
 
 def test_renamed_answers_are_random_tokens_that_end_and_stand_for_the_last_fact() -> None:

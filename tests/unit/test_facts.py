@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kblampp.artifacts import write_jsonl
 from kblampp.errors import DataError
 from kblampp.facts import (
     QUESTION_TYPES,
@@ -23,7 +24,6 @@ from kblampp.facts import (
     read_facts,
     read_questions,
     write_facts,
-    write_questions,
 )
 from kblampp.times import UNKNOWN, Window, day
 
@@ -110,14 +110,14 @@ def test_facts_round_trip_through_a_file(tmp_path_factory: pytest.TempPathFactor
 def test_unanswerable_questions_round_trip(tmp_path: Path, reason: str | None) -> None:
     program = {"head": "E1", "relations": ["R1"]}
     question = Question("q1", "d", "Who?", "", (), "unanswerable", (), None, reason, program)
-    write_questions(tmp_path / "q.jsonl", [question])
+    write_jsonl(tmp_path / "q.jsonl", [question.to_row()])
     assert read_questions(tmp_path / "q.jsonl") == [question]
 
 
 def test_questions_keep_aliases_order_of_facts_and_the_times_source(tmp_path: Path) -> None:
     window = Window(None, 9, "question_text")
     question = Question("q1", "d", "Who?", "A", ("B", "C"), "multi-hop", (7, 2), window)
-    write_questions(tmp_path / "q.jsonl", [question])
+    write_jsonl(tmp_path / "q.jsonl", [question.to_row()])
     assert read_questions(tmp_path / "q.jsonl", n_facts=8) == [question]
 
 

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from kblampp.batching import IGNORED, TrainingBatch
 from kblampp.injection import KBOutput
-from kblampp.knowledge import Questions
-from kblampp.losses import Losses, compute_losses
-from kblampp.selector import Selection
+from kblampp.knowledge import Questions, SelectorOptions
+from kblampp.losses import Losses, LossWeights, compute_losses
+from kblampp.selector import ScoreParts, Selection
 from kblampp.times import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds, year_window
 
 VOCABULARY = 7
 SEQ = 6
 ANSWER = (3, 5)  # positions of the answer's tokens; they are predicted one position before
 WINDOWS = [year_window(2000), year_window(2010), Window(None, None, "x"), Window(None, None), year_window(2005)]
+ALL_ONE = LossWeights(gate=1, time=1, hop=1, path=1, path_margin=1)
 N = 5  # candidates: three gold columns and two negatives; the null column is number 5
 
 
@@ -44,6 +45,7 @@ def make_batch(
         answer_start=torch.full((rows,), ANSWER[0]),
         questions=Questions.make(torch.zeros(rows, 2), windows or [None] * rows),
         read_hidden=torch.ones(rows),
+        gate_noise=torch.zeros(rows, 2),
         renamed=torch.full((rows,), -1),
         new_names=torch.full((rows, 1), -1),
         candidates=torch.tensor([[*row, 3, 4] for row in gold]),
@@ -53,13 +55,20 @@ def make_batch(
     )
 
 
-def make_selection(batch: TrainingBatch, scores: Tensor) -> Selection:
-    """A selection with these scores, (batch, seq, N + 1), -inf where there is no candidate."""
+def make_selection(batch: TrainingBatch, scores: Tensor, hop: Tensor | None = None) -> Selection:
+    """A selection with these scores, (batch, seq, N + 1), -inf without a candidate, and hop gates, (batch, seq)."""
     ids = batch.candidates[:, None]
     scores = torch.cat([scores[..., :-1].masked_fill(ids < 0, -math.inf), scores[..., -1:]], dim=-1)
     weights = scores.softmax(-1)
     unused = torch.zeros(())
-    return Selection(unused, ids, weights[..., :-1], weights[..., -1], scores, *[unused] * 3)
+    hop = torch.full(scores.shape[:2], 0.5) if hop is None else hop
+    parts = ScoreParts(unused, unused, unused)
+    return Selection(unused, unused, ids, weights[..., :-1], weights[..., -1], scores, parts, unused, unused, hop)
+
+
+def make_state(selections: dict[int, Selection], *, hop: bool = True) -> Any:
+    knowledge = SimpleNamespace(options=SelectorOptions(hop=hop))
+    return SimpleNamespace(selections=selections, knowledge=knowledge)
 
 
 def make_base(windows: list[Window] = WINDOWS) -> Any:
@@ -72,7 +81,7 @@ def losses(batch: TrainingBatch, *scores: Tensor, logits: Tensor | None = None, 
     selections = {depth: make_selection(batch, layer) for depth, layer in enumerate(scores)}
     if logits is None:
         logits = torch.zeros(len(batch.hops), SEQ, VOCABULARY)
-    state: Any = SimpleNamespace(selections=selections)
+    state = make_state(selections)
     return compute_losses(KBOutput(logits, state), batch, make_base(), path_margin=margin)
 
 
@@ -118,8 +127,8 @@ def test_answer_loss_ignores_the_question_and_the_padding() -> None:
 def test_without_knowledge_only_the_answer_counts() -> None:
     batch = make_batch([1, 0])
     result = compute_losses(KBOutput(torch.zeros(2, SEQ, VOCABULARY), None), batch, make_base(), path_margin=1.0)
-    assert float(result.gate) == float(result.time) == float(result.path) == result.hit_rate == 0
-    assert float(result.total(1, 1, 1)) == float(result.answer)
+    assert float(result.gate) == float(result.time) == float(result.hop) == float(result.path) == result.hit_rate == 0
+    assert float(result.total(ALL_ONE)) == float(result.answer)
 
 
 @pytest.mark.parametrize(
@@ -221,8 +230,9 @@ def test_rows_without_any_candidate_have_finite_losses_and_gradients() -> None:
     batch.candidates[0] = -1
     scores = random_scores(batch).requires_grad_()
     result = losses(batch, scores, scores)
-    result.total(1, 1, 1).backward()
-    assert math.isfinite(float(result.total(1, 1, 1).detach()))
+    total = result.total(ALL_ONE)
+    total.backward()
+    assert math.isfinite(float(total.detach()))
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
 
@@ -230,7 +240,7 @@ def test_rows_without_any_candidate_have_finite_losses_and_gradients() -> None:
 def test_layers_are_read_in_their_order_whatever_order_they_were_stored_in() -> None:
     batch = make_batch([2])
     first, second = (make_selection(batch, peaked(batch, column)) for column in (0, 1))
-    state: Any = SimpleNamespace(selections={1: second, 0: first})
+    state = make_state({1: second, 0: first})
     output = KBOutput(torch.zeros(1, SEQ, VOCABULARY), state)
     assert float(compute_losses(output, batch, make_base(), path_margin=1.0).gate) == pytest.approx(0, abs=1e-6)
 
@@ -294,7 +304,7 @@ def test_windows_are_half_open_and_open_ends_are_open(
     batch = make_batch([1], [window])
     low, high = (torch.tensor([bound] * 5) for bound in touching)
     base: Any = SimpleNamespace(tensors=SimpleNamespace(tau_min=low, tau_max=high))
-    state: Any = SimpleNamespace(selections={0: make_selection(batch, peaked(batch, 0))})
+    state = make_state({0: make_selection(batch, peaked(batch, 0))})
     result = compute_losses(KBOutput(torch.zeros(1, SEQ, VOCABULARY), state), batch, base, path_margin=1.0)
     assert float(result.time) == pytest.approx(expected, abs=1e-6)
 
@@ -317,7 +327,37 @@ def test_total_is_the_weighted_sum_and_figures_are_plain_numbers() -> None:
     batch = make_batch([2, 0], [year_window(2005), None])
     result = losses(batch, random_scores(batch), random_scores(batch, 1))
     figures = result.figures()
-    assert figures.keys() == {"answer_loss", "gate_loss", "time_loss", "path_loss", "token_accuracy", "hit_rate"}
+    parts = {"answer_loss": 1, "gate_loss": 2, "time_loss": 3, "hop_loss": 7, "path_loss": 5}
+    assert figures.keys() == {*parts, "token_accuracy", "hit_rate"}
     assert all(type(value) is float and math.isfinite(value) for value in figures.values())
-    expected = figures["answer_loss"] + 2 * figures["gate_loss"] + 3 * figures["time_loss"] + 5 * figures["path_loss"]
-    assert float(result.total(2, 3, 5)) == pytest.approx(expected, rel=1e-5)
+    expected = sum(weight * figures[name] for name, weight in parts.items())
+    weights = LossWeights(gate=2, time=3, hop=7, path=5, path_margin=1.0)
+    assert float(result.total(weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def hop_loss(hops: list[int], *gates: Tensor, hop: bool = True) -> Tensor:
+    """The loss with a first layer and one for each tensor of gates, (batch, seq)."""
+    batch = make_batch(hops)
+    layers = [None, *gates]
+    selections = {n: make_selection(batch, peaked(batch, *[0] * len(hops)), gate) for n, gate in enumerate(layers)}
+    output = KBOutput(torch.zeros(len(hops), SEQ, VOCABULARY), make_state(selections, hop=hop))
+    return compute_losses(output, batch, make_base(), path_margin=1.0).hop
+
+
+def test_hop_gates_should_be_open_while_hops_are_due() -> None:
+    """One, two and three hops, and none, which leaves the gates free."""
+    due = [[0.0, 1.0, 1.0, 0.3], [0.0, 0.0, 1.0, 0.8]]
+    right = [torch.tensor(row)[:, None].expand(-1, SEQ) for row in due]
+    assert float(hop_loss([1, 2, 3, 0], *right)) == pytest.approx(0.0, abs=1e-6)
+    half = [torch.full((4, SEQ), 0.5)] * 2
+    assert float(hop_loss([1, 2, 3, 0], *half)) == pytest.approx(math.log(2))
+    assert float(hop_loss([2], torch.full((1, SEQ), 0.25))) == pytest.approx(-math.log(0.25))
+    assert float(hop_loss([1], torch.full((1, SEQ), 0.25))) == pytest.approx(-math.log(0.75))
+
+
+def test_without_hops_there_is_no_hop_loss() -> None:
+    closed = torch.zeros(1, SEQ)
+    assert float(hop_loss([2], closed)) > 10
+    assert float(hop_loss([2], closed, hop=False)) == 0
+    assert float(hop_loss([2])) == 0
+    assert float(hop_loss([0], torch.full((1, SEQ), 0.5))) == 0

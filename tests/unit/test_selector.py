@@ -14,8 +14,8 @@ from torch import Tensor
 
 from kblampp.fusion import normalise
 from kblampp.knowledge import Knowledge, Questions, SelectorOptions, TrainingCandidates
-from kblampp.queries import START_LOGIT
-from kblampp.scorers import DAYS_PER_YEAR
+from kblampp.queries import GATE_SCALE, START_LOGIT
+from kblampp.scorers import DAYS_PER_YEAR, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.selector import NO_SCORE, KBSelector, Selection
 from kblampp.times import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
 from tests.kb import TinyWorld, make_world
@@ -55,11 +55,10 @@ def make_selector(world: TinyWorld, seed: int = 0, **options: Any) -> KBSelector
     torch.manual_seed(seed)
     selector = untrained(world, hops=True, **options)
     torch.nn.init.normal_(selector.query.from_hidden.weight, std=0.02)
-    for gate in (selector.query.hop_gate, selector.query.stay_gate):
-        torch.nn.init.normal_(gate.out.weight, std=0.5)
-    for parameter in (selector.context.out.weight, selector.null_key, selector.null_value, selector.null_bias):
+    torch.nn.init.normal_(selector.query.hop_gate.out.weight, std=0.5)
+    for parameter in (selector.context.out.weight, selector.null_value):
         torch.nn.init.normal_(parameter, std=2.0)
-    torch.nn.init.normal_(selector.null_lead, std=0.3)
+    torch.nn.init.normal_(selector.null.out.weight, std=0.3)
     if selector.graph is not None:
         torch.nn.init.normal_(selector.graph.out.weight)
     return selector.eval()
@@ -72,12 +71,11 @@ def aimed(world: TinyWorld, query: Tensor) -> KBSelector:
         selector.query.from_hidden.weight,
         selector.query.from_question.weight,
         selector.context.out.weight,
-        selector.null_key,
-        selector.null_lead,
+        selector.null.out.weight,
         selector.null_value,
     ):
         torch.nn.init.zeros_(parameter)
-    torch.nn.init.constant_(selector.null_bias, -30.0)
+    torch.nn.init.constant_(selector.null.out.bias, -10.0)
     selector.query.from_question.bias.copy_(query / selector.query.scale)
     return selector
 
@@ -99,25 +97,44 @@ def arrays(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def naive_query(
-    w: dict[str, Any], h: Any, e: Any, d_ent: int, previous: tuple[Any, Any] | None, options: SelectorOptions
-) -> Any:
-    """Q_j for one token; `previous` is the query and value of the layer before."""
+    w: dict[str, Any], h: Any, e: Any, d_ent: int, before: dict[str, Any] | None, options: SelectorOptions
+) -> tuple[Any, Any]:
+    """Q_j for one token and what is left of the question; `before` is what this has given for the layer before."""
     own = w["query.from_question.weight"] @ e + w["query.from_question.bias"]
     if options.hidden_query:
         own = own + w["query.from_hidden.weight"] @ h
     scale = START_LOGIT * math.sqrt(len(own))
-    if previous is None or not options.hop:
-        return scale * own
-    hop, stay = naive_gate(w, "query.hop_gate", e), naive_gate(w, "query.stay_gate", e)
-    query = scale * own
-    onward = scale * (w["query.from_value.weight"] @ previous[1][:d_ent])
-    query[:d_ent] = (1 - hop) * query[:d_ent] + hop * onward
-    return (1 - stay) * query + stay * previous[0]
+    if before is None or not options.hop:
+        return scale * own, e
+    rest = naive_rest(w["query.from_question.weight"], before["rest"], before["key"], d_ent)
+    hop = naive_gate(w, "query.hop_gate", rest)
+    onward = scale * np.concatenate([w["query.from_value.weight"] @ before["value"][:d_ent], own[d_ent:]])
+    return (1 - hop) * before["query"] + hop * onward, rest
+
+
+def naive_rest(weight: Any, question: Any, key: Any, d_ent: int) -> Any:
+    """The question less what of it points to the head and to the relation that were read."""
+    for block in (slice(0, d_ent), slice(d_ent, None)):
+        matched = key[block] @ weight[block]
+        matched = matched / np.linalg.norm(matched)
+        question = question - np.linalg.norm(key[block]) * (question @ matched) * matched
+    return question
+
+
+def cosine(a: Any, b: Any) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def naive_odds(w: dict[str, Any], *fit: float) -> float:
+    """The null fact's log-odds from cosines of head and relation, context, time, and lead of the best candidate."""
+    inner = w["null.inner.weight"] @ ((np.array(fit) - FIT_MIDDLE) * FIT_SCALE) + w["null.inner.bias"]
+    gelu = 0.5 * inner * (1 + np.array([math.erf(x / math.sqrt(2)) for x in inner]))
+    return NULL_SCALE * float(w["null.out.weight"][0] @ gelu + w["null.out.bias"][0])
 
 
 def naive_gate(w: dict[str, Any], name: str, e: Any) -> float:
     inner = np.tanh(w[f"{name}.inner.weight"] @ e * math.sqrt(len(e)) + w[f"{name}.inner.bias"])
-    return float(1 / (1 + np.exp(-(w[f"{name}.out.weight"][0] @ inner + w[f"{name}.out.bias"][0]))))
+    return float(1 / (1 + np.exp(-GATE_SCALE * (w[f"{name}.out.weight"][0] @ inner + w[f"{name}.out.bias"][0]))))
 
 
 def naive_time(w: dict[str, Any], question: tuple[int, int], horizon: tuple[int, int], fact: tuple[int, int]) -> float:
@@ -151,31 +168,36 @@ def is_apart(question: tuple[int, int], fact: tuple[int, int]) -> bool:
 
 
 def brute_force(
-    world: TinyWorld, selector: KBSelector, knowledge: Knowledge, h: Any, row: int, previous: tuple[Any, Any] | None
+    world: TinyWorld, selector: KBSelector, knowledge: Knowledge, h: Any, row: int, before: dict[str, Any] | None
 ) -> dict[str, Any]:
     """The design's section 4 for one token over every fact of the base, in float64."""
     w, options, tensors = arrays(selector), knowledge.options, world.base.tensors
     e = knowledge.questions.vectors[row].double().numpy()
     question = tuple(knowledge.questions.windows[row].tolist())
-    query = naive_query(w, h, e, world.projections.d_ent, previous, options)
-    scored = []
+    d_ent = world.projections.d_ent
+    query, rest = naive_query(w, h, e, d_ent, before, options)
+    scored, fits = [], []
     for number in range(world.base.store.n):
         fact = (int(tensors.tau_min[number]), int(tensors.tau_max[number]))
-        meaning = float(query @ tensors.keys[number].double().numpy()) / math.sqrt(len(query))
+        key = tensors.keys[number].double().numpy()
+        meaning = float(query @ key) / math.sqrt(len(query))
         context = naive_context(w, h, e, tensors.ctx[number].double().numpy())
         time = naive_time(w, question, world.base.store.horizon, fact)
         score = meaning + options.gamma * context + options.eta * time
+        cosines = cosine(query[:d_ent], key[:d_ent]), cosine(query[d_ent:], key[d_ent:])
+        fits.append((score, *cosines, options.gamma * context, options.eta * time))
         scored.append((options.eta > 0 and is_apart(question, fact), -score, number))
     chosen = sorted(scored)[: options.top_k]
     ids = [number for _, _, number in chosen]
-    best, second = sorted((-negative for _, negative, _ in scored), reverse=True)[:2]
-    null = float(query @ w["null_key"]) / math.sqrt(len(query)) + float(w["null_bias"])
-    null += float(w["null_lead"] @ np.maximum([best, second], NO_SCORE))
+    best, second = sorted(fits, reverse=True)[:2]
+    null = naive_odds(w, *best[1:], best[0] - second[0])
+    null += best[0] + math.log(sum(math.exp(fit[0] - best[0]) for fit in fits))
     scores = np.array([-negative for _, negative, _ in chosen] + [null])
     weights = np.exp((scores - scores.max()) / options.temperature)
     weights /= weights.sum()
+    key = weights[:-1] @ tensors.keys[ids].double().numpy()
     value = weights[:-1] @ tensors.values[ids].double().numpy() + weights[-1] * w["null_value"]
-    return {"query": query, "ids": ids, "scores": scores, "weights": weights, "value": value}
+    return {"query": query, "rest": rest, "ids": ids, "scores": scores, "weights": weights, "key": key, "value": value}
 
 
 def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int) -> None:
@@ -185,13 +207,13 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int)
     found.append(second(hidden[1], knowledge, found[0]))
     for row in range(len(ROWS)):
         for token in range(hidden[0].shape[1]):
-            previous = None
+            before = None
             for selector, states, selection in zip((first, second), hidden, found, strict=True):
                 h = states[row, token].double().numpy()
-                expected = brute_force(world, selector, knowledge, h, row, previous)
-                previous = expected["query"], expected["value"]
+                expected = before = brute_force(world, selector, knowledge, h, row, before)
                 where = (row, token)
                 np.testing.assert_allclose(selection.query[where], expected["query"], rtol=1e-4, atol=1e-4)
+                np.testing.assert_allclose(selection.rest[where], expected["rest"], rtol=1e-4, atol=1e-5)
                 assert selection.ids[where].tolist() == expected["ids"]
                 np.testing.assert_allclose(selection.scores[where], expected["scores"], rtol=1e-4, atol=1e-4)
                 weights = torch.cat([selection.alpha[where], selection.null[where][None]])
@@ -327,7 +349,7 @@ def test_the_first_layer_does_not_hop(world: TinyWorld) -> None:
     selector = make_selector(world)
     torch.nn.init.constant_(selector.query.hop_gate.out.bias, 50.0)
     first = selector(hidden_states(), ask(world), None)
-    assert first.hop.shape == (len(ROWS),)
+    assert first.hop.shape == (len(ROWS), 3)
     assert not first.hop.any()
     torch.nn.init.normal_(selector.query.from_value.weight, std=100.0)
     assert torch.equal(selector(hidden_states(), ask(world), None).query, first.query)
@@ -335,7 +357,7 @@ def test_the_first_layer_does_not_hop(world: TinyWorld) -> None:
 
 def test_a_layer_without_one_before_has_no_weights_for_hops(world: TinyWorld) -> None:
     first, later = (dict(untrained(world, hops=hops).named_parameters()) for hops in (False, True))
-    assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate", "stay_gate"}
+    assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate"}
     assert first.keys() < later.keys()
 
 
@@ -345,14 +367,18 @@ def test_hop_can_be_switched_off(world: TinyWorld) -> None:
     second = selector(hidden_states(), knowledge, first)
     assert not second.hop.any()
     assert torch.equal(second.query, first.query)
+    assert torch.equal(second.rest, first.rest)
 
 
 def hopping(world: TinyWorld) -> KBSelector:
-    """The next layer with its gates forced to a hop, and a query of its own that asks for no entity or relation."""
-    selector = aimed(world, torch.zeros(world.projections.d_k))
-    for gate, bias in ((selector.query.hop_gate, 50.0), (selector.query.stay_gate, -50.0)):
-        torch.nn.init.zeros_(gate.out.weight)
-        torch.nn.init.constant_(gate.out.bias, bias)
+    """The next layer with its gate forced to a hop, and a query of its own that asks for no entity or relation."""
+    return gated(aimed(world, torch.zeros(world.projections.d_k)), 50.0)
+
+
+def gated(selector: KBSelector, bias: float) -> KBSelector:
+    """The selector with the hop gate of every question at this logit."""
+    torch.nn.init.zeros_(selector.query.hop_gate.out.weight)
+    torch.nn.init.constant_(selector.query.hop_gate.out.bias, bias)
     return selector
 
 
@@ -393,10 +419,8 @@ def test_a_hop_keeps_the_relation_that_is_asked_for(world: TinyWorld) -> None:
         assert sorted(best) == wanted
 
 
-def test_a_layer_that_stays_keeps_the_query_before(world: TinyWorld) -> None:
-    first, second = make_selector(world, 1), make_selector(world, 2)
-    torch.nn.init.zeros_(second.query.stay_gate.out.weight)
-    torch.nn.init.constant_(second.query.stay_gate.out.bias, 50.0)
+def test_a_layer_that_does_not_hop_keeps_the_query_before(world: TinyWorld) -> None:
+    first, second = make_selector(world, 1), gated(make_selector(world, 2), -200.0)
     before = first(hidden_states(), ask(world), None)
     assert torch.equal(second(hidden_states(), ask(world), before).query, before.query)
 
@@ -459,86 +483,104 @@ def test_training_rows_can_be_kept_from_reading_the_hidden_state(world: TinyWorl
         assert not torch.equal(all_read[row], none_read[row])
 
 
-def test_the_gates_are_read_from_the_question_alone(world: TinyWorld) -> None:
-    first, second = make_selector(world, 1), make_selector(world, 2)
-    knowledge = ask(world)
-    hops = [
-        second(states, knowledge, first(states, knowledge, None)).hop for states in (hidden_states(), -hidden_states())
-    ]
+def test_what_is_left_of_a_question_is_without_the_fact_that_was_read(world: TinyWorld) -> None:
+    """After a fact with all the weight hardly anything of the question points to its relation."""
+    number = next(n for n, fact in enumerate(world.facts) if fact.relation.name == "twin town")
+    d_ent = world.projections.d_ent
+    first = aimed(world, world.base.tensors.keys[number] * 300)(hidden_states(), ask(world), None)
+    assert (first.ids[..., 0] == number).all()
+    assert (first.alpha[..., 0] > 0.99).all()
+    second = make_selector(world, 2)
+    rest = second(hidden_states(), ask(world), first).rest
+    weight, key = second.query.from_question.weight, world.base.tensors.keys[number]
+    question = ask(world).questions.vectors
+    relation = key[d_ent:] @ weight[d_ent:]
+    assert (question @ relation).abs().min() > 1e-3
+    assert ((rest @ relation).abs() < 0.15 * (question @ relation).abs()[:, None]).all()
+    assert (rest.norm(dim=-1) < question.norm(dim=-1)[:, None]).all()
+
+
+def test_nothing_is_left_out_of_a_question_for_a_fact_that_was_not_read(world: TinyWorld) -> None:
+    first = make_selector(world, 1)
+    torch.nn.init.constant_(first.null.out.bias, 50.0)
+    before = first(hidden_states(), ask(world), None)
+    assert (before.null > 0.999).all()
+    rest = make_selector(world, 2)(hidden_states(), ask(world), before).rest
+    torch.testing.assert_close(rest, before.rest, atol=1e-3, rtol=0)
+
+
+def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world: TinyWorld) -> None:
+    first, second, knowledge = make_selector(world, 1), make_selector(world, 2), ask(world)
+    before = first(hidden_states(), knowledge, None)
+    hops = [second(states, knowledge, before).hop for states in (hidden_states(), -hidden_states())]
     assert torch.equal(*hops)
-    assert len(set(hops[0].tolist())) == len(ROWS)
+    other = replace(before, key=world.base.tensors.keys[0].expand_as(before.key))
+    changed = second(hidden_states(), knowledge, other).hop
+    assert not torch.isclose(changed, hops[0]).any()
     assert ((hops[0] > 0) & (hops[0] < 1)).all()
 
 
-def null_by_key(selector: KBSelector, selection: Selection) -> Tensor:
-    """The null fact's score as its key and bias alone give it, (batch, seq)."""
-    return selection.query @ selector.null_key / math.sqrt(selection.query.shape[-1]) + selector.null_bias
+def test_noise_reaches_the_gates_in_training_and_nothing_else(world: TinyWorld) -> None:
+    first, second = make_selector(world, 1), make_selector(world, 2)
+    candidates = training([[0, 1]] * len(ROWS))
+    noise = torch.randn(len(ROWS), world.projections.d_sent, generator=torch.Generator().manual_seed(0))
+    found = []
+    for added in (None, torch.zeros_like(noise), noise):
+        knowledge = replace(ask(world), training=replace(candidates, gate_noise=added))
+        before = first(hidden_states(), knowledge, None)
+        found.append((before, second(hidden_states(), knowledge, before)))
+    (quiet, plain), (_, zero), (noisy, other) = found
+    assert torch.equal(plain.hop, zero.hop)
+    assert not torch.isclose(plain.hop, other.hop).any()
+    assert torch.equal(quiet.scores, noisy.scores)
+    assert torch.equal(plain.rest, other.rest)
 
 
-def with_lead(world: TinyWorld, *weights: float) -> KBSelector:
+@pytest.mark.parametrize("options", [{}, {"gamma": 0.0, "eta": 0.0}, {"gamma": 0.5, "eta": 2.0}], ids=str)
+def test_the_null_weight_is_its_odds_against_all_candidates_together(world: TinyWorld, options: dict[str, Any]) -> None:
+    selector, knowledge = make_selector(world), ask(world, top_k=world.base.store.n, **options)
+    found = selector(hidden_states(), knowledge, None)
+    odds = found.scores[..., -1] - found.scores[..., :-1].logsumexp(-1)
+    assert odds.std() > 0.1
+    torch.testing.assert_close(found.null, odds.sigmoid(), atol=1e-5, rtol=1e-4)
+
+
+def test_the_null_fact_looks_at_the_best_candidate_however_few_are_kept(world: TinyWorld) -> None:
+    """A fact outside the window is looked at too, although it gives way to those inside."""
     selector = make_selector(world)
-    selector.null_lead.copy_(torch.tensor(weights))
-    return selector
-
-
-def test_the_lead_says_nothing_before_training(world: TinyWorld) -> None:
-    fresh = untrained(world, hops=True)
-    assert fresh.null_lead.tolist() == [0, 0]
-    selector = with_lead(world, 0.0, 0.0)
-    for knowledge in (ask(world), replace(ask(world), training=training([[0, -1]] * len(ROWS)))):
-        selection = selector(hidden_states(), knowledge, None)
-        assert torch.equal(selection.scores[..., -1], null_by_key(selector, selection))
-
-
-def test_the_null_score_depends_on_the_best_and_the_second_best_score(world: TinyWorld) -> None:
-    found = with_lead(world, 0.0, 0.0)(hidden_states(), ask(world, top_k=world.base.store.n), None)
-    best, second = found.scores[..., :-1].sort(-1, descending=True).values[..., :2].unbind(-1)
-    assert (best - second).abs().max() > 0.1
-    for weights in ((0.5, 0.0), (0.0, 0.5), (-0.7, 0.3)):
-        selector = with_lead(world, *weights)
-        selection = selector(hidden_states(), ask(world, top_k=world.base.store.n), None)
-        added = selection.scores[..., -1] - null_by_key(selector, selection)
-        torch.testing.assert_close(added, weights[0] * best + weights[1] * second, atol=1e-4, rtol=1e-4)
-        assert torch.equal(selection.scores[..., :-1], found.scores[..., :-1]), "the facts' scores are not changed"
-        assert torch.equal(selection.ids, found.ids)
-
-
-def test_the_lead_is_that_of_all_candidates_however_few_are_kept(world: TinyWorld) -> None:
-    """A fact outside the window leads too, although it gives way to those inside."""
-    selector = with_lead(world, -0.7, 0.9)
     few, many = (selector(hidden_states(), ask(world, top_k=top_k), None) for top_k in (1, 20))
     assert torch.equal(few.scores[..., -1], many.scores[..., -1])
 
 
-@pytest.mark.parametrize("given", [[7], [7, -1, -1], [-1, 7, 7]], ids=str)
-def test_without_a_second_candidate_the_lead_is_over_no_score(world: TinyWorld, given: list[int]) -> None:
-    selector = with_lead(world, 0.5, 0.25)
-    knowledge = replace(ask(world, (None,)), training=training([given]))
-    selection = selector(hidden_states(1), knowledge, None)
-    best = selection.scores[..., :-1].amax(-1)
-    added = selection.scores[..., -1] - null_by_key(selector, selection)
-    torch.testing.assert_close(added, 0.5 * best + 0.25 * NO_SCORE, atol=1e-4, rtol=1e-4)
+def test_a_second_candidate_that_is_missing_is_far_behind(world: TinyWorld) -> None:
+    """One candidate, alone or beside empty places, or fetched alone: the lead is over `NO_SCORE`."""
+    selector = make_selector(world)
+    alone = [
+        selector(hidden_states(1), replace(ask(world, (None,)), training=training([given])), None)
+        for given in ([7], [7, -1, -1], [-1, 7, 7])
+    ]
+    for found in alone[1:]:
+        torch.testing.assert_close(found.scores[..., -1], alone[0].scores[..., -1], atol=1e-4, rtol=1e-4)
+    one = selector(hidden_states(), ask(world, top_k=1, over_fetch=1), None)
+    w, key = arrays(selector), world.base.tensors.keys[one.ids[0, 0, 0]].double().numpy()
+    query, d_ent = one.query[0, 0].double().numpy(), world.projections.d_ent
+    best, context, time = (float(part[0, 0, 0]) for part in (one.scores, one.parts.context, one.parts.time))
+    cosines = cosine(query[:d_ent], key[:d_ent]), cosine(query[d_ent:], key[d_ent:])
+    expected = best + naive_odds(w, *cosines, context, time, best - NO_SCORE)
+    assert one.scores[0, 0, -1].item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_one_fetched_candidate_has_a_lead_too(world: TinyWorld) -> None:
-    selector = with_lead(world, 0.5, 0.25)
-    selection = selector(hidden_states(), ask(world, top_k=1, over_fetch=1), None)
-    added = selection.scores[..., -1] - null_by_key(selector, selection)
-    torch.testing.assert_close(added, 0.5 * selection.scores[..., 0] + 0.25 * NO_SCORE, atol=1e-4, rtol=1e-4)
-
-
-def test_without_candidates_the_lead_and_its_gradient_are_finite(world: TinyWorld) -> None:
-    selector = with_lead(world, 0.5, -0.25)
+def test_without_candidates_the_null_score_and_its_gradient_are_finite(world: TinyWorld) -> None:
+    selector = make_selector(world)
     knowledge = replace(ask(world, WINDOWS[:2]), training=training([[-1, -1], [-1, 3]]))
     with torch.enable_grad():
         selection = selector(hidden_states(2), knowledge, None)
         (selection.null.sum() + selection.alpha[1].sum() * 2 + selection.scores[..., -1].sum()).backward()
-    added = selection.scores[..., -1] - null_by_key(selector, selection)
-    torch.testing.assert_close(added[0], torch.full((3,), 0.25 * NO_SCORE), atol=1e-4, rtol=1e-4)
+    assert torch.isfinite(selection.scores[..., -1]).all()
     for name, parameter in selector.named_parameters():
         assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
-    assert selector.null_lead.grad is not None
-    assert selector.null_lead.grad.abs().min() > 0
+    assert selector.null.out.weight.grad is not None
+    assert selector.null.out.weight.grad.abs().min() > 0
 
 
 def test_without_any_candidate_the_null_fact_takes_all(world: TinyWorld) -> None:
@@ -551,7 +593,7 @@ def test_without_any_candidate_the_null_fact_takes_all(world: TinyWorld) -> None
 
 def test_the_null_fact_can_be_switched_off(world: TinyWorld) -> None:
     selector = make_selector(world)
-    torch.nn.init.constant_(selector.null_bias, 100.0)
+    torch.nn.init.constant_(selector.null.out.bias, 100.0)
     assert (selector(hidden_states(), ask(world), None).null > 0.9).all()
     without = selector(hidden_states(), ask(world, null_fact=False), None)
     assert not without.null.any()

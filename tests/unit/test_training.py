@@ -17,7 +17,8 @@ from kblampp.batching import TrainingBatches
 from kblampp.errors import CheckpointError, DataError, TrainingError
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import SelectorOptions
-from kblampp.training import LossWeights, Schedule, train
+from kblampp.losses import LossWeights
+from kblampp.training import Schedule, train
 from tests.kb import TinyWorld, make_world
 from tests.tiny import FAMILIES
 
@@ -33,7 +34,7 @@ SCHEDULE = Schedule(
     log_every=2,
     checkpoint_every=3,
 )
-WEIGHTS = LossWeights(gate=0.5, time=0.5, path=0.5, path_margin=1.0)
+WEIGHTS = LossWeights(gate=0.5, time=0.5, hop=0.5, path=0.5, path_margin=1.0)
 KEY = "k" * 64
 
 
@@ -156,7 +157,7 @@ def test_logged_rates_are_the_schedules_and_every_figure_is_there(
     assert [row["train/lr"] for row in rows] == pytest.approx(
         [SCHEDULE.lr * SCHEDULE.factor(step - 1) for step in logged_at], rel=1e-5
     )
-    names = {"loss", "answer_loss", "gate_loss", "time_loss", "path_loss", "token_accuracy", "hit_rate"}
+    names = {"loss", "answer_loss", "gate_loss", "time_loss", "hop_loss", "path_loss", "token_accuracy", "hit_rate"}
     assert all(row.keys() == {"step", *(f"train/{name}" for name in (*names, "lr", "grad_norm"))} for row in rows)
     assert [row["step"] for row in rows] == logged_at
     for row in rows:

@@ -76,7 +76,7 @@ def test_wordings_have_the_places_that_they_need() -> None:
     assert len(set(everything)) == len(everything)
 
 
-@pytest.mark.parametrize("kind", ["known", "novel", "invented"])
+@pytest.mark.parametrize("kind", ["known", "novel", "invented", "mixed"])
 @pytest.mark.parametrize("role", ["pretrain", "evaluated"])
 @pytest.mark.parametrize("n", [17, 18, 51, 100, 510, 1200])
 def test_a_world_has_the_facts_asked_for_spread_over_all_relations(n: int, kind: Words, role: Role) -> None:
@@ -95,7 +95,7 @@ def test_a_world_has_the_facts_asked_for_where_few_heads_have_few_holders() -> N
 @given(
     n=st.integers(len(RELATIONS), 300),
     seed=st.integers(0, 10**6),
-    kind=st.sampled_from(["known", "novel", "invented"]),
+    kind=st.sampled_from(["known", "novel", "invented", "mixed"]),
     role=st.sampled_from(["pretrain", "evaluated"]),
 )
 def test_names_are_of_the_asked_words_and_role(n: int, seed: int, kind: Words, role: Role) -> None:
@@ -195,6 +195,15 @@ def test_invented_words_are_no_novel_words_and_seldom_known_ones(entity_type: st
     assert sum(word.casefold() in every for word in drawn) < 0.1 * len(drawn)
     assert len(set(drawn)) > 0.5 * len(drawn)
     assert all(len(word) > 3 for word in drawn)
+
+
+def test_mixed_names_have_every_other_word_invented() -> None:
+    maker = NameMaker(random.Random(0), "mixed", "evaluated", set())
+    drawn = [word for _ in range(300) for word in maker.draw("PERSON").split()]
+    known = {word.casefold() for pool in POOLS for word in name_words(pool, "known")}
+    novel = {word.casefold() for pool in POOLS for word in name_words(pool, "novel")}
+    assert not novel & {word.casefold() for word in drawn}
+    assert 0.4 < sum(word.casefold() in known for word in drawn) / len(drawn) < 0.65
 
 
 def test_invented_words_look_like_names() -> None:
