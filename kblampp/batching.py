@@ -139,7 +139,7 @@ class TrainingBatches:
             *self._sequences(rows, answers),
             questions=Questions.make(vectors, windows),
             read_hidden=torch.from_numpy(read_hidden.astype(np.float32)),
-            gate_noise=torch.from_numpy(noise.astype(np.float32)),
+            gate_noise=torch.from_numpy(noise),
             renamed=renamed,
             new_names=new_names,
             candidates=self._candidates(questions, rng),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -171,6 +171,7 @@ class TrainingCandidates:
     ids: Tensor
     probe: Tensor
     retrieved: int
+    _: KW_ONLY
     read_hidden: Tensor | None = None
     gate_noise: Tensor | None = None
     renamed: Tensor | None = None

@@ -115,6 +115,8 @@ def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
 
 def _hop_loss(gate: Tensor, hops: Tensor, depth: int) -> Tensor:
     """Whether layer `depth` should go on, from its gates and the number of hops, both (n,); unanswerable ones may."""
+    if gate.isnan().any():
+        return gate.mean()  # which stops the training with its own error
     loss = torch.nn.functional.binary_cross_entropy(gate, (hops > depth).float(), reduction="none")
     return (loss * (hops > 0)).sum() / (hops > 0).sum().clamp(min=1)
 

@@ -121,7 +121,7 @@ class NullScorer(nn.Module):
         self.inner = nn.Linear(len(FIT_SCALE), d_inner)
         self.out = nn.Linear(d_inner, 1)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, -0.2)
+        nn.init.constant_(self.out.bias, -1.0 / NULL_SCALE)
 
     def forward(self, head: Tensor, relation: Tensor, context: Tensor, time: Tensor, lead: Tensor) -> Tensor:
         """Log-odds of the shape of the arguments, which are all alike.

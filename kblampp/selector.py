@@ -1,6 +1,6 @@
 """Which facts a token reads, and how much of each (design section 4).
 
-    Q_j   = W_q norm(h_j) + W_s e_q, its entity block = (1-g) itself + g W_hop v_prev
+    Q_j   = W_q norm(h_j) + W_s e_q; in later layers (1-g) Q_prev + g [W_hop v_prev ; relation block of that]
     s_ij  = Q_j.K_i/sqrt(d_k) + gamma phi(h_j, e_q, c_i) + eta g_time(tau_q, tau_i)
     alpha = softmax(s / T) over the top k and the null fact,  v_j = sum_i alpha_ij V_i (+ z_j of the ego graph)
 
@@ -44,13 +44,14 @@ class Selection:
 
     Attributes:
         query: (batch, seq, d_k).
+        rest: What facts read by the layers before leave of the question, (batch, seq, d_sentence).
         ids: Facts, (batch, seq or 1, n), best first when searched for; -1 where there is none.
         alpha: Weights of the facts, (batch, seq, n).
         null: Weight of the null fact, (batch, seq): the abstention score.
         scores: Scores before the softmax, null last, (batch, seq, n + 1).
         parts: What the scores are the weighted sum of.
-        value: The mixture, (batch, seq, d_v).
-        hop: Hop gate, (batch,); zero in the first layer.
+        key, value: The mixtures, (batch, seq, d_k), without gradient, and (batch, seq, d_v).
+        hop: Hop gate, (batch, seq); zero in the first layer.
     """
 
     query: Tensor
@@ -187,7 +188,7 @@ class KBSelector(nn.Module):
         weights = torch.softmax(scores / options.temperature, dim=-1)
         alpha, null_weight = weights[..., :-1], weights[..., -1]
         tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
-        key, value = mixture(alpha, tensors.keys[safe]), mixture(alpha, tensors.values[safe])
+        key, value = mixture(alpha.detach(), tensors.keys[safe]), mixture(alpha, tensors.values[safe])
         value = value + null_weight[..., None] * self.null_value
         return Selection(query, rest, ids, alpha, null_weight, scores, parts, key, value, hop)
 

@@ -138,10 +138,10 @@ def _backward(
         batch.candidates,
         batch.answer_start - 1,
         batch.retrieved,
-        batch.read_hidden,
-        batch.gate_noise,
-        batch.renamed,
-        batch.new_names,
+        read_hidden=batch.read_hidden,
+        gate_noise=batch.gate_noise,
+        renamed=batch.renamed,
+        new_names=batch.new_names,
     )
     knowledge = Knowledge(base, batch.questions, options, candidates)
     output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)

@@ -80,7 +80,7 @@ class NameMaker:
     Args:
         rng: Source of randomness.
         words: Which part of the vocabulary; `invented` makes up new words out of known ones,
-            `mixed` every other one.
+            `mixed` does so for about half of them.
         role: Which half of the names.
         taken: Names not to be used; drawn names are added to it.
     """

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from kblampp.errors import BackboneError, KBLaMError, ParamsError
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import Knowledge, TrainingCandidates
-from kblampp.losses import compute_losses
+from kblampp.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import EOS_ID, FAMILIES, PAD_ID, RETURN_TUPLES
 
@@ -203,12 +203,17 @@ def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> No
         for step in range(3):
             batch = batches.batch(step)
             candidates = TrainingCandidates(
-                batch.candidates, batch.answer_start - 1, 4, batch.read_hidden, batch.renamed, batch.new_names
+                batch.candidates,
+                batch.answer_start - 1,
+                4,
+                read_hidden=batch.read_hidden,
+                renamed=batch.renamed,
+                new_names=batch.new_names,
             )
             knowledge = Knowledge(world.base, batch.questions, training=candidates)
             output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
             losses = compute_losses(output, batch, world.base, path_margin=1.0)
-            losses.total(1.0, 1.0, 1.0).backward()
+            losses.total(LossWeights(gate=1.0, time=1.0, hop=1.0, path=1.0, path_margin=1.0)).backward()
     added = model.added_parameters()
     assert [name for name, p in added.items() if p.grad is None or not p.grad.any()] == []
     assert [name for name, p in added.items() if not torch.isfinite(p.grad).all()] == []

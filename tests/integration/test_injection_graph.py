@@ -13,7 +13,7 @@ import torch
 from kblampp.adapters import load_adapter, save_adapter
 from kblampp.injection import KBInjectedModel
 from kblampp.knowledge import Knowledge, TrainingCandidates
-from kblampp.losses import compute_losses
+from kblampp.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import EOS_ID, FAMILIES, PAD_ID
 
@@ -96,12 +96,18 @@ def test_cached_decoding_equals_the_full_forward(world: TinyWorld, model: KBInje
 def test_its_weights_get_gradients_in_training(world: TinyWorld, model: KBInjectedModel) -> None:
     batch = world.batches(batch_size=6, rename_answers=0.3).batch(0)
     candidates = TrainingCandidates(
-        batch.candidates, batch.answer_start - 1, 4, batch.read_hidden, batch.renamed, batch.new_names
+        batch.candidates,
+        batch.answer_start - 1,
+        4,
+        read_hidden=batch.read_hidden,
+        renamed=batch.renamed,
+        new_names=batch.new_names,
     )
     knowledge = Knowledge(world.base, batch.questions, training=candidates)
     with torch.enable_grad():
         output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
-        compute_losses(output, batch, world.base, path_margin=1.0).total(1.0, 1.0, 1.0).backward()
+        weights = LossWeights(gate=1.0, time=1.0, hop=1.0, path=1.0, path_margin=1.0)
+        compute_losses(output, batch, world.base, path_margin=1.0).total(weights).backward()
     around = {name: p.grad for name, p in model.added_parameters().items() if ".graph." in name}
     assert len(around) == 3 * 4
     for name, gradient in around.items():

@@ -497,7 +497,19 @@ def test_what_is_left_of_a_question_is_without_the_fact_that_was_read(world: Tin
     relation = key[d_ent:] @ weight[d_ent:]
     assert (question @ relation).abs().min() > 1e-3
     assert ((rest @ relation).abs() < 0.15 * (question @ relation).abs()[:, None]).all()
-    assert (rest.norm(dim=-1) < question.norm(dim=-1)[:, None]).all()
+    head = key[:d_ent] @ weight[:d_ent]
+    clear = (question @ head).abs() > 0.1 * question.norm(dim=-1) * head.norm()
+    assert clear.sum() >= 2
+    assert ((rest @ head).abs() < 0.5 * (question @ head).abs()[:, None])[clear].all()
+
+
+def test_the_gates_send_no_gradient_to_what_was_read(world: TinyWorld) -> None:
+    first, second = make_selector(world, 1), make_selector(world, 2)
+    with torch.enable_grad():
+        second(hidden_states(), ask(world), first(hidden_states(), ask(world), None)).hop.sum().backward()
+    assert second.query.hop_gate.inner.weight.grad is not None
+    others = {**dict(first.named_parameters()), **dict(second.named_parameters(prefix="second"))}
+    assert not [name for name, p in others.items() if p.grad is not None and "hop_gate" not in name]
 
 
 def test_nothing_is_left_out_of_a_question_for_a_fact_that_was_not_read(world: TinyWorld) -> None:

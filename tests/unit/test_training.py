@@ -161,7 +161,7 @@ def test_logged_rates_are_the_schedules_and_every_figure_is_there(
     assert all(row.keys() == {"step", *(f"train/{name}" for name in (*names, "lr", "grad_norm"))} for row in rows)
     assert [row["step"] for row in rows] == logged_at
     for row in rows:
-        parts = [row[f"train/{name}_loss"] for name in ("answer", "gate", "time", "path")]
+        parts = [row[f"train/{name}_loss"] for name in ("answer", "gate", "time", "hop", "path")]
         assert row["train/loss"] == pytest.approx(parts[0] + 0.5 * sum(parts[1:]), rel=1e-4)
 
 
@@ -380,3 +380,22 @@ def test_a_question_that_names_a_fact_twice_is_refused(world: TinyWorld) -> None
             retrieved_negatives=0,
             seed=0,
         )
+
+
+def test_a_gate_that_is_not_finite_stops_the_run_with_the_same_error(
+    world: TinyWorld, model: KBInjectedModel, tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        model.selectors[1].query.hop_gate.out.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"gradient of step 0 is not finite"):
+        run(world, model, tmp_path / "state.pt", batches=batches_of(world, retrieved_negatives=0))
+
+
+def test_gate_noise_reaches_the_gates(world: TinyWorld, tmp_path: Path) -> None:
+    """Two steps: a gate's output starts at zero, so that its inner weights learn from the second on."""
+    gates = []
+    for noise in (0.0, 0.3):
+        model, schedule = fresh_model(world), replace(SCHEDULE, max_steps=2, warmup_steps=1)
+        run(world, model, tmp_path / "state.pt", schedule, batches=batches_of(world, gate_noise=noise))
+        gates.append(model.selectors[1].query.hop_gate.inner.weight.detach().clone())
+    assert not torch.equal(*gates)

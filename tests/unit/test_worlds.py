@@ -197,7 +197,7 @@ def test_invented_words_are_no_novel_words_and_seldom_known_ones(entity_type: st
     assert all(len(word) > 3 for word in drawn)
 
 
-def test_mixed_names_have_every_other_word_invented() -> None:
+def test_about_half_of_the_words_of_mixed_names_are_invented() -> None:
     maker = NameMaker(random.Random(0), "mixed", "evaluated", set())
     drawn = [word for _ in range(300) for word in maker.draw("PERSON").split()]
     known = {word.casefold() for pool in POOLS for word in name_words(pool, "known")}
