@@ -87,7 +87,9 @@ def draw_em(source: Path, output: Path) -> None:
                     axes.bar(at, row["em"], 0.9 * bar, color=colour, label=name if place == 0 else None)
                     axes.errorbar(at, row["em"], row["em_stderr"], color=INK, linewidth=0.8, capsize=1.5)
                     top = row["em"] + row["em_stderr"] + 0.015
-                    axes.text(at, top, f"{100 * row['em']:.0f}", ha="center", va="bottom", fontsize=7)
+                    label = f"{100 * row['em']:.0f}"
+                    size = 7 if len(label) < 3 else 5.5  # three digits are wider than a bar
+                    axes.text(at, top, label, ha="center", va="bottom", fontsize=size)
             axes.set(title=split, ylabel="EM", ylim=(0, 1.1), yticks=[0, 0.25, 0.5, 0.75, 1])
             axes.set_xticks(range(len(kinds)), [named(kind) for kind in kinds])
         handles = [panels[0].plot([], [], "s", color=SYSTEMS[s][1], label=SYSTEMS[s][0])[0] for s in systems]
