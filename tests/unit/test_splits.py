@@ -174,7 +174,7 @@ def test_another_seed_gives_other_entities_and_other_questions() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"train": WorldParams(200_000, 10)}, r"generate: the known words.* give no further \w+ name"),
+        ({"swap": WorldParams(200_000, 10)}, r"generate: the known words.* give no further \w+ name"),
         ({"novel": WorldParams(20_000, 10)}, r"generate: the novel words.* give no further \w+ name"),
         ({"swap": WorldParams(16, 10)}, "generate: a world needs at least 17 facts, one a relation, found 16"),
         (
