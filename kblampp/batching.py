@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from kblampp.copy_head import PADDING
 from kblampp.errors import DataError
 from kblampp.facts import UNKNOWN_ANSWER, Question
-from kblampp.knowledge import Questions
+from kblampp.knowledge import Questions, TrainingCandidates
 from kblampp.prompts import answer_continuation, closed_book_prompt
 
 IGNORED = -100
@@ -56,6 +56,19 @@ class TrainingBatch:
     hops: Tensor
     alternatives: Tensor
     retrieved: int
+
+    @property
+    def weighed(self) -> TrainingCandidates:
+        """What the softmax runs over; the query searches at the last token of the prompt."""
+        return TrainingCandidates(
+            self.candidates,
+            self.answer_start - 1,
+            self.retrieved,
+            read_hidden=self.read_hidden,
+            gate_noise=self.gate_noise,
+            renamed=self.renamed,
+            new_names=self.new_names,
+        )
 
     def to(self, device: str) -> TrainingBatch:
         """The batch on a device."""

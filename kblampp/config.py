@@ -284,8 +284,8 @@ def _fold_problems(folds: int, fold: int) -> list[str]:
 
 
 def _start_problems(dataset: str, start_from: str) -> list[str]:
-    same = f"start_from is {start_from!r}, the dataset itself; expected scratch or another dataset"
-    return [same] if dataset == start_from else []
+    problem = f"start_from is {start_from!r}, the dataset itself; expected scratch or another dataset"
+    return [problem] if dataset == start_from else []
 
 
 # A rule is asked when all its keys are valid by themselves.

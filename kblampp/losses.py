@@ -59,8 +59,7 @@ class Losses:
 
     def figures(self) -> dict[str, float]:
         """Everything as plain numbers for the log."""
-        names = ("answer", "gate", "time", "hop", "path")
-        tensors = {name: getattr(self, name) for name in names}
+        tensors = {"answer": self.answer, "gate": self.gate, "time": self.time, "hop": self.hop, "path": self.path}
         plain = {f"{name}_loss": float(value.detach()) for name, value in tensors.items()}
         return {**plain, "token_accuracy": self.token_accuracy, "hit_rate": self.hit_rate}
 

@@ -69,6 +69,7 @@ class KBQuery(nn.Module):
     def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, *, hops: bool) -> None:
         super().__init__()
         self.d_ent = d_ent
+        self.blocks = (slice(None, d_ent), slice(d_ent, None))  # of a key: entity and relation
         self.scale = START_LOGIT * math.sqrt(d_k)
         self.from_hidden = nn.Linear(d_hidden, d_k, bias=False)
         self.from_question = nn.Linear(d_sentence, d_k)
@@ -144,7 +145,7 @@ class KBQuery(nn.Module):
             question: (batch, seq, d_sentence).
             key: The fact's, (batch, seq, d_k); a block shorter than one, as of facts weighed little, takes less away.
         """
-        for block in (slice(None, self.d_ent), slice(self.d_ent, None)):
+        for block in self.blocks:
             part = key[..., block]
             matched = nn.functional.normalize(part @ self.from_question.weight[block], dim=-1)
             strength = (question * matched).sum(-1, keepdim=True) * part.norm(dim=-1, keepdim=True)

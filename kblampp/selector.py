@@ -163,8 +163,9 @@ class KBSelector(nn.Module):
         values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
         place = best.indices[..., :1]
         key = knowledge.base.tensors.keys[ids.expand_as(score).gather(-1, place).squeeze(-1).clamp(min=0)]
-        blocks = (slice(None, self.query.d_ent), slice(self.query.d_ent, None))
-        cosines = [nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in blocks]
+        cosines = [
+            nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
+        ]
         context, time = (part.gather(-1, place).squeeze(-1) for part in (parts.context, parts.time))
         options = knowledge.options
         odds: Tensor = self.null(*cosines, options.gamma * context, options.eta * time, values[..., 0] - values[..., 1])

@@ -18,7 +18,7 @@ from kblampp.artifacts import atomic_write
 from kblampp.batching import TrainingBatch, TrainingBatches
 from kblampp.errors import CheckpointError, TrainingError
 from kblampp.injection import KBInjectedModel
-from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
+from kblampp.knowledge import Knowledge, KnowledgeBase, SelectorOptions
 from kblampp.losses import LossWeights, compute_losses
 
 logger = logging.getLogger(__name__)
@@ -134,16 +134,7 @@ def _backward(
     accumulation: int,
 ) -> dict[str, float]:
     batch = batch.to(base.device)
-    candidates = TrainingCandidates(
-        batch.candidates,
-        batch.answer_start - 1,
-        batch.retrieved,
-        read_hidden=batch.read_hidden,
-        gate_noise=batch.gate_noise,
-        renamed=batch.renamed,
-        new_names=batch.new_names,
-    )
-    knowledge = Knowledge(base, batch.questions, options, candidates)
+    knowledge = Knowledge(base, batch.questions, options, batch.weighed)
     output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
     losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
     loss = losses.total(weights)

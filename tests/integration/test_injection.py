@@ -198,19 +198,11 @@ def test_one_beam_is_greedy_and_three_return_sequences_read_the_same_facts(case:
 
 def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> None:
     model = world.model(FAMILIES[case.family]())
-    batches = world.batches(batch_size=6, drop_hidden_query=0.3, rename_answers=0.3)
+    batches = world.batches(batch_size=6, retrieved_negatives=4, drop_hidden_query=0.3, rename_answers=0.3)
     with torch.enable_grad():
         for step in range(3):
             batch = batches.batch(step)
-            candidates = TrainingCandidates(
-                batch.candidates,
-                batch.answer_start - 1,
-                4,
-                read_hidden=batch.read_hidden,
-                renamed=batch.renamed,
-                new_names=batch.new_names,
-            )
-            knowledge = Knowledge(world.base, batch.questions, training=candidates)
+            knowledge = Knowledge(world.base, batch.questions, training=batch.weighed)
             output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
             losses = compute_losses(output, batch, world.base, path_margin=1.0)
             losses.total(LossWeights(gate=1.0, time=1.0, hop=1.0, path=1.0, path_margin=1.0)).backward()

@@ -12,7 +12,7 @@ import torch
 
 from kblampp.adapters import load_adapter, save_adapter
 from kblampp.injection import KBInjectedModel
-from kblampp.knowledge import Knowledge, TrainingCandidates
+from kblampp.knowledge import Knowledge
 from kblampp.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import EOS_ID, FAMILIES, PAD_ID
@@ -94,16 +94,8 @@ def test_cached_decoding_equals_the_full_forward(world: TinyWorld, model: KBInje
 
 
 def test_its_weights_get_gradients_in_training(world: TinyWorld, model: KBInjectedModel) -> None:
-    batch = world.batches(batch_size=6, rename_answers=0.3).batch(0)
-    candidates = TrainingCandidates(
-        batch.candidates,
-        batch.answer_start - 1,
-        4,
-        read_hidden=batch.read_hidden,
-        renamed=batch.renamed,
-        new_names=batch.new_names,
-    )
-    knowledge = Knowledge(world.base, batch.questions, training=candidates)
+    batch = world.batches(batch_size=6, retrieved_negatives=4, rename_answers=0.3).batch(0)
+    knowledge = Knowledge(world.base, batch.questions, training=batch.weighed)
     with torch.enable_grad():
         output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
         weights = LossWeights(gate=1.0, time=1.0, hop=1.0, path=1.0, path_margin=1.0)
