@@ -26,13 +26,13 @@ results: env  ## Show the headlines and the tables of the committed or latest ru
 	@dvc metrics show metrics/eval/metrics.json && dvc metrics show metrics/evidence/metrics.json && python -m kblampp.report
 
 plots: env  ## Draw the images again and put them on one page that needs no network
-	@page=$$(python -m kblampp.plots --draw) && echo "Open $$page in a browser."
+	@page=$$(python -m kblampp.report.page --draw) && echo "Open $$page in a browser."
 
 sweep: env  ## Run the sweeps as DVC experiments (what is in metrics/sweep/table.json is not run again)
-	python -m kblampp.sweep
+	python -m kblampp.experiments.sweep
 
 real: env  ## Results on real data by cross-validation (needs the files named in data/raw/*/README.md)
-	python -m kblampp.real_data
+	python -m kblampp.experiments.cross_validation
 
 test: env  ## Run the tests
 	python -m pytest

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 import torch
 from sentence_transformers import SentenceTransformer
 
-from kblampp.encoder import BUNDLED, bundled_folder, load_encoder
-from kblampp.errors import KBLaMError
-from kblampp.projections import general_relation_labels
+from kblampp.core.errors import KBLaMError
+from kblampp.encoding.projections import general_relation_labels
+from kblampp.encoding.sentence_encoder import BUNDLED, bundled_folder, load_encoder
 
 
 def make_texts(n_texts: int, seed: int) -> list[str]:

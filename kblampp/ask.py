@@ -19,20 +19,20 @@ from typing import Any
 import torch
 import transformers
 
-from kblampp.adapters import load_trained
-from kblampp.answering import Answered, answer_with_model
-from kblampp.artifacts import MANIFEST
-from kblampp.backbone import Backbone
-from kblampp.config import Params, load_params
-from kblampp.encoder import SentenceEncoder, load_encoder
-from kblampp.errors import DataError, StoreError, one_line_errors
-from kblampp.facts import FiveTuple, Question
-from kblampp.injection import KBInjectedModel
-from kblampp.knowledge import KnowledgeBase, SelectorOptions
-from kblampp.measuring import selector_options
-from kblampp.opening import open_backbone
-from kblampp.projections import PROJECTION, Projections
-from kblampp.times import Window, iso, parse_question_time
+from kblampp.backbone.load import Backbone
+from kblampp.core.errors import DataError, StoreError, one_line_errors
+from kblampp.core.files import MANIFEST
+from kblampp.core.params import Params, load_params
+from kblampp.data.facts import FiveTuple, Question
+from kblampp.data.windows import Window, iso
+from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.encoding.sentence_encoder import SentenceEncoder, load_encoder
+from kblampp.evaluation.answering import Answered, answer_with_model
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.model.workspace import open_backbone, selector_options
+from kblampp.time_expressions.parse import parse_question_time
 
 logger = logging.getLogger(__name__)
 DIGITS = 5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kblampp.backbone import write_backbone_manifest
-from kblampp.config import Params
-from kblampp.stage import run_stage
+from kblampp.backbone.load import write_backbone_manifest
+from kblampp.core.params import Params
+from kblampp.core.program import run_stage
 
 READS = ("backbone.name", "backbone.revision")
 MANIFEST = Path("store/backbone/manifest.json")

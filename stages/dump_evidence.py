@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kblampp.config import Params
-from kblampp.evidence_plots import draw_evidence
-from kblampp.evidence_stage import dump_evidence
-from kblampp.stage import run_stage
+from kblampp.core.params import Params
+from kblampp.core.program import run_stage
+from kblampp.evidence.dump import dump_evidence
+from kblampp.report.evidence_plots import draw_evidence
 
 READS = (
     "seed",

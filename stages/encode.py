@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kblampp.config import Params
-from kblampp.datasets import Dataset
-from kblampp.encoding import encode_dataset
-from kblampp.stage import run_stage
+from kblampp.core.params import Params
+from kblampp.core.program import run_stage
+from kblampp.data.dataset import Dataset
+from kblampp.encoding.encode import encode_dataset
 
 READS = ("threads", "dataset", "start_from", "encoder")
 

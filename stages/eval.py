@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kblampp.config import Params
-from kblampp.evaluation_plots import draw_evaluation
-from kblampp.measuring import run_evaluation
-from kblampp.stage import run_stage
+from kblampp.core.params import Params
+from kblampp.core.program import run_stage
+from kblampp.evaluation.evaluate import run_evaluation
+from kblampp.report.evaluation_plots import draw_evaluation
 
 READS = ("seed", "threads", "dataset", "backbone", "selector", "injection.copy_head", "injection.hop", "eval")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from kblampp.config import Params
 from kblampp.converters.registry import convert_dataset
-from kblampp.stage import run_stage
-from kblampp.synthesis import make_synthetic
+from kblampp.core.params import Params
+from kblampp.core.program import run_stage
+from kblampp.synthetic.dataset import make_synthetic
 
 READS = ("seed", "dataset", "generate", "convert")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kblampp.config import Params
-from kblampp.datasets import knowledge_bases
-from kblampp.indexing import build_indexes, write_index_report
-from kblampp.stage import run_stage
+from kblampp.core.params import Params
+from kblampp.core.program import run_stage
+from kblampp.data.dataset import knowledge_bases
+from kblampp.index.build import build_indexes, write_index_report
 
 READS = ("seed", "threads", "dataset", "index")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kblampp.config import Params
-from kblampp.stage import run_stage
-from kblampp.stage_a import train_stage_a
+from kblampp.core.params import Params
+from kblampp.core.program import run_stage
+from kblampp.training.stage_a import train_stage_a
 
 READS = (
     "seed",

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from kblampp.config import ConvertParams, load_params
 from kblampp.converters.conversion import Conversion
-from kblampp.datasets import DatasetWriter
-from kblampp.facts import FiveTuple, Question, read_facts, read_questions
+from kblampp.core.params import ConvertParams, load_params
+from kblampp.data.dataset import DatasetWriter
+from kblampp.data.facts import FiveTuple, Question, read_facts, read_questions
 from tests.closure import ROOT
 
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kblampp.artifacts import write_json
+from kblampp.core.files import write_json
 
 SYSTEMS = ("stage_a", "stage_b", "lookup", "in_context", "rag_1", "rag_4", "rag_8", "closed_book", "no_copy_head")
 TYPES = ("single_hop", "temporal", "two_hop", "three_hop", "unanswerable")

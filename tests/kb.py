@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from kblampp.adapters import build_model
-from kblampp.backbone import Backbone
-from kblampp.batching import TrainingBatches, prompt_batches
-from kblampp.encoder import DeterministicEncoder, FloatArray
-from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
-from kblampp.injection import KBInjectedModel
-from kblampp.kb_store import KBValueStore
-from kblampp.knowledge import Knowledge, KnowledgeBase, Questions, SelectorOptions
-from kblampp.knowledge_index import KnowledgeIndex
-from kblampp.projections import Projections, fit_projections
-from kblampp.prompts import closed_book_prompt
-from kblampp.times import UNKNOWN, Window, day, year_window
+from kblampp.backbone.load import Backbone
+from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.windows import UNKNOWN, Window, day, year_window
+from kblampp.encoding.projections import Projections, fit_projections
+from kblampp.encoding.sentence_encoder import DeterministicEncoder, FloatArray
+from kblampp.encoding.store import KBValueStore
+from kblampp.index.knowledge_index import KnowledgeIndex
+from kblampp.model.batches import TrainingBatches, prompt_batches
+from kblampp.model.checkpoint import build_model
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import Knowledge, KnowledgeBase, Questions, SelectorOptions
+from kblampp.model.prompts import closed_book_prompt
 from tests.tiny import tiny_tokenizer
 
 ENCODER = DeterministicEncoder(64)

@@ -9,11 +9,11 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from kblampp.config import DevParams, GenerateParams, WorldParams, load_params
-from kblampp.datasets import Dataset
-from kblampp.facts import Question
-from kblampp.synthesis import make_synthetic
-from kblampp.world_schema import BY_ID
+from kblampp.core.params import DevParams, GenerateParams, WorldParams, load_params
+from kblampp.data.dataset import Dataset
+from kblampp.data.facts import Question
+from kblampp.synthetic.dataset import make_synthetic
+from kblampp.synthetic.schema import BY_ID
 
 NAME = "synth_world"
 MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kblampp.pretraining_examples import Recipe
+from kblampp.pretraining.examples import Recipe
 
 TINY = Recipe(
     steps=6,

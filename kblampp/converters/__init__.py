@@ -1,1 +1,6 @@
-"""Real datasets to facts and questions, a module a dataset; `registry` finds them by name."""
+"""Raw files of real datasets to facts and questions, a file a dataset; `registry` lists them.
+
+Imports `core`, `data` and `time_expressions`.
+
+Public names: `registry.CONVERTERS`, `registry.convert_dataset`, `conversion.Conversion`.
+"""

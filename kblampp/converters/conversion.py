@@ -14,19 +14,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kblampp.config import ConvertParams
 from kblampp.converters.reading import BrokenFile, Record, read_records
-from kblampp.datasets import TRAINING_KB, DatasetWriter
-from kblampp.errors import DataError
-from kblampp.facts import FiveTuple, Question
-from kblampp.rows import Fields
+from kblampp.core.errors import DataError
+from kblampp.core.params import ConvertParams
+from kblampp.data.dataset import TRAINING_KB, DatasetWriter
+from kblampp.data.facts import FiveTuple, Question
+from kblampp.data.jsonl import Fields
 
 logger = logging.getLogger(__name__)
 WHOLE_KB = "all"
 """The base of all units; `train` is the part of it whose questions train."""
 EXAMPLES = 3
-MOST_TRAINING_HOPS = 3
-"""Training weighs at most so many hops: `batching.MOST_HOPS`, which stands below and cannot be imported here."""
 _PARENTHESES = re.compile(r"\S \(([^()]+)\)$")
 
 

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kblampp.converters.conversion import MOST_TRAINING_HOPS, Conversion
+from kblampp.converters.conversion import Conversion
 from kblampp.converters.reading import BrokenFile, Record
-from kblampp.errors import DataError
-from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
-from kblampp.rows import Fields
-from kblampp.times import UNKNOWN, Window, day, month_window, parse_question_time, year_window
+from kblampp.core.errors import DataError
+from kblampp.data.facts import MOST_HOPS, Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.jsonl import Fields
+from kblampp.data.windows import UNKNOWN, Window, day, month_window, year_window
+from kblampp.time_expressions.parse import parse_question_time
 
 logger = logging.getLogger(__name__)
 SOURCE = "custom"
@@ -189,8 +190,8 @@ def _add_question(row: Fields, numbers: Sequence[int | None], facts: Path, conve
         "dataset": SOURCE,
         "supporting_facts": list(dict.fromkeys(_fact_of(number, row, numbers, facts) for number in rows)),
     }
-    if split == "train" and full["type"] == "multi-hop" and len(full["supporting_facts"]) > MOST_TRAINING_HOPS:
-        expected = f"at most {MOST_TRAINING_HOPS} facts, since its type is multi-hop and its split is train"
+    if split == "train" and full["type"] == "multi-hop" and len(full["supporting_facts"]) > MOST_HOPS:
+        expected = f"at most {MOST_HOPS} facts, since its type is multi-hop and its split is train"
         raise row.error("supporting_facts", expected, rows)
     conversion.add_question(split, Question.from_row(full | {"answer": answer}, row.where))
 

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kblampp.converters.conversion import MOST_TRAINING_HOPS, Conversion, digest, disambiguation
+from kblampp.converters.conversion import Conversion, digest, disambiguation
 from kblampp.converters.reading import find_files
-from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
-from kblampp.rows import Fields
-from kblampp.times import parse_question_time
+from kblampp.data.facts import MOST_HOPS, Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.jsonl import Fields
+from kblampp.time_expressions.parse import parse_question_time
 
 NAME = "hotpotqa"
 ORACLE_SOURCE = "hotpotqa_oracle"
@@ -84,8 +84,8 @@ def _convert(conversion: Conversion, fields: Fields) -> None:
         conversion.count("questions with only a part of their supporting facts")
     split = conversion.split_of(row.qid)
     ids = _add_facts(conversion, row, row.answer, supporting, split)
-    if split == "train" and len(ids) > MOST_TRAINING_HOPS:
-        conversion.skip(f"more than {MOST_TRAINING_HOPS} supporting facts (training)")
+    if split == "train" and len(ids) > MOST_HOPS:
+        conversion.skip(f"more than {MOST_HOPS} supporting facts (training)")
         return
     if row.answer in ("yes", "no"):
         conversion.count("yes/no answers")

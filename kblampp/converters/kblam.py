@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kblampp.converters.conversion import Conversion, digest
 from kblampp.converters.reading import find_files
-from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
-from kblampp.rows import Fields
-from kblampp.times import parse_question_time
+from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.jsonl import Fields
+from kblampp.time_expressions.parse import parse_question_time
 
 NAME = "kblam"
 UNUSED = ("key_string", "extended_Q", "extended_A")

@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 import ijson
 from tqdm import tqdm
 
-from kblampp.errors import DataError
+from kblampp.core.errors import DataError
 
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kblampp.config import ConvertParams
 from kblampp.converters import custom, hotpotqa, kblam, timeqa, trex
 from kblampp.converters.conversion import Conversion
-from kblampp.datasets import TRAINING_KB, DatasetWriter
-from kblampp.errors import DataError
+from kblampp.core.errors import DataError
+from kblampp.core.params import ConvertParams
+from kblampp.data.dataset import TRAINING_KB, DatasetWriter
 
 logger = logging.getLogger(__name__)
 Converter = Callable[[Path, Conversion], None]

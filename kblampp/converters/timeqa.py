@@ -19,11 +19,11 @@ from pathlib import Path
 from kblampp.converters.conversion import Conversion, disambiguation
 from kblampp.converters.reading import find_files, read_json_object
 from kblampp.converters.timeqa_templates import Group, template_questions
-from kblampp.errors import DataError
-from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
-from kblampp.rows import Fields
-from kblampp.times import UNKNOWN, Window, month_window, parse_question_time
-from kblampp.worlds import MONTHS
+from kblampp.core.errors import DataError
+from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.jsonl import Fields
+from kblampp.data.windows import MONTHS, UNKNOWN, Window, month_window
+from kblampp.time_expressions.parse import parse_question_time
 
 NAME = "timeqa"
 SOURCE = "timeqa_annotation"

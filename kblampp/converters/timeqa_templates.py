@@ -10,9 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kblampp.question_times import month_bounds
-from kblampp.times import Window, iso
-from kblampp.worlds import MONTHS
+from kblampp.data.windows import MONTHS, Window, iso, month_bounds
 
 HARD_EACH = 2
 """Questions about a part of the window, for each template and window."""

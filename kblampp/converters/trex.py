@@ -15,10 +15,10 @@ from pathlib import Path
 from kblampp.converters.conversion import Conversion
 from kblampp.converters.reading import find_files
 from kblampp.converters.trex_labels import LABELS, read_labels
-from kblampp.errors import DataError
-from kblampp.facts import Context, Entity, FiveTuple, Question, Relation
-from kblampp.rows import Fields
-from kblampp.times import parse_question_time
+from kblampp.core.errors import DataError
+from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.jsonl import Fields
+from kblampp.time_expressions.parse import parse_question_time
 
 NAME = "trex"
 SEPARATOR = " [SEP] "

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kblampp.errors import DataError
+from kblampp.core.errors import DataError
 
 LABELS = "wikidata-properties.csv"
 _LABEL = "http://www.w3.org/2000/01/rdf-schema#label"

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from kblampp.backbone import backbone_manifest
-from kblampp.config import load_params
-from kblampp.datasets import Dataset, knowledge_bases
-from kblampp.encoding import encode_dataset
-from kblampp.indexing import build_indexes
-from kblampp.stage import STRICT_PARAMS, run_stage
-from kblampp.stage_a import train_stage_a
-from kblampp.synthesis import make_synthetic
+from kblampp.backbone.load import backbone_manifest
+from kblampp.core.params import load_params
+from kblampp.core.program import STRICT_PARAMS, run_stage
+from kblampp.data.dataset import Dataset, knowledge_bases
+from kblampp.encoding.encode import encode_dataset
+from kblampp.index.build import build_indexes
+from kblampp.synthetic.dataset import make_synthetic
+from kblampp.training.stage_a import train_stage_a
 from tests.pipeline.workspace import ROOT, TINY, set_params
 from tests.tiny import FAMILIES, tiny_tokenizer
 

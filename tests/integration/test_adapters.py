@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kblampp.adapters import KIND, WEIGHTS, load_adapter, save_adapter
-from kblampp.artifacts import MANIFEST, write_manifest
-from kblampp.backbone import Backbone
-from kblampp.errors import CheckpointError, KBLaMError, StoreError
-from kblampp.injection import KBInjectedModel
-from kblampp.linear_maps import LinearMap
-from kblampp.projections import Projections
+from kblampp.backbone.load import Backbone
+from kblampp.core.errors import CheckpointError, KBLaMError, StoreError
+from kblampp.core.files import MANIFEST, write_manifest
+from kblampp.encoding.linear_maps import LinearMap
+from kblampp.encoding.projections import Projections
+from kblampp.model.checkpoint import KIND, WEIGHTS, load_adapter, save_adapter
+from kblampp.model.injection import KBInjectedModel
 from tests.kb import TinyWorld, make_world
 from tests.tiny import FAMILIES
 

@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 import torch
 
-from kblampp import evidence_stage
-from kblampp.artifacts import read_json
-from kblampp.config import Params, load_params, unread
-from kblampp.datasets import Dataset
-from kblampp.edits import Editor, answers_after, close_windows, swap_tails
-from kblampp.encoder import EmbeddingCache
-from kblampp.errors import ParamsError
-from kblampp.evidence import Explained, is_correct
-from kblampp.interventions import causal_deltas, rank_agreement
-from kblampp.kb_store import KBValueStore
-from kblampp.knowledge import SelectorOptions
-from kblampp.knowledge_index import KnowledgeIndex
-from kblampp.opening import Workspace
-from kblampp.prompts import closed_book_prompt
-from kblampp.rows import read_rows
-from kblampp.tracing import Asker, Trace
+from kblampp.core.errors import ParamsError
+from kblampp.core.files import read_json
+from kblampp.core.params import Params, load_params, unread
+from kblampp.data.dataset import Dataset
+from kblampp.data.jsonl import read_rows
+from kblampp.encoding.sentence_encoder import EmbeddingCache
+from kblampp.encoding.store import KBValueStore
+from kblampp.evidence import dump as evidence_stage
+from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
+from kblampp.evidence.interventions import causal_deltas, rank_agreement
+from kblampp.evidence.measures import Explained, is_correct
+from kblampp.evidence.trace import Asker, Trace
+from kblampp.index.knowledge_index import KnowledgeIndex
+from kblampp.model.inputs import SelectorOptions
+from kblampp.model.prompts import closed_book_prompt
+from kblampp.model.workspace import Workspace
 from stages.dump_evidence import READS
 from tests.closure import ROOT
 from tests.kb import ENCODER, TinyWorld, make_world

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kblampp.errors import BackboneError, KBLaMError, ParamsError
-from kblampp.injection import KBInjectedModel
-from kblampp.knowledge import Knowledge, TrainingCandidates
-from kblampp.losses import LossWeights, compute_losses
+from kblampp.core.errors import BackboneError, KBLaMError, ParamsError
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import Knowledge, TrainingCandidates
+from kblampp.training.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import EOS_ID, FAMILIES, PAD_ID, RETURN_TUPLES
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from kblampp.adapters import load_adapter, save_adapter
-from kblampp.injection import KBInjectedModel
-from kblampp.knowledge import Knowledge
-from kblampp.losses import LossWeights, compute_losses
+from kblampp.model.checkpoint import load_adapter, save_adapter
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import Knowledge
+from kblampp.training.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import EOS_ID, FAMILIES, PAD_ID
 

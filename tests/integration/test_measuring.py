@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from kblampp.adapters import save_adapter
-from kblampp.artifacts import read_json
-from kblampp.config import Params, load_params
-from kblampp.datasets import Dataset
-from kblampp.errors import KBLaMError, StoreError
-from kblampp.evaluation import headline
-from kblampp.kb_store import KBValueStore
-from kblampp.knowledge_index import KnowledgeIndex
-from kblampp.lora import change_backbone, unload
-from kblampp.measuring import run_evaluation
-from kblampp.opening import Workspace
-from kblampp.report import results
+from kblampp.core.errors import KBLaMError, StoreError
+from kblampp.core.files import read_json
+from kblampp.core.params import Params, load_params
+from kblampp.data.dataset import Dataset
+from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation.evaluate import run_evaluation
+from kblampp.evaluation.table import headline
+from kblampp.index.knowledge_index import KnowledgeIndex
+from kblampp.model.checkpoint import save_adapter
+from kblampp.model.lora import change_backbone, unload
+from kblampp.model.workspace import Workspace
+from kblampp.report.tables import results
 from tests.closure import ROOT
 from tests.kb import ENCODER, TinyWorld, make_world
 from tests.pipeline.conftest import digest

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import torch
 
-from kblampp import stage_a
-from kblampp.adapters import load_trained
-from kblampp.backbone import load_backbone
-from kblampp.config import load_params
-from kblampp.lora import LAYERS, LORA, backbone_unchanged
-from kblampp.opening import Workspace
-from kblampp.stage import STRICT_PARAMS, run_stage
-from kblampp.stage_a import train_stage_a
-from kblampp.training import train
+from kblampp.backbone.load import load_backbone
+from kblampp.core.params import load_params
+from kblampp.core.program import STRICT_PARAMS, run_stage
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.lora import LAYERS, LORA, backbone_unchanged
+from kblampp.model.workspace import Workspace
+from kblampp.training import stage_a
+from kblampp.training.loop import train
+from kblampp.training.stage_a import train_stage_a
 from stages import trainB
 from tests.pipeline.workspace import set_params
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from kblampp import stage_a
-from kblampp.adapters import load_adapter
-from kblampp.config import load_params
-from kblampp.opening import Workspace
-from kblampp.projections import Projections
-from kblampp.training import train
+from kblampp.core.params import load_params
+from kblampp.encoding.projections import Projections
+from kblampp.model.checkpoint import load_adapter
+from kblampp.model.workspace import Workspace
+from kblampp.training import stage_a
+from kblampp.training.loop import train
 from tests.integration.conftest import last_error, stage
 from tests.pipeline.workspace import ROOT
 

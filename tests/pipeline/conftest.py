@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from kblampp.stage import run_stage
+from kblampp.core.program import run_stage
 from tests.pipeline.workspace import ROOT, TINY, copy_repository, run
 
 LEAVES = shutil.ignore_patterns(".git", ".dvc", "kblampp", "stages", "tests", "docs", "__pycache__")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kblampp.projections import Projections
+from kblampp.encoding.projections import Projections
 from tests.pipeline.conftest import Bench, Produced, check_refusal, digest
 from tests.pipeline.workspace import ROOT, set_params
 

@@ -15,8 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from kblampp import adapters, datasets, encoding, evidence_stage, indexing, systems
-from kblampp.evaluation import headline
+from kblampp.data import dataset as datasets
+from kblampp.encoding import encode as encoding
+from kblampp.evaluation import systems
+from kblampp.evaluation.table import headline
+from kblampp.evidence import dump as evidence_stage
+from kblampp.index import build as indexing
+from kblampp.model import checkpoint as adapters
 from tests.pipeline.conftest import Bench, Produced, digest
 from tests.pipeline.workspace import run, set_params
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from kblampp.adapters import load_trained
-from kblampp.answering import Answered, answer_with_model
-from kblampp.backbone import load_backbone
-from kblampp.config import load_params
-from kblampp.encoder import EmbeddingCache, load_encoder
-from kblampp.facts import Question, read_facts, read_questions
-from kblampp.kb_store import KBValueStore
-from kblampp.knowledge import KnowledgeBase
-from kblampp.knowledge_index import KnowledgeIndex
-from kblampp.measuring import selector_options
-from kblampp.projections import PROJECTION, Projections
+from kblampp.backbone.load import load_backbone
+from kblampp.core.params import load_params
+from kblampp.data.facts import Question, read_facts, read_questions
+from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
+from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation.answering import Answered, answer_with_model
+from kblampp.index.knowledge_index import KnowledgeIndex
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.workspace import selector_options
 from tests.closure import ROOT
 
 HERE = Path(__file__).parent

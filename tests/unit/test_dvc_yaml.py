@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kblampp.config import Params, leaves
-from tests.closure import ROOT, closure
+from kblampp.core.params import Params, leaves
+from tests.house import ROOT, imported, place, reached
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
@@ -67,15 +67,15 @@ def test_each_script_is_a_stage_and_each_stage_a_script() -> None:
 
 
 @pytest.mark.parametrize("stage", SCRIPTS)
-def test_code_deps_are_the_import_closure(stage: str) -> None:
-    needed = {path.as_posix() for path in closure(Path("stages") / f"{stage}.py")}
-    empty = {path for path in needed if not (ROOT / path).read_text(encoding="utf-8").strip()}
-    declared = [path for path in entries(stage, "deps") if path.endswith(".py")]
+def test_code_deps_are_the_folders_that_the_script_reaches(stage: str) -> None:
+    script = f"stages/{stage}.py"
+    needed = {f"kblampp/{folder}" for folder in reached(*map(place, imported(ROOT / script)))}
+    declared = [path for path in entries(stage, "deps") if path.startswith(("kblampp/", "stages/"))]
     assert len(declared) == len(set(declared))
-    missing, needless = sorted(needed - empty - set(declared)), sorted(set(declared) - needed)
-    hint = "`python -m tests.closure` prints the lists"
-    assert not missing, f"dvc would not re-run {stage} after an edit of {missing}; {hint}"
-    assert not needless, f"dvc would re-run {stage} for nothing after an edit of {needless}; {hint}"
+    assert script in declared
+    data = {path for path in declared if not list((ROOT / path).glob("*.py"))} - {script}
+    assert set(declared) - data - {script} == needed
+    assert data <= {"kblampp/embedded"}
 
 
 @pytest.mark.parametrize("stage", SCRIPTS)
@@ -99,12 +99,6 @@ def test_no_two_stages_write_to_one_place() -> None:
     written = [(stage, path) for stage in STAGES for path in results(stage)]
     clashes = [(one, two) for one in written for two in written if one < two and overlap(one[1], two[1])]
     assert not clashes
-
-
-def test_each_file_of_package_data_is_a_dep_of_a_stage() -> None:
-    declared = {path for stage in STAGES for path in entries(stage, "deps")}
-    data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "kblampp" / "data").iterdir() if path.is_file()}
-    assert data <= declared, f"an edit of {sorted(data - declared)} would re-run nothing"
 
 
 @pytest.mark.parametrize("stage", SCRIPTS)

@@ -1,0 +1,245 @@
+"""The calendar: days, months and years as day numbers, half-open validity windows and their arrays.
+
+A day is `datetime.date.toordinal()`: day 1 is 1 January of year 1. A window holds its start and not
+its end, so touching windows share no day and a fact for the years 2009 to 2013 ends on 2014-01-01.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kblampp.core.errors import DataError
+
+LAST_DAY = datetime.date.max.toordinal()
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+Bounds = tuple[int | None, int | None]
+"""First day and first day after, None where open."""
+
+# int32 sentinels of `window_bounds`; every real day lies strictly between OPEN_START and OPEN_END.
+UNKNOWN_DAY = int(np.iinfo(np.int32).min)
+OPEN_START = UNKNOWN_DAY + 1
+OPEN_END = int(np.iinfo(np.int32).max)
+
+_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def day(text: str) -> int:
+    """Returns the day number of an ISO date such as "2009-03-02".
+
+    Raises:
+        DataError: if `text` is not a calendar date written as YYYY-MM-DD.
+    """
+    try:
+        if not _ISO_DAY.fullmatch(text):  # fromisoformat also takes 20090302 and 2009-W10-1
+            raise ValueError(text)
+        return datetime.date.fromisoformat(text).toordinal()
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{text!r} is not a date: expected a calendar day written as YYYY-MM-DD, from 0001-01-01 to 9999-12-31"
+        ) from None
+
+
+def iso(number: int) -> str:
+    """Returns the ISO date of a day number, the inverse of `day`.
+
+    Raises:
+        DataError: if the calendar has no such day.
+    """
+    if not 1 <= number <= LAST_DAY:
+        raise DataError(f"day number {number} is outside the calendar: expected 1 to {LAST_DAY}")
+    return datetime.date.fromordinal(number).isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open span of days `[start, end)`.
+
+    Attributes:
+        start: first day, or None if the window is open towards the past.
+        end: first day after the window, or None if it is open towards the future.
+        source: where the window comes from. With all three None nothing is known about the time;
+            with a source and no ends the window is known to hold always.
+
+    Raises:
+        DataError: if `end <= start`, a bound is no calendar day, or a field has the wrong type.
+    """
+
+    start: int | None
+    end: int | None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("start", self.start), ("end", self.end)):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise DataError(
+                    f"window {name} is {value!r} ({type(value).__name__}): expected a day number (int) or None"
+                )
+            if not 1 <= value <= LAST_DAY:
+                raise DataError(f"window {name} is {value}: expected a day number from 1 to {LAST_DAY} or None")
+        if self.source is not None and not isinstance(self.source, str):
+            raise DataError(f"window source is {self.source!r}: expected a string or None")
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise DataError(
+                f"window [{iso(self.start)}, {iso(self.end)}) holds no day: "
+                "expected end after start, since the end day itself is not part of a window"
+            )
+
+    @property
+    def known(self) -> bool:
+        """False only if start, end and source are all None."""
+        return not (self.start is None and self.end is None and self.source is None)
+
+    def overlaps(self, other: Window) -> bool:
+        """Whether both are known and share at least one day; an unknown window overlaps nothing."""
+        return self.overlap_days(other) > 0
+
+    def overlap_days(self, other: Window) -> int:
+        """Counts the shared days; open ends reach to the calendar's edges, 0 if one is unknown."""
+        if not (self.known and other.known):
+            return 0
+        first = max(self.start or 1, other.start or 1)
+        stop = min(self.end or LAST_DAY + 1, other.end or LAST_DAY + 1)
+        return max(0, stop - first)
+
+    def contains(self, number: int) -> bool:
+        """Whether the window is known and holds this day."""
+        after_start = self.start is None or self.start <= number
+        return self.known and after_start and (self.end is None or number < self.end)
+
+    def clip(self, horizon: Window) -> Window:
+        """Returns the part of this window inside `horizon`, with this window's source.
+
+        A window without a day in the horizon, or an unknown one on either side, is returned as it
+        is: it overlaps nothing there, and facts open beyond the horizon can still match it.
+        """
+        if not self.overlaps(horizon):
+            return self
+        starts = [bound for bound in (self.start, horizon.start) if bound is not None]
+        ends = [bound for bound in (self.end, horizon.end) if bound is not None]
+        return Window(max(starts, default=None), min(ends, default=None), self.source)
+
+    def to_row(self) -> dict[str, str | None]:
+        """Returns the JSON form: ISO dates or None under `start` and `end`, and `source`."""
+        return {
+            "start": None if self.start is None else iso(self.start),
+            "end": None if self.end is None else iso(self.end),
+            "source": self.source,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], where: str) -> Window:
+        """Reads the JSON form.
+
+        Args:
+            row: object with `start` and `end` (ISO date or null) and an optional `source`.
+            where: place named in errors, such as "facts.jsonl:12: field 'time_window'".
+
+        Raises:
+            DataError: if a key is missing, a value is no ISO date, or the end not after the start.
+        """
+        if not isinstance(row, Mapping):
+            raise DataError(f"{where} is {row!r}: expected an object with start and end")
+        for name in ("start", "end"):
+            if name not in row:
+                raise DataError(f"{where} has no {name!r}: expected an ISO date or null")
+            if row[name] is not None and not isinstance(row[name], str):
+                raise DataError(f"{where}: {name!r} is {row[name]!r}: expected an ISO date or null")
+        try:
+            start, end = (None if row[name] is None else day(row[name]) for name in ("start", "end"))
+            return cls(start, end, row.get("source"))
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+
+
+UNKNOWN = Window(None, None, None)
+
+
+def year_bounds(year: int) -> Bounds | None:
+    """Returns the bounds of a year, None if it is not in 1..9999; 9999 is open at its end."""
+    return years_bounds(year, year + 1)
+
+
+def month_bounds(year: int, month: int) -> Bounds | None:
+    """Returns the bounds of a month, None if there is none; December 9999 is open at its end."""
+    if not (1 <= month <= 12 and 1 <= year <= 9999):
+        return None
+    start = datetime.date(year, month, 1).toordinal()
+    if month == 12:
+        return start, None if year == 9999 else datetime.date(year + 1, 1, 1).toordinal()
+    return start, datetime.date(year, month + 1, 1).toordinal()
+
+
+def years_bounds(first: int, stop: int) -> Bounds | None:
+    """Returns the bounds of the years from `first` to before `stop`, None if there is no such span."""
+    if not 1 <= first <= 9999 or not first < stop:
+        return None
+    end = datetime.date(stop, 1, 1).toordinal() if stop <= 9999 else None
+    return datetime.date(first, 1, 1).toordinal(), end
+
+
+def year_window(year: int, source: str | None = None) -> Window:
+    """Returns the whole year; the year 9999 is open at its end, where the calendar stops.
+
+    Raises:
+        DataError: if the year is not in 1..9999.
+    """
+    return _window(year_bounds(year), f"year {year}: expected 1 to 9999", source)
+
+
+def month_window(year: int, month: int, source: str | None = None) -> Window:
+    """Returns the whole month; December 9999 is open at its end, where the calendar stops.
+
+    Raises:
+        DataError: if the year is not in 1..9999 or the month not in 1..12.
+    """
+    problem = f"year {year}, month {month}: expected years 1 to 9999 and months 1 to 12"
+    return _window(month_bounds(year, month), problem, source)
+
+
+def _window(bounds: Bounds | None, problem: str, source: str | None) -> Window:
+    if bounds is None:
+        raise DataError(f"no such time, {problem}")
+    return Window(bounds[0], bounds[1], source)
+
+
+def window_bounds(windows: Iterable[Window]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Returns the windows as arrays for the store.
+
+    Returns:
+        `tau_min` and `tau_max`, int32 of shape (n,), in days: OPEN_START or OPEN_END where a known
+        window is open, UNKNOWN_DAY in both where it is unknown.
+    """
+    rows = [
+        (
+            OPEN_START if window.start is None else window.start,
+            OPEN_END if window.end is None else window.end,
+        )
+        if window.known
+        else (UNKNOWN_DAY, UNKNOWN_DAY)
+        for window in windows
+    ]
+    table = np.array(rows, dtype=np.int32).reshape(-1, 2)
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])

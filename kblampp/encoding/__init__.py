@@ -1,0 +1,7 @@
+"""Texts and windows to vectors, and the store that holds a base's keys and values: the work of the stage `encode`.
+
+Imports `core` and `data`.
+
+Public names: `sentence_encoder.load_encoder`, `projections.Projections`, `store.KBValueStore`,
+`encode.encode_dataset`.
+"""

@@ -1,0 +1,7 @@
+"""Metrics, the systems that are compared, and the tables: the work of the stage `eval`.
+
+Imports `core`, `data`, `time_expressions`, `encoding`, `backbone` and `model`.
+
+Public names: `metrics.exact_match`, `metrics.f1`, `systems.ABLATIONS`, `table.score_table`,
+`abstention.abstention_table`, `evaluate.run_evaluation`.
+"""

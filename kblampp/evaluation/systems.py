@@ -1,0 +1,173 @@
+"""The systems of the evaluation: the trained model, baselines on the same questions, the model with one part off."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kblampp.core.params import EvalParams, Params
+from kblampp.data.facts import Question
+from kblampp.evaluation.answering import (
+    Answered,
+    answer_by_lookup,
+    answer_closed_book,
+    answer_in_context,
+    answer_with_model,
+    answer_with_rag,
+)
+from kblampp.evaluation.table import SYSTEM_OF, Asked, first_of_each_type
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.model.lora import backbone_unchanged
+from kblampp.model.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+UNSEEN = ("dev", "swap", "novel", "test", "test_hard")
+"""Splits that are measured, where the dataset has them; `train` never is."""
+ABLATIONS: Mapping[str, Mapping[str, Any]] = {
+    "no_gamma": {"gamma": 0.0},
+    "no_eta": {"eta": 0.0},
+    "no_copy_head": {"copy_head": False},
+    "no_hop": {"hop": False},
+    "no_question_vector": {"question_vector": False},
+    "no_hidden_query": {"hidden_query": False},
+    "no_null_fact": {"null_fact": False},
+    "no_lora": {},
+}
+"""What each ablation changes in the selector's options; `no_lora` switches off what trainB changed in the backbone."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Questions of one split.
+
+    Attributes:
+        name: Its name.
+        base: The knowledge base that they ask about.
+        questions: The questions.
+        vectors: Their sentence vectors, (n, d_sentence).
+    """
+
+    name: str
+    base: KnowledgeBase
+    questions: list[Question]
+    vectors: npt.NDArray[np.float32]
+
+    @classmethod
+    def open(cls, workspace: Workspace, name: str) -> Split:
+        """All questions of a split.
+
+        Raises:
+            StoreError: Its store or index is missing, damaged, or made from other data.
+        """
+        base = workspace.open_base(name)
+        return cls(name, base, workspace.dataset.questions[name], base.store.question_vectors(name))
+
+    def first(self, n: int) -> Split:
+        """The first `n` questions of each type; a smaller `n` gives a part of a larger one's."""
+        places = first_of_each_type(self.questions, n)
+        return replace(self, questions=[self.questions[place] for place in places], vectors=self.vectors[places])
+
+    def asked(self, answers: list[Answered]) -> Asked:
+        """The questions with what a system said to them."""
+        return Asked(self.questions, answers, self.base.store.facts)
+
+
+def open_splits(workspace: Workspace, options: SelectorOptions) -> list[Split]:
+    """The splits that are measured.
+
+    Raises:
+        ParamsError: One asks about a base that is too small for `top_k`.
+        StoreError: A store or index is missing, damaged, or made from other data.
+    """
+    names = [split for split in UNSEEN if split in workspace.dataset.questions]
+    for name in names:  # before anything is computed: a base may be too small for top_k
+        kb = workspace.dataset.kb_of_split[name]
+        options.check(len(workspace.dataset.kbs[kb]), kb)
+    return [Split.open(workspace, name) for name in names]
+
+
+def answers_of_stage(
+    stage: str,
+    params: Params,
+    options: SelectorOptions,
+    workspace: Workspace,
+    model: KBInjectedModel,
+    split: Split,
+) -> Iterator[tuple[str, Asked]]:
+    """What is measured with the model of one stage: itself, and what belongs to it.
+
+    Baselines need the backbone alone and are measured once, with trainA's model; lookup and ablations are those of the
+    model that `eval.adapter` names, ablations on one split only.
+
+    Args:
+        stage: "trainA" or "trainB".
+        params: The parameters.
+        options: How facts are selected.
+        workspace: For the backbone.
+        model: The stage's model.
+        split: All questions of a split.
+
+    Yields:
+        Name of a system, and what it said.
+    """
+    section, name = params.eval, SYSTEM_OF[stage]
+    own = _by_model(model, workspace, split.first(section.questions_per_type), options, section, name)
+    yield name, own
+    few = split.first(section.baseline_questions_per_type)
+    if stage == "trainA" and few.questions:
+        yield from _baselines(params, workspace, model, few)
+    if stage == section.adapter and options.top_k:
+        yield "lookup", Asked(own.questions, answer_by_lookup(own.answers, own.facts), own.facts)
+        if split.name == workspace.dataset.headline_split:
+            some = split.first(section.ablation_questions_per_type)
+            for ablation in chosen_ablations(section):
+                changed = replace(options, **ABLATIONS[ablation])
+                with backbone_unchanged(model) if ablation == "no_lora" else nullcontext():
+                    yield ablation, _by_model(model, workspace, some, changed, section, ablation)
+
+
+def chosen_ablations(section: EvalParams) -> list[str]:
+    """The ablations that `eval.ablations` names, without `no_lora` for a model whose backbone is as it was."""
+    named = {"all": tuple(ABLATIONS), "none": ()}
+    chosen = named[section.ablations] if isinstance(section.ablations, str) else section.ablations
+    if section.adapter == "trainA" and "no_lora" in chosen:
+        logger.warning("no_lora is left out: eval.adapter is trainA, whose backbone is as it was")
+    return [name for name in chosen if name != "no_lora" or section.adapter == "trainB"]
+
+
+def _by_model(
+    model: KBInjectedModel, workspace: Workspace, split: Split, options: SelectorOptions, section: EvalParams, name: str
+) -> Asked:
+    logger.info("%s %s: %d questions, %d facts", split.name, name, len(split.questions), split.base.store.n)
+    answers = answer_with_model(
+        model,
+        workspace.backbone,
+        split.base,
+        split.questions,
+        split.vectors,
+        options,
+        batch_size=section.batch_size,
+        max_new_tokens=section.max_new_tokens,
+        label=f"{split.name} {name}",
+    )
+    return split.asked(answers)
+
+
+def _baselines(
+    params: Params, workspace: Workspace, model: KBInjectedModel, split: Split
+) -> Iterator[tuple[str, Asked]]:
+    section, backbone, store, asked = params.eval, workspace.backbone, split.base.store, split.questions
+    sizes = {"batch_size": section.batch_size, "max_new_tokens": section.max_new_tokens}
+    yield "closed_book", split.asked(answer_closed_book(model, backbone, asked, **sizes))
+    gold = {"distractors": section.distractors, "seed": params.seed}
+    yield "in_context", split.asked(answer_in_context(model, backbone, store.facts, asked, **gold, **sizes))
+    for n in section.rag_sentences:
+        found = answer_with_rag(model, backbone, store, asked, split.vectors, sentences=n, **sizes)
+        yield f"rag_{n}", split.asked(found)

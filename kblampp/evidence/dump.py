@@ -1,0 +1,117 @@
+"""The evidence of every answer, written and measured: what the stage `dump_evidence` does."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from kblampp.core.files import atomic_dir, write_json, write_jsonl
+from kblampp.core.params import Params
+from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
+from kblampp.evaluation.systems import Split, open_splits
+from kblampp.evaluation.table import first_of_each_type
+from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
+from kblampp.evidence.illustrations import illustrations
+from kblampp.evidence.interventions import causal_deltas, rank_agreement
+from kblampp.evidence.measures import Explained, Rows, evidence_line, evidence_rows, headline, mean_rows, merge
+from kblampp.evidence.trace import Asker
+from kblampp.index.build import INDEX_OPTIONS
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.workspace import Workspace, selector_options
+
+logger = logging.getLogger(__name__)
+
+
+def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> None:
+    """Writes `store/<dataset>/evidence/<split>.jsonl`, and `metrics.json`, `table.json` and `plots/questions.json`.
+
+    Raises:
+        KBLaMError: An input is missing, damaged, or does not fit the others.
+    """
+    workspace = Workspace.open(params, data, store)
+    options, section = selector_options(params), params.eval
+    splits = open_splits(workspace, options)
+    model = load_trained(workspace.folder / section.adapter, workspace.backbone, workspace.projections)
+    asker = Asker(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
+    settings = {"samples": section.bootstrap_samples, "seed": params.seed}
+    table: dict[str, Rows] = {}
+    plots: list[dict[str, Any]] = []
+    with atomic_dir(workspace.folder / "evidence") as folder:
+        for split in splits:
+            name, base = split.name, split.base
+            logger.info("%s: %d questions, %d facts", name, len(split.questions), base.store.n)
+            explained = explain(asker, split)
+            shown = base.store.facts, model.layers, params.evidence.facts_per_hop
+            lines = zip(explained.questions, explained.predictions, explained.traces, strict=True)
+            write_jsonl(folder / f"{name}.jsonl", (evidence_line(*line, *shown) for line in lines))
+            table[name] = evidence_rows(explained, top_k=options.top_k, **settings)
+            if name == workspace.dataset.headline_split:
+                plots = illustrations(explained, *shown)
+                merge(table[name], intervene(params, workspace, asker, base, explained))
+    write_json(metrics / "table.json", table)
+    write_json(metrics / "metrics.json", headline(table.get(workspace.dataset.headline_split, {})))
+    write_json(metrics / "plots" / "questions.json", plots)
+
+
+def explain(asker: Asker, split: Split) -> Explained:
+    """Answers every question of a split, and traces the answers."""
+    asked = split.base, split.questions, split.vectors
+    predictions = [answer.prediction for answer in asker.answer(*asked, f"{split.name} answers")]
+    traces = asker.trace(*asked, predictions, f"{split.name} evidence")
+    return Explained(split.questions, split.vectors, predictions, traces)
+
+
+def intervene(params: Params, workspace: Workspace, asker: Asker, base: KnowledgeBase, explained: Explained) -> Rows:
+    """Deletes and edits facts of one base, and measures what becomes of the answers, `{type: {figure: value}}`."""
+    settings = {"samples": params.eval.bootstrap_samples, "seed": params.seed}
+    most, seed, rows = params.evidence.questions_per_type, params.seed, Rows()
+    answerable = [place for place, question in enumerate(explained.questions) if question.supporting_facts]
+    able = explained.part(answerable)
+
+    chosen = able.part(first_of_each_type(able.questions, most))
+    deltas = causal_deltas(asker, base, chosen, seed)
+    merge(rows, mean_rows(chosen.questions, deltas, n="causal_n", **settings))
+
+    few = able.part(first_of_each_type(able.questions, params.evidence.tau_questions))
+    taus = [
+        (question, tau)
+        for question, tau in zip(
+            few.questions, rank_agreement(asker, base, few, params.evidence.facts_per_hop), strict=True
+        )
+        if tau is not None
+    ]
+    measured = {"kendall_tau": [tau for _, tau in taus]}
+    merge(rows, mean_rows([question for question, _ in taus], measured, n="kendall_tau_n", **settings))
+
+    editor = make_editor(params, workspace)
+    direct = chosen.part([p for p, q in enumerate(chosen.questions) if [len(hop) for hop in q.hops] == [1]])
+    swapped = swap_tails(base.store.facts, direct.questions, seed)
+    new, old = answers_after(asker, editor, swapped, "tail swap", direct.vectors[swapped.places])
+    figures = {"tail_swap_follow": new, "tail_swap_old": old}
+    merge(rows, mean_rows(swapped.questions, figures, n="tail_swap_n", **settings))
+
+    closed = close_windows(base.store.facts, explained.questions, most, seed)
+    if closed.questions:
+        new, old = answers_after(asker, editor, closed, "closed windows")
+        merge(rows, mean_rows(closed.questions, {"stale_rate": old, "fresh_rate": new}, n="stale_n", **settings))
+    return rows
+
+
+def make_editor(params: Params, workspace: Workspace) -> Editor:
+    """The encoder and the index options with which the bases were made.
+
+    Raises:
+        EncoderError: The sentence encoder is not to be had.
+    """
+    encoder = load_encoder(params.encoder.model, batch_size=params.encoder.batch_size)
+    index = {name: getattr(params.index, name) for name in INDEX_OPTIONS}
+    return Editor(
+        EmbeddingCache(encoder),
+        workspace.projections,
+        params.encoder.store_dtype,
+        {**index, "seed": params.seed},
+        workspace.backbone.tokenizer,
+        str(workspace.backbone.model.device),
+    )

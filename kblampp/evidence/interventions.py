@@ -1,0 +1,72 @@
+"""Whether evidence is the cause of an answer: facts are taken away, and the answer must change with them."""
+
+from __future__ import annotations
+
+import random
+
+from kblampp.evidence.measures import Explained, is_correct, kendall_tau
+from kblampp.evidence.trace import Asker, Trace
+from kblampp.model.inputs import KnowledgeBase
+
+EFFECT_DIGITS = 5
+"""Log-probabilities that differ by less differ by rounding, and count as ties."""
+
+
+def random_others(trace: Trace, rng: random.Random) -> list[int]:
+    """As many facts as the chain has, drawn from the same top-k but not from the chain; fewer if there are fewer."""
+    others = sorted({number for number in trace.ids.ravel().tolist() if number >= 0} - set(trace.chain))
+    return rng.sample(others, min(len(trace.chain), len(others)))
+
+
+def causal_deltas(asker: Asker, base: KnowledgeBase, explained: Explained, seed: int) -> dict[str, list[float]]:
+    """How EM falls when the top fact of each layer is withheld, and when as many others of the same top-k are.
+
+    Each deletion is of one question alone; the base is searched again without those facts.
+
+    Args:
+        asker: The model.
+        base: The base that was asked about.
+        explained: The questions with answers and traces of the untouched base, (n,).
+        seed: Of the random facts, with each question's id.
+
+    Returns:
+        For each question, (n,): `causal_delta`, `causal_delta_random` and the EM before, `causal_em_before`.
+    """
+    chains = [trace.chain for trace in explained.traces]
+    others = [
+        random_others(trace, random.Random(f"causal/{seed}/{question.qid}"))
+        for question, trace in zip(explained.questions, explained.traces, strict=True)
+    ]
+    figures = {"causal_em_before": explained.correct}
+    for name, withheld in (("causal_delta", chains), ("causal_delta_random", others)):
+        answers = asker.answer(base, explained.questions, explained.vectors, name, withheld)
+        after = [is_correct(q, a.prediction) for q, a in zip(explained.questions, answers, strict=True)]
+        figures[name] = [old - new for old, new in zip(explained.correct, after, strict=True)]
+    return figures
+
+
+def rank_agreement(asker: Asker, base: KnowledgeBase, explained: Explained, facts: int) -> list[float | None]:
+    """Kendall's tau between alpha and leave-one-out effect of the top facts of the last layer.
+
+    The effect of a fact is how much less probable (log-probability, teacher-forced) the model finds its own answer
+    when that fact alone is withheld.
+
+    Args:
+        asker: The model.
+        base: The base that was asked about.
+        explained: The questions with answers and traces, (n,).
+        facts: How many facts of a question are left out, one at a time.
+
+    Returns:
+        tau for each question, (n,); None where alphas or effects are all the same.
+    """
+    top = [[number for number in trace.ids[-1, :facts].tolist() if number >= 0] for trace in explained.traces]
+    places = [place for place, numbers in enumerate(top) for _ in numbers]
+    part = explained.part(places)
+    withheld = [[number] for numbers in top for number in numbers]
+    left_out = asker.trace(base, part.questions, part.vectors, part.predictions, "leave one out", withheld)
+    effects: list[list[float]] = [[] for _ in top]
+    for place, trace in zip(places, left_out, strict=True):
+        effects[place].append(round(explained.traces[place].log_prob - trace.log_prob, EFFECT_DIGITS))
+    weights = [trace.alpha[-1, : len(numbers)].tolist() for trace, numbers in zip(explained.traces, top, strict=True)]
+    return [kendall_tau(alpha, effect) for alpha, effect in zip(weights, effects, strict=True)]

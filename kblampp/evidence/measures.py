@@ -1,0 +1,265 @@
+"""How good evidence is, and how it is written down: paths, recall, answers that count only with their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau  # type: ignore[import-untyped]
+
+from kblampp.core.errors import DataError
+from kblampp.data.facts import FiveTuple, Question
+from kblampp.data.windows import UNKNOWN, Window
+from kblampp.evaluation.metrics import bootstrap_stderr, exact_match, recall_at
+from kblampp.evaluation.table import DIGITS, TYPES, accepted, recalls
+from kblampp.evidence.trace import Trace
+from kblampp.time_expressions.parse import parse_question_time
+
+COPIED = 0.5
+"""Share of a token's probability above which it counts as copied."""
+LINE_DIGITS = 6
+
+Rows = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Questions with their answers and what stood behind them, place by place.
+
+    Attributes:
+        questions: What was asked, (n,).
+        vectors: Their sentence vectors, (n, d_sentence).
+        predictions: What the model answered, (n,).
+        traces: What it read, (n,).
+    """
+
+    questions: Sequence[Question]
+    vectors: Any
+    predictions: Sequence[str]
+    traces: Sequence[Trace]
+
+    def part(self, places: Sequence[int]) -> Explained:
+        """Some of them, in this order."""
+        chosen = list(places)
+        return Explained(
+            [self.questions[place] for place in chosen],
+            self.vectors[chosen],
+            [self.predictions[place] for place in chosen],
+            [self.traces[place] for place in chosen],
+        )
+
+    @property
+    def correct(self) -> list[float]:
+        """EM of each question."""
+        return [is_correct(q, text) for q, text in zip(self.questions, self.predictions, strict=True)]
+
+
+def is_correct(question: Question, prediction: str) -> float:
+    """EM of an answer: 1.0 or 0.0; an unanswerable question wants an abstention."""
+    return exact_match(prediction, accepted(question))
+
+
+def gold_path(question: Question, found: Sequence[int]) -> tuple[int, ...]:
+    """A fact for each hop: of several that do, the one that was found first, or the first one if none was."""
+    place = {number: rank for rank, number in reversed(list(enumerate(found)))}
+    return tuple(min(hop, key=lambda number: place.get(number, len(found))) for hop in question.hops)
+
+
+def path_f1(predicted: Sequence[int], gold: Sequence[int]) -> float:
+    """F1 of two sets of facts (0 to 1): predicted path and supporting facts (design section 7).
+
+    Raises:
+        DataError: There is no gold fact.
+    """
+    found, wanted = set(predicted), set(gold)
+    if not wanted:
+        raise DataError(
+            "path F1 has no gold facts, expected at least one: leave out questions without supporting facts"
+        )
+    return 2 * len(found & wanted) / (len(found) + len(wanted))
+
+
+def kilt_em(correct: float, predicted: Sequence[int], gold: Sequence[int]) -> float:
+    """EM that counts only if every supporting fact is in the predicted path.
+
+    Source: Petroni et al. 2021, "KILT: a Benchmark for Knowledge Intensive Language Tasks", the KILT scores of its
+    section on evaluation metrics; facts stand in the place of pages.
+    """
+    return correct if set(gold) <= set(predicted) else 0.0
+
+
+def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Rank correlation tau-b of two lists, (n,) each, from -1 to 1; None if one of them does not rank anything.
+
+    Source: Kendall 1938, "A New Measure of Rank Correlation", with the correction for ties of Kendall 1945, "The
+    Treatment of Ties in Ranking Problems".
+    """
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        return None
+    return float(kendalltau(a, b, variant="b").statistic)
+
+
+def mean_rows(
+    questions: Sequence[Question], figures: Mapping[str, Sequence[float]], *, n: str, samples: int, seed: int
+) -> Rows:
+    """Means by question type: `{type: {figure: mean, figure_stderr: …, n: questions}}`.
+
+    Args:
+        questions: What was asked, (n,).
+        figures: For each figure its value for each question, (n,).
+        n: Name under which the number of questions stands.
+        samples: Of the bootstrap errors.
+        seed: Of the bootstrap.
+    """
+    rows: Rows = {}
+    for kind, belongs in TYPES.items():
+        places = [place for place, question in enumerate(questions) if belongs(question)]
+        if not places or kind == "all":
+            continue
+        rows[kind] = {n: len(places)}
+        for name, values in figures.items():
+            chosen = [values[place] for place in places]
+            rows[kind][name] = round(float(np.mean(chosen)), DIGITS)
+            rows[kind][f"{name}_stderr"] = round(bootstrap_stderr(chosen, samples, seed), DIGITS)
+    return rows
+
+
+def evidence_rows(explained: Explained, *, top_k: int, samples: int, seed: int) -> Rows:
+    """EM, path F1, KILT-EM and support recall by type; of unanswerable questions EM alone, since they have no support.
+
+    Support recall@k is the share of all supporting facts among the first k of any injected layer.
+    """
+    correct = explained.correct
+    rows = mean_rows(explained.questions, {"em": correct}, n="n", samples=samples, seed=seed)
+    places = [place for place, question in enumerate(explained.questions) if question.supporting_facts]
+    part = explained.part(places)
+    pairs = [
+        (trace, gold_path(question, trace.ids.T.ravel().tolist()))
+        for trace, question in zip(part.traces, part.questions, strict=True)
+    ]
+    figures = {
+        "path_f1": [path_f1(trace.chain, gold) for trace, gold in pairs],
+        "kilt_em": [kilt_em(correct[p], t.chain, gold) for p, (t, gold) in zip(places, pairs, strict=True)],
+    }
+    for name, k in recalls(top_k).items():
+        figures[f"recall_at_{name}"] = [recall_at(t.ids[:, :k].ravel(), gold, t.ids.size) for t, gold in pairs]
+    merge(rows, mean_rows(part.questions, figures, n="n", samples=samples, seed=seed))
+    return rows
+
+
+def merge(rows: Rows, more: Rows) -> None:
+    """Adds the figures of `more` to `rows`, type by type."""
+    for kind, figures in more.items():
+        rows.setdefault(kind, {}).update(figures)
+
+
+def headline(rows: Rows) -> dict[str, float]:
+    """The figures of one split's rows that have targets (design section 6), those that were measured.
+
+    `path_f1` and `tail_swap_follow` are of single-hop and temporal questions together, `stale_rate` of temporal ones,
+    the others of all answerable ones.
+    """
+    direct = ("single_hop", "temporal")
+    places = {
+        "path_f1": (direct, "n"),
+        "kilt_em": (("answerable",), "n"),
+        "causal_delta": (("answerable",), "causal_n"),
+        "causal_delta_random": (("answerable",), "causal_n"),
+        "tail_swap_follow": (direct, "tail_swap_n"),
+        "stale_rate": (("temporal",), "stale_n"),
+        "kendall_tau": (("answerable",), "kendall_tau_n"),
+    }
+    figures = {}
+    for name, (kinds, n) in places.items():
+        found = [rows[kind] for kind in kinds if name in rows.get(kind, {})]
+        if found:
+            total = sum(row[name] * row[n] for row in found)
+            figures[name] = round(total / sum(row[n] for row in found), DIGITS)
+    return figures
+
+
+def triple(fact: FiveTuple) -> str:
+    """The fact as people read it."""
+    return f"{fact.head.name} — {fact.relation.name} — {fact.tail.name}"
+
+
+def window_row(window: Window | None) -> list[str | None] | None:
+    """`[start, end]` as ISO dates, null where open; null altogether if unknown."""
+    if window is None or window == UNKNOWN:
+        return None
+    row = window.to_row()
+    return [row["start"], row["end"]]
+
+
+def evidence_line(
+    question: Question,
+    prediction: str,
+    trace: Trace,
+    facts: Sequence[FiveTuple],
+    layers: Sequence[int],
+    facts_per_hop: int,
+) -> dict[str, Any]:
+    """One line of the evidence file: design section 7, extended.
+
+    Args:
+        question: What was asked.
+        prediction: What the model answered.
+        trace: What it read.
+        facts: The knowledge base.
+        layers: Numbers of the injected layers, in their order.
+        facts_per_hop: Facts listed for each hop; `top_k_facts` are those of the last one.
+
+    Returns:
+        The line. `question_time` is the one read from the question's words; `hops` go from the first injected layer
+        to the last; weights and gates are those of the answer's first token; `copied` goes over the answer's tokens.
+    """
+    hops: list[dict[str, Any]] = [
+        {
+            "layer": layer,
+            "facts": _fact_rows(trace, hop, facts, facts_per_hop),
+            "null": _number(trace.null[hop]),
+            "hop_gate": _number(trace.hop[hop]),
+            "fusion_gate": _number(trace.beta[hop, trace.start - 1]),
+        }
+        for hop, layer in enumerate(layers)
+    ]
+    answer = zip(trace.tokens[trace.start :], trace.copied, strict=True)
+    return {
+        "qid": question.qid,
+        "dataset": question.dataset,
+        "type": question.type,
+        "question": question.question,
+        "answer": question.answer,
+        "pred_answer": prediction,
+        "question_time": window_row(parse_question_time(question.question)),
+        "supporting_facts": list(question.supporting_facts),
+        "chain": {"facts": list(trace.chain), "triples": [triple(facts[number]) for number in trace.chain]},
+        "null": _number(trace.null[-1]),
+        "copy_gate": _number(trace.copy_gate[trace.start - 1]),
+        "copied": [{"token": token, "share": _number(s), "copied": bool(s > COPIED)} for token, s in answer],
+        "hops": hops,
+        "top_k_facts": [{key: row[key] for key in row if key != "scores"} for row in hops[-1]["facts"]],
+    }
+
+
+def _fact_rows(trace: Trace, hop: int, facts: Sequence[FiveTuple], most: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": number,
+            "head": facts[number].head.name,
+            "relation": facts[number].relation.name,
+            "tail": facts[number].tail.name,
+            "context": facts[number].context.sent_span,
+            "time_window": window_row(facts[number].window),
+            "alpha": _number(trace.alpha[hop, rank]),
+            "scores": dict(zip(("meaning", "context", "time"), map(_number, trace.parts[:, hop, rank]), strict=True)),
+        }
+        for rank, number in enumerate(trace.ids[hop, :most].tolist())
+        if number >= 0
+    ]
+
+
+def _number(value: Any) -> float:
+    return round(float(value), LINE_DIGITS)

@@ -1,0 +1,83 @@
+"""From stores to checked search indexes: what the stage `index` does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kblampp.core.errors import StoreError
+from kblampp.core.files import atomic_dir, write_json
+from kblampp.core.params import IndexParams
+from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.encoding.store import KBValueStore
+from kblampp.index.knowledge_index import KnowledgeIndex, recall_against_exact
+
+logger = logging.getLogger(__name__)
+RECALLS = (1, 8, 32)
+OWN_QUERIES = 2000
+"""At most so many keys check the index of a base without questions."""
+INDEX_OPTIONS = (
+    "method",
+    "similarity",
+    "hnsw_m",
+    "hnsw_ef_construction",
+    "hnsw_ef_search",
+    "ivf_nlist",
+    "ivf_nprobe",
+    "pq_m",
+    "pq_bits",
+)
+
+
+def build_indexes(kbs: Sequence[str], folder: Path, params: IndexParams, *, seed: int) -> dict[str, Any]:
+    """Builds `folder/index/<kb>` for each knowledge base in `folder/kb` and checks it against exact search.
+
+    Returns:
+        `{kb: {"n": facts, "recall_at_1": …, "recall_at_8": …, "recall_at_32": …}}` of the questions' untrained queries;
+        of a base without questions, of some of its own keys.
+
+    Raises:
+        StoreError: A store is damaged, the options do not fit it, or recall@8 is below `min_recall_at_8`.
+    """
+    projections = Projections.load(folder / PROJECTION)
+    report: dict[str, Any] = {}
+    with atomic_dir(folder / "index") as output:
+        for kb in kbs:
+            store = KBValueStore.load(folder / "kb" / kb, projections.fingerprint)
+            options = {name: getattr(params, name) for name in INDEX_OPTIONS}
+            index = KnowledgeIndex.build(store.keys, seed=seed, keys_sha256=store.keys_sha256, **options)
+            index.save(output / kb)
+            report[kb] = {"n": store.n, **_self_check(index, store, projections)}
+            found = report[kb]["recall_at_8"]
+            if found < params.min_recall_at_8:
+                raise StoreError(
+                    f"the {params.method} index of knowledge base {kb} has recall@8 {found:.3f} against exact search, "
+                    f"expected at least {params.min_recall_at_8} (index.min_recall_at_8); "
+                    "raise index.hnsw_ef_search or index.ivf_nprobe, or use index.method flat"
+                )
+    return report
+
+
+def write_index_report(path: Path, report: dict[str, Any]) -> None:
+    """Writes the self-check, rounded so that it stays readable in git."""
+    write_json(path, {kb: {name: round(value, 5) for name, value in row.items()} for kb, row in report.items()})
+
+
+def _self_check(index: KnowledgeIndex, store: KBValueStore, projections: Projections) -> dict[str, float]:
+    """Recall of the questions' untrained queries [E ; R] e_q, all splits of the base together.
+
+    A base without questions is searched with keys of its own: queries that name a head and a relation as it does.
+    """
+    if store.splits:
+        vectors = np.concatenate([store.question_vectors(split) for split in store.splits])
+        queries = projections.keys(vectors, vectors)
+    else:
+        rows = np.unique(np.linspace(0, store.n - 1, OWN_QUERIES).astype(int))
+        queries = np.asarray(store.keys[rows], dtype=np.float32)
+        logger.info("%s has no questions: the index is checked with %d of its keys", store.directory, len(rows))
+    recall = recall_against_exact(index, store.keys, queries, RECALLS)
+    return {f"recall_at_{k}": recall[k] for k in RECALLS}

@@ -1,0 +1,275 @@
+"""Nearest keys of a store: exact (flat) or approximate (HNSW, IVF-PQ) inner-product search.
+
+Facts of one head and relation have the same key, since keys carry no time.  The index therefore
+holds each distinct key once and expands it to its facts, so that ties cost no recall and are
+broken by the lower id.  Whatever finds the candidates, scores are computed from the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kblampp.core.errors import StoreError
+from kblampp.core.files import atomic_dir, read_manifest, write_manifest
+from kblampp.encoding.linear_maps import unit
+from kblampp.encoding.sentence_encoder import FloatArray
+from kblampp.encoding.store import KBValueStore
+from kblampp.index.distinct_keys import DistinctKeys, IdArray, exact_scores, exact_top
+from kblampp.index.searchers import METHODS, SIMILARITIES, check_options, make_searcher, read_searcher, write_searcher
+
+__all__ = ["METHODS", "SIMILARITIES", "KnowledgeIndex", "recall_against_exact"]
+
+_FILE = "index.faiss"
+_BATCH_BYTES = 64 << 20  # bound of the gathered candidate keys of one batch of queries
+_ROUNDING = 1e-6  # two float32 sums of one product may differ by this, relatively
+_MARGIN = 8  # flat candidates beyond k: float32 search may order near-ties wrongly
+
+
+class KnowledgeIndex:
+    """Finds the ids of the keys with the highest scores; make one with :meth:`build`.
+
+    Attributes:
+        n: Number of keys.
+        d_k: Their width.
+        method: ``flat``, ``hnsw`` or ``ivfpq``.
+        similarity: ``ip`` or ``cosine``.
+        keys_sha256: sha256 of the ``K.npy`` that the keys come from, if known.
+    """
+
+    def __init__(
+        self,
+        distinct: DistinctKeys,
+        searcher: Any,
+        *,
+        method: str,
+        similarity: str,
+        options: dict[str, int],
+        keys_sha256: str | None,
+    ) -> None:
+        """Wrap a faiss index over the distinct keys."""
+        self.n = distinct.n
+        self.d_k = distinct.width
+        self.method = method
+        self.similarity = similarity
+        self.keys_sha256 = keys_sha256
+        self.options = options
+        self._distinct = distinct
+        self._searcher = searcher
+
+    @classmethod
+    def build(
+        cls,
+        keys: npt.NDArray[Any],
+        *,
+        method: str = "flat",
+        similarity: str = "ip",
+        hnsw_m: int = 32,
+        hnsw_ef_construction: int = 200,
+        hnsw_ef_search: int = 128,
+        ivf_nlist: int = 64,
+        ivf_nprobe: int = 16,
+        pq_m: int = 24,
+        pq_bits: int = 8,
+        seed: int = 0,
+        keys_sha256: str | None = None,
+    ) -> KnowledgeIndex:
+        """Index ``keys`` ``(n, d_k)``; one seed and one input give one index.
+
+        Args:
+            keys: The keys of a store, float16 or float32.
+            method: ``flat`` is exact; ``hnsw`` and ``ivfpq`` are approximate.
+            similarity: ``ip`` for the inner product, ``cosine`` for that of normalised vectors.
+            hnsw_m, hnsw_ef_construction, hnsw_ef_search: Links of a node; breadth of the search
+                when it is linked, and for a query.
+            ivf_nlist, ivf_nprobe: Cells, fewer when the keys are too few; those searched.
+            pq_m, pq_bits: Parts of a quantised key, a divisor of d_k; bits of a part's code.
+            seed: Of the random choices of training.
+            keys_sha256: ``store.keys_sha256``, needed to save the index.
+
+        Raises:
+            StoreError: If the keys or the options cannot make such an index.
+        """
+        options = {
+            "hnsw_m": hnsw_m,
+            "hnsw_ef_construction": hnsw_ef_construction,
+            "hnsw_ef_search": hnsw_ef_search,
+            "ivf_nlist": ivf_nlist,
+            "ivf_nprobe": ivf_nprobe,
+            "pq_m": pq_m,
+            "pq_bits": pq_bits,
+            "seed": seed,
+        }
+        check_options(method, similarity, options)
+        distinct = _distinct_keys(keys, similarity)
+        searcher = make_searcher(method, distinct.keys, options)
+        return cls(distinct, searcher, method=method, similarity=similarity, options=options, keys_sha256=keys_sha256)
+
+    def search(self, queries: npt.NDArray[Any], k: int) -> tuple[FloatArray, IdArray]:
+        """The ``k`` best keys of every query.
+
+        Args:
+            queries: ``(n_queries, d_k)``.
+            k: Results a query, 0 to ``n``.
+
+        Returns:
+            Scores ``(n_queries, k)`` float32, descending, and ids ``(n_queries, k)`` int64; equal
+            scores are ordered by id.  Where an approximate search finds fewer than ``k``, the row
+            ends in ids of -1 with scores of minus infinity.
+
+        Raises:
+            StoreError: If ``k`` or the queries are not as above.
+        """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        self._check_search(queries, k)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        ids = np.full((len(queries), k), -1, dtype=np.int64)
+        if k == 0 or not len(queries):
+            return scores, ids
+        if self.similarity == "cosine":
+            queries = unit(queries)
+        step = max(1, _BATCH_BYTES // (8 * self.d_k * self._fetch(k)))
+        for start in range(0, len(queries), step):
+            rows = slice(start, start + step)
+            scores[rows], ids[rows] = self._search_batch(queries[rows], k)
+        return scores, ids
+
+    def save(self, directory: Path) -> None:
+        """Write the index and a manifest that names the store's keys.
+
+        Raises:
+            StoreError: If the index does not know which store it is of.
+        """
+        if self.keys_sha256 is None:
+            raise StoreError(
+                f"an index without keys_sha256 cannot be saved to {directory}; build it with "
+                "keys_sha256=store.keys_sha256"
+            )
+        fields = {
+            "n": self.n,
+            "d_k": self.d_k,
+            "method": self.method,
+            "similarity": self.similarity,
+            "options": self.options,
+            "keys_sha256": self.keys_sha256,
+        }
+        with atomic_dir(directory) as folder:
+            if self.method != "flat":  # a flat index is the keys themselves
+                write_searcher(folder / _FILE, self._searcher)
+            write_manifest(folder, "index", fields)
+
+    @classmethod
+    def load(
+        cls,
+        directory: Path,
+        store: KBValueStore,
+        *,
+        verify: Literal["sha256", "size", "none"] = "sha256",
+    ) -> KnowledgeIndex:
+        """Open an index of ``store``.
+
+        Raises:
+            StoreError: If the folder is missing or damaged, or the index is of another store.
+        """
+        manifest = read_manifest(directory, "index", verify=verify, stage="index")
+        found = manifest.get("keys_sha256")
+        if found != store.keys_sha256:
+            raise StoreError(
+                f"index {directory} was built for keys {str(found)[:12]}, but store "
+                f"{store.directory} has keys {store.keys_sha256[:12]}; run `dvc repro index`"
+            )
+        try:
+            method, similarity = str(manifest["method"]), str(manifest["similarity"])
+            options = {str(name): int(value) for name, value in manifest["options"].items()}
+            check_options(method, similarity, options)
+            distinct = _distinct_keys(store.keys, similarity)
+            if method == "flat":
+                searcher = make_searcher(method, distinct.keys, options)
+            else:
+                searcher = read_searcher(directory / _FILE, distinct.n_distinct, distinct.width)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"index {directory}: the manifest lacks what an index must state ({error!r}); run `dvc repro index`"
+            ) from error
+        return cls(
+            distinct,
+            searcher,
+            method=method,
+            similarity=similarity,
+            options=options,
+            keys_sha256=store.keys_sha256,
+        )
+
+    def _fetch(self, k: int) -> int:
+        """Distinct keys asked of faiss: approximate codes need candidates to choose from."""
+        wanted = {"flat": k + _MARGIN, "hnsw": k, "ivfpq": max(4 * k, k + 64)}[self.method]
+        return min(self._distinct.n_distinct, wanted)
+
+    def _search_batch(self, queries: FloatArray, k: int) -> tuple[FloatArray, IdArray]:
+        _, groups = self._searcher.search(queries, self._fetch(k))
+        group_scores = exact_scores(queries, self._distinct.keys, groups)
+        scores, ids, certain = self._distinct.expand(group_scores, groups, k)
+        if self.method == "flat" and not certain.all():
+            doubtful = ~certain
+            scores[doubtful], ids[doubtful] = exact_top(queries[doubtful], self._distinct, k)
+        return scores, ids
+
+    def _check_search(self, queries: FloatArray, k: int) -> None:
+        if not 0 <= k <= self.n:
+            raise StoreError(f"search for k={k} of an index of {self.n} keys; k must lie between 0 and {self.n}")
+        if queries.ndim != 2 or queries.shape[1] != self.d_k:
+            raise StoreError(
+                f"queries have shape {queries.shape}, expected (n_queries, {self.d_k}), the width "
+                "of the index's keys; encode them with the store's projections"
+            )
+        if not np.isfinite(queries).all():
+            raise StoreError(
+                "queries must be finite, but some entries are NaN or infinite; check the model that makes them"
+            )
+
+
+def recall_against_exact(
+    index: KnowledgeIndex,
+    keys: npt.NDArray[Any],
+    queries: npt.NDArray[Any],
+    ks: Sequence[int] = (1, 8, 32),
+) -> dict[int, float]:
+    """Mean share of the ``k`` results that belong to the exact top ``k``, for every ``k``.
+
+    A result belongs to it by its score: which of several facts with one score is returned does not
+    count.  A ``k`` above the number of keys is measured with all of them.
+
+    Args:
+        index: The index to check.
+        keys: ``(n, d_k)``, the keys it was built from.
+        queries: ``(n_queries, d_k)``.
+        ks: Numbers of results.
+
+    Raises:
+        StoreError: If there are no queries, or they do not fit the index.
+    """
+    if not len(queries):
+        raise StoreError("the recall of an index needs at least one query, got none")
+    exact = KnowledgeIndex.build(keys, similarity=index.similarity)
+    recall = {}
+    for k in ks:
+        width = min(k, index.n)
+        wanted, _ = exact.search(queries, width)
+        found, _ = index.search(queries, width)
+        tolerance = _ROUNDING * np.maximum(1.0, np.abs(wanted[:, :1]))
+        recall[k] = float((found >= wanted[:, -1:] - tolerance).mean())
+    return recall
+
+
+def _distinct_keys(keys: npt.NDArray[Any], similarity: str) -> DistinctKeys:
+    """The distinct float32 keys, normalised for cosine; all checks of the keys are here."""
+    if keys.ndim != 2 or not keys.size:
+        raise StoreError(f"an index needs keys of shape (n, d_k), got {keys.shape}; run `dvc repro encode`")
+    rows = np.asarray(keys, dtype=np.float32)
+    if not np.isfinite(rows).all():
+        raise StoreError("keys must be finite, but some are NaN or infinite; run `dvc repro encode`")
+    return DistinctKeys.of(unit(rows) if similarity == "cosine" else rows)

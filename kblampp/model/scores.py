@@ -1,0 +1,166 @@
+"""The context and time parts of a fact's score, and the null fact's odds; the meaning part is the selector's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
+
+DAYS_PER_YEAR = 365.25
+
+FIT_MIDDLE, FIT_SCALE = (0.5, 0.0, 0.0, 0.0, 0.0), (10.0, 10.0, 2.0, 0.5, 0.25)
+"""Bring what the null fact looks at (`NullScorer`) to a spread of about one."""
+NULL_SCALE = 5.0
+"""Makes log-odds of the output, so that a rate that suits the other weights suits its own."""
+
+
+class ContextScorer(nn.Module):
+    """phi(h_j, e_q, c_i): whether the fact's evidence sentence is about what the token, and the question, ask.
+
+    Token and fact are mapped to the same `d_feature` features, multiplied, and read by a small MLP.  The question's map
+    starts as the facts' own (the sentence encoder puts both in one space), the output at zero, so that an untrained
+    score is silent.
+
+    Args:
+        d_hidden: Width of the backbone's hidden state.
+        d_sentence: Width of the sentence vectors.
+        d_ctx: Width of the stored context vectors.
+        d_feature: Number of features.
+    """
+
+    def __init__(self, d_hidden: int, d_sentence: int, d_ctx: int, d_feature: int) -> None:
+        super().__init__()
+        self.from_hidden = nn.Linear(d_hidden, d_feature, bias=False)
+        self.from_question = nn.Linear(d_sentence, d_feature)
+        self.from_context = nn.Linear(d_ctx, d_feature, bias=False)
+        self.mix = nn.Linear(d_feature, d_feature)
+        self.out = nn.Linear(d_feature, 1, bias=False)
+        nn.init.normal_(self.from_hidden.weight, std=0.02)
+        nn.init.orthogonal_(self.from_context.weight)
+        nn.init.zeros_(self.out.weight)
+
+    @torch.no_grad()
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Makes the question's map the context projection, then `from_context`.
+
+        Args:
+            weight: Of the context projection, (d_ctx, d_sentence).
+            bias: (d_ctx,).
+        """
+        self.from_question.weight.copy_(self.from_context.weight @ weight)
+        self.from_question.bias.copy_(self.from_context.weight @ bias)
+
+    def forward(self, hidden: Tensor, question: Tensor, context: Tensor) -> Tensor:
+        """Scores each candidate for each token.
+
+        Args:
+            hidden: Normalised hidden states, (batch, seq, d_hidden).
+            question: Sentence vectors, (batch, d_sentence); zero where there is none.
+            context: Context vectors of the candidates, (batch, seq or 1, n, d_ctx).
+
+        Returns:
+            (batch, seq, n).
+        """
+        token = self.from_hidden(hidden) + self.from_question(question)[:, None]
+        features = token[:, :, None] * self.from_context(context)
+        scores: Tensor = self.out(nn.functional.gelu(self.mix(features))).squeeze(-1)
+        return scores
+
+
+class TimeScorer(nn.Module):
+    """g_time(tau_q, tau_i): how well a fact's half-open window fits the question's, in learned units of score.
+
+    `overlap * (share of the question's window that the fact covers)` for facts that overlap it, else
+    `-distance * (d + one year) / (d + one year + scale)` with d the days between the windows: a step at the boundary,
+    then smooth.  Zero where either window is unknown: what is not known neither helps nor harms.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw_overlap = nn.Parameter(torch.tensor(4.0))
+        self.raw_distance = nn.Parameter(torch.tensor(8.0))
+        self.log_scale = nn.Parameter(torch.tensor(5 * DAYS_PER_YEAR).log())
+
+    def forward(self, question: Tensor, horizon: tuple[int, int], tau_min: Tensor, tau_max: Tensor) -> Tensor:
+        """Scores windows.
+
+        Args:
+            question: Question windows, (batch, 2) int64 days with the sentinels of `times`.
+            horizon: First day, and the day after the last, of the knowledge base; open question ends are clipped to it.
+            tau_min: Starts of the candidates' windows, (batch, seq or 1, n) int64 with sentinels.
+            tau_max: Their ends.
+
+        Returns:
+            (batch, seq or 1, n) float32.
+        """
+        start, end = clip_to_horizon(question, horizon)
+        start, end = start[:, None, None], end[:, None, None]
+        overlap = (torch.minimum(end, tau_max) - torch.maximum(start, tau_min)).clamp(min=0)
+        gap = torch.maximum(tau_min - end, start - tau_max).clamp(min=0).float() + DAYS_PER_YEAR
+        share = overlap.float() / (end - start).clamp(min=1).float()  # an unknown window has no length
+        near = nn.functional.softplus(self.raw_overlap) * share
+        far = nn.functional.softplus(self.raw_distance) * gap / (gap + self.log_scale.exp())
+        score = torch.where(overlap > 0, near, -far)
+        known = (tau_min != UNKNOWN_DAY) & is_known(question)[:, None, None]
+        return torch.where(known, score, torch.zeros_like(score))
+
+
+class NullScorer(nn.Module):
+    """The log-odds that no fact answers the question, from how the best candidate fits it.
+
+    An unknown head shows in the head's block of the key, a missing relation in the relation's, a wrong time in the time
+    score.  Their sum hides which: with unseen names all sums are lower, as where an answer is missing (docs/log.md).
+
+    Args:
+        d_inner: Hidden width.
+    """
+
+    def __init__(self, d_inner: int = 16) -> None:
+        super().__init__()
+        self.inner = nn.Linear(len(FIT_SCALE), d_inner)
+        self.out = nn.Linear(d_inner, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.constant_(self.out.bias, -1.0 / NULL_SCALE)
+
+    def forward(self, head: Tensor, relation: Tensor, context: Tensor, time: Tensor, lead: Tensor) -> Tensor:
+        """Log-odds of the shape of the arguments, which are all alike.
+
+        Args:
+            head, relation: Cosines of the query's blocks with those of the best candidate's key.
+            context, time: Its weighted scores.
+            lead: Its score less that of the second best.
+        """
+        fit = torch.stack([head, relation, context, time, lead], dim=-1)
+        features = (fit - fit.new_tensor(FIT_MIDDLE)) * fit.new_tensor(FIT_SCALE)
+        odds: Tensor = self.out(nn.functional.gelu(self.inner(features))).squeeze(-1)
+        return NULL_SCALE * odds
+
+
+def is_known(windows: Tensor) -> Tensor:
+    """Which windows (..., 2) are known."""
+    return windows[..., 0] != UNKNOWN_DAY
+
+
+def clip_to_horizon(windows: Tensor, horizon: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Start and end of windows (..., 2) with open ends moved to the horizon; never empty."""
+    start, end = windows[..., 0], windows[..., 1]
+    start = torch.where(start == OPEN_START, torch.clamp(end - 1, max=horizon[0]), start)
+    end = torch.where(end == OPEN_END, torch.clamp(start + 1, min=horizon[1]), end)
+    return start, end
+
+
+def disjoint(question: Tensor, tau_min: Tensor, tau_max: Tensor) -> Tensor:
+    """Which facts surely do not hold in the question's window: both windows known and without a common day.
+
+    Args:
+        question: (batch, 2) int64 days with sentinels.
+        tau_min: (batch, seq or 1, n) int64.
+        tau_max: The same shape.
+
+    Returns:
+        Boolean, the shape of `tau_min`.
+    """
+    start, end = question[:, 0, None, None], question[:, 1, None, None]
+    apart = (tau_max <= start) | (end <= tau_min)
+    return apart & (tau_min != UNKNOWN_DAY) & is_known(question)[:, None, None]

@@ -1,0 +1,221 @@
+"""The README's result tables, made from the committed metrics: ``python -m kblampp.report [--write README.md]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kblampp.core.errors import DataError, one_line_errors
+from kblampp.core.files import atomic_write, read_json
+from kblampp.data.dataset import HEADLINE_SPLITS
+
+BEGIN, END = "<!-- results: begin (python -m kblampp.report --write README.md) -->", "<!-- results: end -->"
+TYPES = {
+    "single_hop": "single-hop",
+    "temporal": "temporal",
+    "two_hop": "2-hop",
+    "three_hop": "3-hop",
+    "unanswerable": "unanswerable",
+}
+SPLITS = ("dev", "swap", "novel", "test", "test_hard")
+"""Order of the rows; other splits follow as they come."""
+MODELS = {"stage_b": "**KBLaM++ (Stage B)**", "stage_a": "**KBLaM++ (Stage A)**"}
+BASELINES = {
+    "lookup": "lookup: tail of the top fact, no language model",
+    "rag": "RAG: top {} by dense retrieval",
+    "in_context": "in context: gold + distractors",
+    "closed_book": "closed book",
+}
+ABLATIONS = {
+    "no_gamma": "no context score (γ = 0)",
+    "no_eta": "no time score and filter (η = 0)",
+    "no_copy_head": "no copy head",
+    "no_hop": "no hop",
+    "no_question_vector": "no question vector",
+    "no_hidden_query": "no query from the hidden state",
+    "no_null_fact": "no null fact",
+    "no_lora": "no LoRA",
+}
+REASONS = {"unknown_head": "unknown head", "missing_relation": "missing relation", "wrong_time": "wrong time"}
+
+
+def results(metrics: Path) -> str:
+    """All tables as Markdown.
+
+    Args:
+        metrics: Folder of `table.json` and `abstention.json`.
+
+    Raises:
+        DataError: A file is missing or not JSON.
+    """
+    table = _ordered(read_json(metrics / "table.json", error=DataError))
+    abstention = _ordered(read_json(metrics / "abstention.json", error=DataError))
+    parts = [result_table(table), difference_line(table), ablation_table(table), refusal_table(abstention)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _ordered(splits: Mapping[str, Any]) -> dict[str, Any]:
+    names = [*(split for split in SPLITS if split in splits), *(split for split in splits if split not in SPLITS)]
+    return {split: splits[split] for split in names}
+
+
+def result_table(table: Mapping[str, Any]) -> str:
+    """Models and baselines: EM by question type with its standard error and n, and what it takes.
+
+    Args:
+        table: `metrics/eval/table.json`.
+    """
+    heads = ["split", "system", *TYPES.values(), "F1", "recall@1", "recall@8", "time accuracy", "prompt tokens"]
+    lines = table_head(heads)
+    for split, systems in table.items():
+        for system, name in named_systems(systems).items():
+            lines.append(table_line([split, name, *_cells(systems[system])]))
+    note = (
+        "EM ± bootstrap standard error, (n) questions. F1 and recall of the last hop's fact: of answerable questions. "
+        "Time accuracy: share of top facts that hold at the time asked about, where others do not."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def _headline(table: Mapping[str, Any]) -> str:
+    """Where Stage B is compared and ablations are measured."""
+    return next((split for split in HEADLINE_SPLITS if split in table), HEADLINE_SPLITS[0])
+
+
+def named_systems(systems: Mapping[str, Any]) -> dict[str, str]:
+    """Models and baselines among the systems, in the order of their rows, by the name shown."""
+    rag = sorted((name for name in systems if name.startswith("rag_")), key=lambda name: int(name.removeprefix("rag_")))
+    names = dict(MODELS)
+    for system, name in BASELINES.items():
+        names |= {n: name.format(n.removeprefix("rag_")) for n in reversed(rag)} if system == "rag" else {system: name}
+    return {system: name for system, name in names.items() if system in systems}
+
+
+def _cells(rows: Mapping[str, Any]) -> list[str]:
+    answerable, temporal = rows.get("answerable", {}), rows.get("temporal", {})
+    figures = [answerable.get("f1"), answerable.get("recall_at_1"), answerable.get("recall_at_8")]
+    tokens = rows.get("all", {}).get("prompt_tokens")
+    cells = [shown(figure) for figure in (*figures, temporal.get("time_accuracy"))]
+    return [*(shown_em(rows.get(kind)) for kind in TYPES), *cells, "–" if tokens is None else f"{tokens:.0f}"]
+
+
+def difference_line(table: Mapping[str, Any]) -> str:
+    """Stage B minus Stage A on the same questions, a sentence; empty if they were not compared."""
+    split = _headline(table)
+    rows = table.get(split, {}).get("stage_b", {})
+    kinds = {**TYPES, "answerable": "all answerable", "all": "all"}
+    parts = [f"{name} {_difference(rows[kind])}" for kind, name in kinds.items() if _difference(rows.get(kind, {}))]
+    if not parts:
+        return ""
+    return f"Stage B minus Stage A on {split}, EM with its 95 % interval (paired bootstrap): {'; '.join(parts)}."
+
+
+def ablation_table(table: Mapping[str, Any]) -> str:
+    """The model with one part off at a time; empty without ablations."""
+    split = _headline(table)
+    systems = table.get(split, {})
+    names = [name for name in ABLATIONS if name in systems]
+    if not names:
+        return ""
+    figures = ("F1", "recall@1", "recall@8", "time accuracy", "minus the whole")
+    lines = table_head([f"{split}, without", *TYPES.values(), *figures])
+    for name in names:
+        rows = systems[name]
+        lines.append(table_line([ABLATIONS[name], *_cells(rows)[:-1], _difference(rows.get("all", {})) or "–"]))
+    note = (
+        "One part of the trained model switched off at a time, without another training. The last column is EM over "
+        "all types minus that of the whole model on the same questions, with its 95 % interval (paired bootstrap)."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def refusal_table(abstention: Mapping[str, Any]) -> str:
+    """Abstention by split; empty if nothing was measured.
+
+    Args:
+        abstention: `metrics/eval/abstention.json`.
+    """
+    columns = {
+        "em_answerable": "EM, answerable",
+        "refusal_precision": "refusal precision",
+        "refusal_recall": "recall",
+        "refusal_f1": "F1",
+        "accuracy": "accuracy",
+        "aurc": "AURC",
+        "ece": "ECE",
+    }
+    if not abstention:
+        return ""
+    lines = table_head(["abstention", "AUROC", *(f"AUROC, {name}" for name in REASONS.values()), *columns.values()])
+    for split, row in abstention.items():
+        areas = [row.get("auroc"), *(row.get(reason, {}).get("auroc") for reason in REASONS)]
+        lines.append(table_line([split, *map(shown, [*areas, *(row.get(name) for name in columns)])]))
+    threshold = next((row["threshold"] for row in abstention.values() if "threshold" in row), None)
+    note = (
+        "Score: weight of the null fact. AUROC of each reason: its questions against all answerable ones. From EM to "
+        f"accuracy: with questions refused whose score is above the threshold chosen on dev ({shown(threshold)}). "
+        "AURC and ECE: confidence is the weight of the heaviest candidate, the null fact included."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def table_head(names: Sequence[str]) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [table_line(names), "|---" * len(names) + "|"]
+
+
+def table_line(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def shown_em(row: Mapping[str, Any] | None) -> str:
+    """EM with its standard error and n."""
+    return "–" if not row else f"{row['em']:.3f} ± {row['em_stderr']:.3f} ({row['n']})"
+
+
+def shown(value: float | None) -> str:
+    """A figure with three digits."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    """`+0.010 [-0.002, +0.021]` of a row that has been compared with another system, else nothing."""
+    name = next((key.removesuffix("_low") for key in row if key.startswith("em_minus_") and key.endswith("_low")), None)
+    if name is None:
+        return ""
+    return f"{row[name]:+.3f} [{row[f'{name}_low']:+.3f}, {row[f'{name}_high']:+.3f}]"
+
+
+def with_table(text: str, table: str, where: str, begin: str = BEGIN, end: str = END) -> str:
+    """The text with the part between the markers replaced.
+
+    Raises:
+        DataError: The markers are not there, or not in order.
+    """
+    first, last = text.find(begin), text.find(end)
+    if not 0 <= first < last:
+        raise DataError(f"{where} has no lines {begin!r} and {end!r} to put the table between; add them")
+    return text[: first + len(begin)] + "\n" + table + "\n" + text[last:]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the tables, or writes them into a file."""
+    parser = argparse.ArgumentParser(prog="python -m kblampp.report", description=__doc__)
+    parser.add_argument("--metrics", type=Path, default=Path("metrics/eval"), help="default: %(default)s")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="replace what stands between the file's markers")
+    arguments = parser.parse_args(argv)
+
+    def work() -> None:
+        tables = results(arguments.metrics)
+        if arguments.write is None:
+            sys.stdout.write(tables + "\n")
+            return
+        text = with_table(arguments.write.read_text(encoding="utf-8"), tables, str(arguments.write))
+        with atomic_write(arguments.write) as file:
+            file.write(text)
+
+    return one_line_errors(work)

@@ -1,0 +1,239 @@
+"""One training loop: accumulation, warm-up and decay, clipping, checkpoints, and resuming with the same result."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from kblampp.core.errors import CheckpointError, TrainingError
+from kblampp.core.files import atomic_write
+from kblampp.model.batches import TrainingBatch, TrainingBatches
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions
+from kblampp.training.losses import LossWeights, compute_losses
+
+logger = logging.getLogger(__name__)
+
+
+class MetricLog(Protocol):
+    """The part of `dvclive.Live` that the loop uses."""
+
+    step: int
+
+    def log_metric(self, name: str, val: float) -> None:
+        """Logs one figure of the current step."""
+
+    def make_summary(self) -> None:
+        """Writes the latest figures."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast; see `trainA` in params.yaml for the meaning of each.
+
+    Attributes:
+        max_steps: Optimizer steps.
+        grad_accumulation: Batches a step.
+        lr: Peak learning rate of the added modules.
+        query_lr: Peak learning rate of the queries, which start as the projections.
+        backbone_lr: Peak learning rate of what learns inside the backbone (Stage B).
+        weight_decay: Of the matrices outside queries and backbone.
+        warmup_steps: Steps of linear warm-up.
+        min_lr_ratio: Where the cosine decay ends, as a share of the peak.
+        clip_grad_norm: Largest norm of the gradient.
+        log_every: Steps a logged figure averages over.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    max_steps: int
+    grad_accumulation: int
+    lr: float
+    query_lr: float
+    weight_decay: float
+    warmup_steps: int
+    min_lr_ratio: float
+    clip_grad_norm: float
+    log_every: int
+    checkpoint_every: int
+    backbone_lr: float = 0.0
+
+    def factor(self, step: int) -> float:
+        """Learning rate of a step as a share of the peak."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        progress = (step - self.warmup_steps) / max(1, self.max_steps - self.warmup_steps)
+        return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def train(
+    model: KBInjectedModel,
+    base: KnowledgeBase,
+    batches: TrainingBatches,
+    schedule: Schedule,
+    weights: LossWeights,
+    *,
+    options: SelectorOptions,
+    live: MetricLog,
+    checkpoint: Path,
+    key: str,
+    after_step: Callable[[int], None] | None = None,
+) -> None:
+    """Trains the added weights in place; a killed run goes on from `checkpoint` and ends as an uninterrupted one.
+
+    Args:
+        model: The model; only parameters that require a gradient learn.
+        base: The training knowledge base.
+        batches: The training split.
+        schedule: How long and how fast.
+        weights: Of the losses.
+        options: Whether to copy and to hop.  Training weighs gold, retrieved and in-batch facts whatever `top_k` says,
+            so that the params of `selector` belong to evaluation.
+        live: Where figures are logged, every `log_every` steps.
+        checkpoint: File for the state of the run; deleted at the end.
+        key: Identifies parameters and inputs; a checkpoint with another key is of another run and is ignored.
+        after_step: Called after each step with its number; for tests.
+    """
+    optimizer = torch.optim.AdamW(_groups(model, schedule), betas=(0.9, 0.98))
+    history = _resume(checkpoint, key, model, optimizer)
+    for step, figures in history.rows:
+        _log(live, step, figures)
+    with tqdm(initial=history.step, total=schedule.max_steps, desc="training") as progress:
+        for step in range(history.step, schedule.max_steps):
+            for part in range(schedule.grad_accumulation):
+                batch = batches.batch(step * schedule.grad_accumulation + part)
+                history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation))
+            norm = _update(model, optimizer, schedule, step)
+            history.step = step + 1
+            if history.step % schedule.log_every == 0 or history.step == schedule.max_steps:
+                figures = history.close({"lr": schedule.lr * schedule.factor(step), "grad_norm": norm})
+                _log(live, history.step, figures)
+                progress.set_postfix(loss=f"{figures['loss']:.3f}", hits=f"{figures['hit_rate']:.3f}", refresh=False)
+            if history.step % schedule.checkpoint_every == 0 and history.step < schedule.max_steps:
+                _save(checkpoint, key, model, optimizer, history)
+            progress.update()
+            if after_step is not None:
+                after_step(step)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _backward(
+    model: KBInjectedModel,
+    base: KnowledgeBase,
+    batch: TrainingBatch,
+    weights: LossWeights,
+    options: SelectorOptions,
+    accumulation: int,
+) -> dict[str, float]:
+    batch = batch.to(base.device)
+    knowledge = Knowledge(base, batch.questions, options, batch.weighed)
+    output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
+    losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
+    loss = losses.total(weights)
+    (loss / accumulation).backward()  # type: ignore[no-untyped-call]
+    return {"loss": float(loss.detach()), **losses.figures()}
+
+
+def _update(model: KBInjectedModel, optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> float:
+    """One optimizer step at the rate of `step`; the norm of the gradient before clipping."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * schedule.factor(step)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_grad_norm)
+    if not torch.isfinite(norm):
+        raise TrainingError(
+            f"the gradient of step {step} is not finite ({float(norm)}), so the weights would be lost; "
+            "lower the learning rates, or use backbone.dtype float32"
+        )
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(norm)
+
+
+def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
+    """Parameter groups: rates by part; decay only for matrices that start neither as projections nor pre-trained."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            inside, query = name.startswith("backbone."), ".query.from_" in name
+            rate = schedule.backbone_lr if inside else schedule.query_lr if query else schedule.lr
+            decay = 0.0 if inside or query or parameter.dim() < 2 else schedule.weight_decay
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+class _History:
+    """Figures since the last log, and all that were logged; part of the checkpoint."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.rows: list[tuple[int, dict[str, float]]] = []
+        self.open: list[dict[str, float]] = []
+
+    def add(self, figures: dict[str, float]) -> None:
+        self.open.append(figures)
+
+    def close(self, more: Mapping[str, float]) -> dict[str, float]:
+        """Means since the last log, rounded so that they stay readable in git."""
+        means = {name: sum(row[name] for row in self.open) / len(self.open) for name in self.open[0]}
+        figures = {name: float(f"{value:.6g}") for name, value in {**means, **more}.items()}
+        self.open = []
+        self.rows.append((self.step, figures))
+        return figures
+
+
+def _log(live: MetricLog, step: int, figures: Mapping[str, float]) -> None:
+    live.step = step
+    for name, value in figures.items():
+        live.log_metric(f"train/{name}", value)
+    live.make_summary()
+
+
+def _save(
+    checkpoint: Path, key: str, model: KBInjectedModel, optimizer: torch.optim.Optimizer, history: _History
+) -> None:
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    state = {
+        "key": key,
+        "step": history.step,
+        "rows": history.rows,
+        "open": history.open,
+        "weights": trained,
+        "optimizer": optimizer.state_dict(),
+    }
+    with atomic_write(checkpoint, "wb") as file:
+        torch.save(state, file)
+
+
+def _resume(checkpoint: Path, key: str, model: KBInjectedModel, optimizer: torch.optim.Optimizer) -> _History:
+    history = _History()
+    if not checkpoint.exists():
+        return history
+    try:
+        state = torch.load(checkpoint, weights_only=True)
+        of_this_run = state["key"] == key
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, LookupError, TypeError) as error:
+        raise CheckpointError(
+            f"{checkpoint} cannot be read ({type(error).__name__}); delete it to train from the start"
+        ) from error
+    if not of_this_run:
+        logger.info("%s is of a run with other parameters or inputs; training from the start", checkpoint)
+        return history
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in state["weights"].items():
+            own[name].copy_(tensor)
+    optimizer.load_state_dict(state["optimizer"])
+    history.step, history.rows, history.open = state["step"], state["rows"], state["open"]
+    logger.info("resuming at step %d from %s", history.step, checkpoint)
+    return history

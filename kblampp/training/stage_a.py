@@ -1,0 +1,182 @@
+"""Stage A put together: from params and stores to a trained adapter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from dvclive.live import Live
+
+from kblampp.backbone.decoder_layers import find_decoder_layers, resolve_layers
+from kblampp.core.errors import CheckpointError, StoreError
+from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_json
+from kblampp.core.params import Params, TrainParams
+from kblampp.model.batches import TrainingBatches
+from kblampp.model.checkpoint import KIND, build_model, load_adapter, save_adapter
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.model.workspace import Workspace
+from kblampp.training.loop import Schedule, train
+from kblampp.training.losses import LossWeights
+
+TRAIN = "train"
+
+
+def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, checkpoints: Path) -> None:
+    """Trains the knowledge modules around the frozen backbone and saves them to `store/<dataset>/trainA`.
+
+    They start untrained, or as trainA of `start_from` has left them. With `trainA.max_steps` 0 the start is saved as it
+    is and the metrics are empty; that of another dataset needs no training question then.
+
+    Raises:
+        KBLaMError: An input is missing, damaged, or does not fit the others.
+    """
+    section = params.trainA
+    settings = [params.seed, params.threads, asdict(params.injection), asdict(section)]
+    start = None if params.start_from == "scratch" else store / params.start_from / "trainA"
+    if start is not None and section.max_steps == 0:
+        workspace = Workspace.open(params, data, store, ())
+        model = load_start(start, workspace, params)
+        write_no_metrics(metrics)
+    else:
+        workspace = Workspace.open(params, data, store, (TRAIN,))
+        base = workspace.open_base(TRAIN)
+        if start is None:
+            model = start_model(workspace, params, torch.from_numpy(base.store.question_vectors(TRAIN)))
+        else:
+            model = load_start(start, workspace, params)
+            settings.append(read_manifest(start, KIND, stage="trainA"))
+        key = run_key(settings, workspace, base)
+        checkpoint = checkpoints / "trainA" / key[:16] / "state.pt"
+        run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
+    save_adapter(workspace.folder / "trainA", model, workspace.backbone, workspace.projections)
+
+
+def run_training(
+    workspace: Workspace,
+    base: KnowledgeBase,
+    model: KBInjectedModel,
+    params: Params,
+    section: TrainParams,
+    *,
+    metrics: Path,
+    checkpoint: Path,
+    key: str,
+    backbone_lr: float = 0.0,
+) -> None:
+    """Trains whatever in the model requires a gradient on the training split, as the section of the stage says.
+
+    Without steps it only writes empty metrics.
+
+    Args:
+        workspace: Dataset and backbone.
+        base: The training knowledge base.
+        model: The model.
+        params: For the seed and for what is switched on in the model.
+        section: The stage's.
+        metrics: Folder of the stage's metrics and curves.
+        checkpoint, key: See `train`.
+        backbone_lr: Peak learning rate of what learns inside the backbone.
+    """
+    if section.max_steps == 0:
+        write_no_metrics(metrics)
+        return
+    batches = TrainingBatches(
+        workspace.dataset.questions[TRAIN],
+        base.store.question_vectors(TRAIN),
+        workspace.backbone.tokenizer,
+        batch_size=section.batch_size,
+        drop_question_vector=section.drop_question_vector,
+        drop_hidden_query=section.drop_hidden_query,
+        gate_noise=section.gate_noise,
+        rename_answers=section.rename_answers,
+        in_batch_negatives=section.in_batch_negatives,
+        retrieved_negatives=section.retrieved_negatives,
+        seed=params.seed,
+    )
+    weights = _loss_weights(section)
+    named = {field.name for field in fields(Schedule)} - {"backbone_lr"}
+    schedule = Schedule(**{name: getattr(section, name) for name in named}, backbone_lr=backbone_lr)
+    top_k = min(SelectorOptions.top_k, base.store.n)  # training only asks whether it is 0
+    options = SelectorOptions(top_k=top_k, copy_head=params.injection.copy_head, hop=params.injection.hop)
+    with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
+        train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
+
+
+def _loss_weights(section: TrainParams) -> LossWeights:
+    return LossWeights(
+        gate=section.lambda_gate,
+        time=section.lambda_time,
+        hop=section.lambda_hop,
+        path=section.lambda_path,
+        path_margin=section.path_margin,
+    )
+
+
+def start_model(workspace: Workspace, params: Params, questions: torch.Tensor) -> KBInjectedModel:
+    """The untrained model, its queries started as the projections and scaled on the training questions."""
+    model = build_model(
+        workspace.backbone,
+        workspace.projections,
+        layers=params.injection.layers,
+        layer_path=params.injection.layer_path,
+        d_context_score=params.injection.d_context_score,
+        d_fusion=params.injection.d_fusion,
+        ego_graph=params.injection.ego_graph,
+        ego_radius=params.injection.ego_radius,
+        ego_degree=params.injection.ego_degree,
+    ).to(workspace.backbone.model.device)
+    model.start_from(workspace.projections, questions)
+    return model
+
+
+def load_start(start: Path, workspace: Workspace, params: Params) -> KBInjectedModel:
+    """The model that trainA of another dataset has left, if it is as `injection` says.
+
+    Args:
+        start: `store/<start_from>/trainA`.
+        workspace: Backbone and projections, which must be those that it was trained with.
+        params: The parameters.
+
+    Raises:
+        StoreError: The folder is missing or damaged.
+        CheckpointError: It was trained with another backbone or projections, or its layers or widths are others.
+    """
+    name, section = start.parent.name, params.injection
+    try:
+        model = load_adapter(start, workspace.backbone, workspace.projections)
+    except (StoreError, CheckpointError) as error:
+        raise type(error)(f"start_from is {name}, but {error} with dataset: {name}") from error
+    n_layers = len(find_decoder_layers(workspace.backbone.model, section.layer_path))
+    found = {**model.config, "layers": tuple(model.layers)}
+    wanted = {**asdict(section), "layers": resolve_layers(section.layers, n_layers)}
+    other = [
+        f"{key} is {wanted[key]}, not {found[key]}" for key in found if key in wanted and wanted[key] != found[key]
+    ]
+    if other:
+        model.detach()  # the backbone is the caller's
+        raise CheckpointError(
+            f"start_from is {name}, but adapter {start} was trained with another injection ({'; '.join(other)}): "
+            "set injection.* to that, or start_from to scratch"
+        )
+    return model
+
+
+def write_no_metrics(folder: Path) -> None:
+    """Writes the files of a training without steps: empty metrics, and a curve without points.
+
+    An empty folder would not be kept by git, and DVC fails on a file there that is no plot.
+    """
+    write_json(folder / "metrics.json", {})
+    with atomic_dir(folder / "plots" / "metrics") as curves:
+        (curves / "train").mkdir()
+        (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
+
+
+def run_key(settings: list[Any], workspace: Workspace, base: KnowledgeBase) -> str:
+    """Hash of everything that a run depends on but the code: a checkpoint of another run is never continued."""
+    text = json.dumps(settings, sort_keys=True)
+    return fingerprint(text, workspace.backbone.fingerprint, json.dumps(base.store.manifest["files"], sort_keys=True))

@@ -1,0 +1,321 @@
+"""`params.yaml` is checked as a whole, and a stage reads only what it declares."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kblampp.core.errors import ParamsError
+from kblampp.core.params import Params, leaves, load_params, unread
+
+REPOSITORY = Path(__file__).parents[3]
+TEXT = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+WHOLE = yaml.safe_load(TEXT)
+# What the tests below rely on, so that tuning the repository's file breaks none of them.
+FIXED = {
+    "dataset": "synth_world",
+    "start_from": "scratch",
+    "generate.train.facts": 6500,
+    "encoder.d_k": 192,
+    "encoder.d_v": 192,
+    "encoder.d_ctx": 64,
+    "encoder.d_tau": 16,
+    "index.method": "flat",
+    "selector.top_k": 16,
+    "selector.over_fetch": 64,
+    "trainA.max_steps": 2500,
+    "trainA.warmup_steps": 100,
+    "trainB.max_steps": 600,
+    "trainB.warmup_steps": 30,
+}
+Tree = dict[str, Any]
+Load = Callable[..., Params]
+
+
+def put(tree: Tree, key: str, value: Any) -> None:
+    *path, name = key.split(".")
+    for part in path:
+        tree = tree[part]
+    tree[name] = value
+
+
+@pytest.fixture
+def tree() -> Tree:
+    tree: Tree = copy.deepcopy(WHOLE)
+    for key, value in FIXED.items():
+        put(tree, key, value)
+    return tree
+
+
+def at(node: Any, key: str) -> Any:
+    for part in key.split("."):
+        node = node[part] if isinstance(node, dict) else getattr(node, part)
+    return node
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def load(content: Tree | str, reads: Any = None) -> Params:
+        path = tmp_path / "params.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return load_params(path, reads=reads)
+
+    return load
+
+
+def message(load: Load, content: Tree | str) -> str:
+    with pytest.raises(ParamsError) as caught:
+        load(content)
+    return str(caught.value)
+
+
+def test_repository_file_is_valid_and_every_value_arrives() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    for key in leaves(WHOLE):
+        found, wanted = at(params, key), at(WHOLE, key)
+        assert (list(found) if isinstance(found, tuple) else found) == wanted
+
+
+def test_classes_and_file_have_the_same_leaves() -> None:
+    assert sorted(leaves(Params)) == sorted(leaves(WHOLE))
+
+
+def test_all_problems_stand_in_one_message(load: Load, tree: Tree) -> None:
+    tree["selector"]["topk"] = tree["selector"].pop("top_k")
+    put(tree, "encoder.d_k", "wide")
+    put(tree, "encoder.whitening", 1.5)
+    put(tree, "index.method", "tree")
+    put(tree, "injection.copy_head", 1)
+    put(tree, "generate.train.facts", True)
+    put(tree, "trainA.warmup_steps", 9999)
+    put(tree, "eval", 3)
+    del tree["seed"]
+    text = message(load, tree)
+    for part in (
+        "params.yaml has 10 problems",
+        "selector.topk is unknown (did you mean selector.top_k?)",
+        "selector.top_k is missing, expected an integer at least 0",
+        "encoder.d_k is 'wide', expected an integer at least 1",
+        "encoder.whitening is 1.5, expected a number at least 0 and at most 1",
+        "index.method is 'tree', expected one of flat, hnsw, ivfpq",
+        "injection.copy_head is 1, expected true or false",
+        "generate.train.facts is true, expected an integer at least 1",
+        "trainA.warmup_steps is 9999",
+        "eval is 3, expected a section with",
+        "seed is missing",
+    ):
+        assert part in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("key", leaves(WHOLE))
+def test_every_leaf_is_needed_and_typed(load: Load, tree: Tree, key: str) -> None:
+    put(tree, key, {"a": "mapping"})
+    assert f"{key} is {{'a': 'mapping'}}, expected" in message(load, tree)
+    *path, name = key.split(".")
+    del (at(tree, ".".join(path)) if path else tree)[name]
+    assert f"{key} is missing" in message(load, tree)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dataset", "scratch"),
+        ("dataset", "my_own"),
+        ("start_from", "synth"),
+        ("convert.max_samples", 0),
+        ("trainA.lr", 0),
+        ("trainA.lr", "fast"),
+        ("trainA.lr", float("nan")),
+        ("trainA.lr", float("inf")),
+        ("trainA.lr", True),
+        ("trainA.max_steps", 2.0),
+        ("trainA.max_steps", -1),
+        ("seed", 2**32),
+        ("generate.max_answer_share", 0),
+        ("generate.three_hop_share", 1.01),
+        ("backbone.name", " "),
+        ("backbone.name", None),
+        ("backbone.revision", 7),
+        ("injection.layers", "all"),
+        ("injection.layers", []),
+        ("injection.layers", [1, 1]),
+        ("injection.layers", [-1]),
+        ("injection.layers", [True]),
+        ("injection.layers", ["1"]),
+        ("injection.layers", 3),
+        ("trainB.lora_targets", "some"),
+        ("eval.adapter", "stage_b"),
+        ("eval.ablations", "some"),
+        ("eval.ablations", ["no_null"]),
+        ("eval.ablations", ["no_hop", "no_hop"]),
+        ("eval.rag_sentences", [0]),
+        ("eval.rag_sentences", 4),
+    ],
+)
+def test_values_that_are_refused(load: Load, tree: Tree, key: str, value: Any) -> None:
+    put(tree, key, value)
+    assert f"{key} is " in message(load, tree)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("injection.layers", [4, 2]),
+        ("start_from", "timeqa"),
+        ("dataset", "custom"),
+        ("convert.max_samples", 5),
+        ("backbone.revision", "main"),
+        ("trainA.max_steps", 0),
+        ("trainB.max_steps", 0),
+        ("trainB.lora_targets", ["q_proj", "v_proj"]),
+        ("eval.adapter", "trainA"),
+        ("eval.ablations", "none"),
+        ("eval.ablations", ["no_hop", "no_lora"]),
+        ("selector.top_k", 0),
+        ("encoder.whitening", 1),
+    ],
+)
+def test_values_that_are_accepted(load: Load, tree: Tree, key: str, value: Any) -> None:
+    put(tree, key, value)
+    found = at(load(tree), key)
+    assert (list(found) if isinstance(value, list) else found) == value
+    assert type(at(load(tree), "encoder.whitening")) is float
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"index.method": "ivfpq", "index.pq_m": 25}, "index.pq_m is 25"),
+        ({"selector.over_fetch": 15}, "selector.over_fetch is 15"),
+        ({"trainA.warmup_steps": 2500}, "trainA.warmup_steps is 2500"),
+        ({"trainB.warmup_steps": 600}, "trainB.warmup_steps is 600"),
+        ({"encoder.d_ctx": 31}, "leaves 32 context dimensions"),
+        ({"encoder.d_tau": 48}, "leaves 0 context dimensions"),
+        ({"encoder.d_k": 1}, "expected at least 2 each"),
+        ({"start_from": "synth_world"}, "start_from is 'synth_world', the dataset itself; expected scratch or another"),
+        ({"dataset": "custom", "start_from": "custom"}, "start_from is 'custom', the dataset itself"),
+        ({"convert.folds": 5, "convert.fold": 5}, "convert.fold is 5, expected less than convert.folds, 5"),
+    ],
+)
+def test_keys_must_fit_each_other(load: Load, tree: Tree, changes: Tree, named: str) -> None:
+    for key, value in changes.items():
+        put(tree, key, value)
+    assert named in message(load, tree)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"index.method": "flat", "index.pq_m": 25},
+        {"trainA.max_steps": 0, "trainA.warmup_steps": 10},
+        {"trainB.max_steps": 0},
+        {"selector.over_fetch": 16},
+        {"encoder.d_ctx": 32},
+    ],
+)
+def test_keys_that_just_fit(load: Load, tree: Tree, changes: Tree) -> None:
+    for key, value in changes.items():
+        put(tree, key, value)
+    load(tree)
+
+
+@given(d_k=st.integers(1, 600), d_v=st.integers(1, 600), d_ctx=st.integers(1, 200))
+def test_accepted_widths_leave_room_for_every_block(d_k: int, d_v: int, d_ctx: int) -> None:
+    from kblampp.core.params import _width_problems
+
+    d_ent = 3 * min(d_k, d_v) // 4
+    room = d_ent >= 1 and d_k - d_ent >= 1 and 1 <= d_v - d_ent - 16 <= d_ctx
+    assert (_width_problems(d_k, d_v, d_ctx, 16) == []) == room
+
+
+def test_key_that_stands_twice_is_refused(load: Load) -> None:
+    twice = re.sub(r"(\n  hop: \w+)", r"\1\1", TEXT) + "\nseed: 1\n"
+    found = message(load, twice)
+    assert "2 problems" in found
+    assert "hop on line" in found
+    assert "seed on line" in found
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [", "a: 'b", "just words", "? [a]\n: 1\n"])
+def test_broken_file_is_told_by_name_in_one_line(load: Load, text: str) -> None:
+    found = message(load, text)
+    assert "params.yaml" in found
+    assert "\n" not in found
+
+
+def test_missing_file_and_foreign_bytes(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="does not exist"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ParamsError, match="not readable as YAML"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(("written", "value"), [("2e-4", 2e-4), ("1", 1.0), (".5", 0.5), ("1E-3", 1e-3)])
+def test_numbers_are_read_as_dvc_reads_them(load: Load, written: str, value: float) -> None:
+    assert load(re.sub(r"\n  lr: \S+", f"\n  lr: {written}", TEXT)).trainA.lr == value
+
+
+@pytest.mark.parametrize("written", ["yes", "on", "'true'"])
+def test_only_true_and_false_are_switches(load: Load, written: str) -> None:
+    text = re.sub(r"\n  hop: \w+", f"\n  hop: {written}", TEXT)
+    assert "injection.hop is" in message(load, text)
+
+
+def test_sections_cannot_be_changed_but_copied(load: Load, tree: Tree) -> None:
+    params = load(tree, reads=["selector"])
+    with pytest.raises(FrozenInstanceError):
+        params.selector.top_k = 3  # type: ignore[misc]
+    assert replace(params.selector, top_k=3).top_k == 3
+
+
+def test_stage_reads_only_what_it_declares(load: Load, tree: Tree) -> None:
+    params = load(tree, reads=["seed", "generate.train", "encoder.d_k"])
+    assert (params.seed, params.generate.train.facts) == (tree["seed"], 6500)
+    assert params.encoder.d_k == 192
+    for key in ("dataset", "generate.swap.facts", "encoder.d_v", "selector.top_k"):
+        with pytest.raises(ParamsError, match=f"stage reads undeclared parameter '{key}'"):
+            at(params, key)
+
+
+def test_unread_lists_declared_leaves_until_they_are_read(load: Load, tree: Tree) -> None:
+    params = load(tree, reads=["generate.train", "seed"])
+    everything = ["generate.train.facts", "generate.train.questions_per_type", "seed"]
+    assert unread(params) == everything
+    for left in (2, 1, 0):
+        at(params, everything[2 - left])
+        assert len(unread(params)) == left
+    assert unread(load(tree)) == []
+
+
+def test_whole_file_is_checked_whatever_is_read(load: Load, tree: Tree) -> None:
+    put(tree, "eval.batch_size", 0)
+    with pytest.raises(ParamsError, match=r"eval\.batch_size is 0"):
+        load(tree, reads=["seed"])
+
+
+def test_declaring_what_does_not_exist_is_refused(load: Load, tree: Tree) -> None:
+    with pytest.raises(ParamsError, match=r"'encoder\.dk' \(did you mean encoder\.d_k\?\)"):
+        load(tree, reads=["encoder.dk"])
+    with pytest.raises(ParamsError, match="no parameter"):
+        load(tree, reads=["seed.deeper"])
+
+
+@pytest.mark.parametrize("source", [Params, WHOLE])
+def test_leaves_of_sections_partition_the_whole(source: Any) -> None:
+    parts = [leaf for key in WHOLE for leaf in leaves(source, key)]
+    assert sorted(parts) == sorted(leaves(source))
+    assert leaves(source, "generate.dev") == ["generate.dev.questions_per_type"]
+    assert leaves(source, "injection.layers") == ["injection.layers"]
+    with pytest.raises(ParamsError, match="no parameter"):
+        leaves(source, "nowhere")

@@ -1,0 +1,222 @@
+"""Time scores follow half-open windows to the day; context scores are silent before training; gradients are finite."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds
+from kblampp.model.scores import DAYS_PER_YEAR, ContextScorer, TimeScorer, clip_to_horizon, disjoint, is_known
+
+HORIZON = (700_000, 740_000)
+UNKNOWN_PAIR = (UNKNOWN_DAY, UNKNOWN_DAY)
+KINDS = {
+    "closed": (710_000, 711_000),
+    "open start": (OPEN_START, 710_500),
+    "open end": (710_500, OPEN_END),
+    "always": (OPEN_START, OPEN_END),
+    "one day": (710_499, 710_500),
+    "before the horizon": (690_000, 690_001),
+    "after the horizon": (800_000, 800_100),
+    "open beyond the horizon": (800_000, OPEN_END),
+    "open before the horizon": (OPEN_START, 600_000),
+    "unknown": UNKNOWN_PAIR,
+}
+STEP = TimeScorer()
+OVERLAP = math.log1p(math.exp(4.0))
+DISTANCE = math.log1p(math.exp(8.0))
+SCALE = 5 * DAYS_PER_YEAR
+
+
+def score(question: tuple[int, int], *facts: tuple[int, int], scorer: TimeScorer = STEP) -> list[float]:
+    """Scores of facts for one question."""
+    bounds = torch.tensor(facts)
+    found: Tensor = scorer(torch.tensor([question]), HORIZON, bounds[None, None, :, 0], bounds[None, None, :, 1])
+    assert found.shape == (1, 1, len(facts))
+    assert found.dtype == torch.float32
+    return found.flatten().tolist()
+
+
+def far(days: int) -> float:
+    """The formula of the class's docstring for a fact `days` away."""
+    return -DISTANCE * (days + DAYS_PER_YEAR) / (days + DAYS_PER_YEAR + SCALE)
+
+
+def test_a_fact_that_covers_the_question_scores_the_whole_overlap() -> None:
+    question = (710_000, 710_365)
+    assert score(
+        question, question, (700_000, 720_000), (OPEN_START, OPEN_END), (OPEN_START, 710_365)
+    ) == pytest.approx([OVERLAP] * 4)
+
+
+def test_partial_overlap_counts_the_share_of_the_question() -> None:
+    assert score((710_000, 710_100), (709_000, 710_025), (710_050, 720_000), (710_020, 710_030)) == pytest.approx(
+        [OVERLAP * 0.25, OVERLAP * 0.5, OVERLAP * 0.1]
+    )
+
+
+def test_touching_windows_share_no_day() -> None:
+    question = (710_000, 710_100)
+    touching_before, touching_after = (709_000, 710_000), (710_100, 720_000)
+    assert score(question, touching_before, touching_after) == pytest.approx([far(0)] * 2)
+    one_day_before, one_day_after = (709_000, 710_001), (710_099, 720_000)
+    assert score(question, one_day_before, one_day_after) == pytest.approx([OVERLAP / 100] * 2, rel=1e-4)
+    assert far(0) < 0 < OVERLAP / 100
+
+
+def test_a_question_of_one_day() -> None:
+    day = (710_000, 710_001)
+    assert score(day, (710_000, 710_001), (709_999, 710_000), (710_001, 710_002)) == pytest.approx(
+        [OVERLAP, far(0), far(0)]
+    )
+
+
+def test_what_is_unknown_neither_helps_nor_harms() -> None:
+    assert score(UNKNOWN_PAIR, *KINDS.values()) == [0.0] * len(KINDS)
+    for question in KINDS.values():
+        assert score(question, UNKNOWN_PAIR) == [0.0]
+
+
+def test_open_ends_of_a_question_reach_to_the_horizon() -> None:
+    before, after = (OPEN_START, 710_000), (710_000, OPEN_END)
+    assert score(before, (HORIZON[0], 705_000)) == pytest.approx([OVERLAP * 5_000 / 10_000])
+    assert score(after, (710_000, 725_000)) == pytest.approx([OVERLAP * 15_000 / 30_000])
+    assert score((OPEN_START, OPEN_END), (700_000, 710_000)) == pytest.approx([OVERLAP * 10_000 / 40_000])
+    for question in (before, after, (OPEN_START, OPEN_END)):
+        assert score(question, (OPEN_START, OPEN_END)) == pytest.approx([OVERLAP])
+
+
+def test_an_open_question_beyond_the_horizon_still_matches_open_facts() -> None:
+    assert score((800_000, OPEN_END), (739_000, OPEN_END)) == pytest.approx([OVERLAP])
+    assert score((800_000, OPEN_END), (739_000, 740_000)) == pytest.approx([far(60_000)])
+    assert score((OPEN_START, 600_000), (OPEN_START, 701_000)) == pytest.approx([OVERLAP])
+    assert score((OPEN_START, 600_000), (700_000, 701_000)) == pytest.approx([far(100_000)])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    gaps=st.lists(st.integers(0, 60_000), min_size=2, max_size=8, unique=True),
+    after=st.booleans(),
+    scale_years=st.floats(0.1, 100),
+)
+def test_farther_facts_score_less(gaps: list[int], after: bool, scale_years: float) -> None:
+    scorer = TimeScorer()
+    torch.nn.init.constant_(scorer.log_scale, math.log(scale_years * DAYS_PER_YEAR))
+    question = (710_000, 710_365)
+    facts = [(question[1] + gap, OPEN_END) if after else (OPEN_START, question[0] - gap) for gap in sorted(gaps)]
+    with torch.no_grad():
+        scores = score(question, *facts, scorer=scorer)
+    assert all(nearer >= farther - 1e-6 for nearer, farther in itertools.pairwise(scores))
+    if max(gaps) - min(gaps) > 100:
+        assert scores[0] > scores[-1]
+    assert max(scores) < 0
+    assert min(scores) > -DISTANCE
+
+
+@pytest.mark.parametrize("question", KINDS)
+@pytest.mark.parametrize("fact", KINDS)
+def test_scores_and_gradients_are_finite_for_every_pair_of_windows(question: str, fact: str) -> None:
+    scorer = TimeScorer()
+    low, high = (torch.tensor(KINDS[fact][end]).reshape(1, 1, 1) for end in (0, 1))
+    found = scorer(torch.tensor([KINDS[question]]), HORIZON, low, high)
+    assert torch.isfinite(found).all()
+    found.sum().backward()
+    gradients = [parameter.grad for parameter in scorer.parameters()]
+    assert all(gradient is not None and torch.isfinite(gradient) for gradient in gradients)
+    if "unknown" in (question, fact):
+        assert not any(gradient.any() for gradient in gradients if gradient is not None)
+
+
+def test_gradients_of_a_mixed_batch_are_finite_and_reach_every_parameter() -> None:
+    scorer = TimeScorer()
+    bounds = torch.tensor(list(KINDS.values()))
+    facts = bounds[None, None].expand(len(KINDS), 3, -1, -1)
+    scorer(bounds, HORIZON, facts[..., 0], facts[..., 1]).sum().backward()
+    for parameter in scorer.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad)
+        assert parameter.grad != 0
+
+
+def test_a_batch_scores_each_question_apart() -> None:
+    questions = torch.tensor(list(KINDS.values()))
+    facts = torch.tensor(list(KINDS.values()))
+    together = STEP(questions, HORIZON, facts[None, None, :, 0], facts[None, None, :, 1])
+    for row, question in enumerate(KINDS.values()):
+        assert together[row, 0].tolist() == score(question, *KINDS.values())
+
+
+@pytest.mark.parametrize("horizon", [HORIZON, (710_000, 710_001)])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "unknown"])
+def test_clipped_windows_are_finite_and_never_empty(kind: str, horizon: tuple[int, int]) -> None:
+    start, end = clip_to_horizon(torch.tensor([KINDS[kind]]), horizon)
+    assert 0 < start.item() < end.item() < 10_000_000
+    if OPEN_START not in KINDS[kind] and OPEN_END not in KINDS[kind]:
+        assert (start.item(), end.item()) == KINDS[kind]
+
+
+windows = st.one_of(
+    st.just(Window(None, None)),
+    st.builds(
+        lambda start, days: Window(start, None if start is None or days is None else start + days, "x"),
+        st.none() | st.integers(1, 60),
+        st.none() | st.integers(1, 30),
+    ),
+    st.builds(lambda end: Window(None, end, "x"), st.integers(2, 90)),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(question=windows, fact=windows)
+def test_disjoint_means_both_known_without_a_common_day(question: Window, fact: Window) -> None:
+    low, high = window_bounds([question, fact])
+    asked = torch.tensor([[int(low[0]), int(high[0])]])
+    fact_low, fact_high = (torch.tensor(int(bound[1])).reshape(1, 1, 1) for bound in (low, high))
+    expected = question.known and fact.known and question.overlap_days(fact) == 0
+    assert disjoint(asked, fact_low, fact_high).item() is expected
+    assert is_known(asked).item() is question.known
+    score = STEP(asked, (1, 100), fact_low, fact_high).item()
+    assert (score < 0) is expected
+    assert (score > 0) is (question.overlap_days(fact) > 0)
+
+
+def context_scorer() -> ContextScorer:
+    torch.manual_seed(0)
+    return ContextScorer(d_hidden=12, d_sentence=10, d_ctx=6, d_feature=8)
+
+
+def test_an_untrained_context_score_is_silent_but_learns() -> None:
+    scorer = context_scorer()
+    scores = scorer(torch.randn(2, 3, 12), torch.randn(2, 10), torch.randn(2, 3, 5, 6))
+    assert scores.shape == (2, 3, 5)
+    assert not scores.any()
+    scores.sum().backward()
+    assert scorer.out.weight.grad is not None
+    assert scorer.out.weight.grad.any()
+
+
+def test_a_trained_context_score_tells_facts_tokens_and_questions_apart() -> None:
+    scorer = context_scorer()
+    torch.nn.init.normal_(scorer.out.weight)
+    hidden, question, context = torch.randn(2, 3, 12), torch.randn(2, 10), torch.randn(2, 1, 5, 6)
+    scores = scorer(hidden, question, context)
+    torch.testing.assert_close(scores, scorer(hidden, question, context.expand(-1, 3, -1, -1)))
+    assert scores.std(dim=2).min() > 0
+    assert not torch.equal(scores, scorer(hidden, question.flip(0), context))
+    assert not torch.equal(scores, scorer(hidden.flip(1), question, context))
+    alone = scorer(hidden[1:, 1:2], question[1:], context[1:])
+    torch.testing.assert_close(alone, scores[1:, 1:2])
+
+
+def test_the_question_starts_in_the_space_of_the_context_vectors() -> None:
+    scorer = context_scorer()
+    weight, bias, question = torch.randn(6, 10), torch.randn(6), torch.randn(4, 10)
+    scorer.start_from(weight, bias)
+    expected = scorer.from_context(question @ weight.T + bias)
+    torch.testing.assert_close(scorer.from_question(question), expected, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,276 @@
+"""The README's table and the headline are made from the committed metrics, and say the same as they."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kblampp.core.errors import DataError
+from kblampp.core.files import read_json
+from kblampp.core.params import load_params
+from kblampp.evaluation import systems
+from kblampp.evaluation.table import SYSTEM_OF, headline
+from kblampp.report.tables import (
+    ABLATIONS,
+    BEGIN,
+    END,
+    MODELS,
+    ablation_table,
+    difference_line,
+    main,
+    refusal_table,
+    result_table,
+    results,
+    with_table,
+)
+from tests.closure import ROOT
+
+TABLE, METRICS, README = ROOT / "metrics/eval/table.json", ROOT / "metrics/eval/metrics.json", ROOT / "README.md"
+ADAPTER = ROOT / "store/synth_world/trainA"
+MEGABYTE = 1_000_000
+
+
+def row(em: float, n: int, **more: float) -> dict[str, Any]:
+    """One line of a table."""
+    return {"em": em, "em_stderr": 0.0123, "f1": em, "n": n, "prompt_tokens": 12.0, **more}
+
+
+SMALL = {
+    "swap": {
+        "closed_book": {"single_hop": row(0.0, 100), "all": row(0.2, 100)},
+        "rag_1": {"single_hop": row(0.3, 100)},
+        "rag_12": {"single_hop": row(0.4, 100)},
+        "stage_a": {
+            "single_hop": row(0.98, 500),
+            "temporal": row(0.95, 400, time_accuracy=0.991),
+            "unanswerable": row(0.8, 300),
+            "answerable": row(0.96, 900, recall_at_1=0.9764, recall_at_8=1.0),
+            "all": row(0.92, 1200, abstain_auroc=0.9),
+        },
+        "stage_b": {
+            "single_hop": row(0.99, 500, em_minus_stage_a=0.01, em_minus_stage_a_low=-0.002, em_minus_stage_a_high=0.02)
+        },
+        "no_hop": {
+            "single_hop": row(0.97, 50),
+            "answerable": row(0.5, 100, recall_at_1=0.6),
+            "all": row(0.5, 100, em_minus_stage_b=-0.4, em_minus_stage_b_low=-0.5, em_minus_stage_b_high=-0.3),
+        },
+    },
+    "novel": {"stage_a": {"single_hop": row(0.9346, 10)}},
+    "dev": {"stage_a": {"single_hop": row(0.9, 10)}},
+}
+ABSTENTION = {
+    "swap": {
+        "auroc": 0.97,
+        "threshold": 0.41,
+        "em_answerable": 0.9,
+        "refusal_precision": None,
+        "refusal_recall": 0.0,
+        "refusal_f1": 0.0,
+        "accuracy": 0.8,
+        "aurc": 0.05,
+        "ece": 0.02,
+        "wrong_time": {"auroc": 0.93, "n": 4, "refused": 0.5},
+    }
+}
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of each line of the tables."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+
+
+def cells(table: str, *starts: str) -> list[str]:
+    """The cells after the given first ones, of the one line that starts with them."""
+    (found,) = [line[len(starts) :] for line in rows(table) if tuple(line[: len(starts)]) == starts]
+    return found
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    """A folder with both files."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    (folder / "table.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    (folder / "abstention.json").write_text(json.dumps(ABSTENTION), encoding="utf-8")
+    return folder
+
+
+def test_a_line_for_each_split_and_system() -> None:
+    table = result_table(SMALL)
+    heads = cells(table, "split", "system")
+    assert heads[:5] == ["single-hop", "temporal", "2-hop", "3-hop", "unanswerable"]
+    model = dict(zip(heads, cells(table, "swap", "**KBLaM++ (Stage A)**"), strict=True))
+    assert model == {
+        "single-hop": "0.980 ± 0.012 (500)",
+        "temporal": "0.950 ± 0.012 (400)",
+        "2-hop": "–",
+        "3-hop": "–",
+        "unanswerable": "0.800 ± 0.012 (300)",
+        "F1": "0.960",
+        "recall@1": "0.976",
+        "recall@8": "1.000",
+        "time accuracy": "0.991",
+        "prompt tokens": "12",
+    }
+    assert cells(table, "swap", "closed book")[:2] == ["0.000 ± 0.012 (100)", "–"]
+    assert cells(table, "novel", "**KBLaM++ (Stage A)**")[0] == "0.935 ± 0.012 (10)"
+    assert "in context" not in table
+
+
+def test_splits_and_systems_stand_in_a_fixed_order(metrics: Path) -> None:
+    shown = [(line[0], line[1]) for line in rows(results(metrics).split("\n\n")[0])[2:]]
+    assert [split for split, _ in shown] == ["dev", *["swap"] * 5, "novel"]
+    assert [name for split, name in shown if split == "swap"] == [
+        "**KBLaM++ (Stage B)**",
+        "**KBLaM++ (Stage A)**",
+        "RAG: top 12 by dense retrieval",
+        "RAG: top 1 by dense retrieval",
+        "closed book",
+    ]
+
+
+def test_every_system_of_the_evaluation_has_a_name() -> None:
+    assert set(MODELS) == set(SYSTEM_OF.values())
+    assert set(ABLATIONS) == set(systems.ABLATIONS)
+
+
+def test_the_difference_of_the_stages_is_a_sentence() -> None:
+    line = difference_line(SMALL)
+    assert line.startswith("Stage B minus Stage A on swap")
+    assert line.endswith(": single-hop +0.010 [-0.002, +0.020].")
+    assert difference_line({"swap": {"stage_a": SMALL["swap"]["stage_a"]}}) == difference_line({}) == ""
+
+
+def test_ablations_stand_in_a_table_of_their_own() -> None:
+    table = ablation_table(SMALL)
+    assert cells(table, "no hop")[0] == "0.970 ± 0.012 (50)"
+    assert cells(table, "no hop")[-1] == "-0.400 [-0.500, -0.300]"
+    assert "no hop" not in result_table(SMALL)
+    assert ablation_table({"swap": {}}) == ablation_table({}) == ""
+
+
+def test_a_converted_dataset_is_compared_and_ablated_on_its_test_questions() -> None:
+    rows_of_splits = {"dev": SMALL["dev"], "test": SMALL["swap"], "test_hard": SMALL["novel"]}
+    assert difference_line(rows_of_splits) == difference_line(SMALL).replace("on swap", "on test")
+    table = ablation_table(rows_of_splits)
+    assert table == ablation_table(SMALL).replace("swap, without", "test, without")
+    assert "swap" not in table
+    assert difference_line({"test": SMALL["dev"], **SMALL}) == difference_line(SMALL), "swap comes first"
+
+
+def test_splits_of_a_converted_dataset_stand_in_their_order(metrics: Path) -> None:
+    splits = dict.fromkeys(("test_hard", "other", "test", "dev"), SMALL["dev"])
+    (metrics / "table.json").write_text(json.dumps(splits), encoding="utf-8")
+    shown = [line[0] for line in rows(results(metrics).split("\n\n")[0])[2:]]
+    assert shown == ["dev", "test", "test_hard", "other"]
+
+
+def test_refusals_by_split_and_reason() -> None:
+    table = refusal_table(ABSTENTION)
+    assert cells(table, "swap") == [
+        "0.970",
+        "–",
+        "–",
+        "0.930",
+        "0.900",
+        "–",
+        "0.000",
+        "0.000",
+        "0.800",
+        "0.050",
+        "0.020",
+    ]
+    assert "0.410" in table
+    assert refusal_table({}) == ""
+
+
+def test_every_line_of_a_table_has_as_many_cells_as_its_head(metrics: Path) -> None:
+    tables = [rows(part) for part in results(metrics).split("\n\n") if part.startswith("|")]
+    assert len(tables) == 3
+    for lines in tables:
+        assert len({len(line) for line in lines}) == 1
+
+
+def test_the_part_between_the_markers_is_replaced_and_nothing_else() -> None:
+    text = f"# Title\n\n{BEGIN}\nold\n\n| old |\n{END}\n\nthe rest\n"
+    once = with_table(text, "| new |", "README.md")
+    assert once == f"# Title\n\n{BEGIN}\n| new |\n{END}\n\nthe rest\n"
+    assert with_table(once, "| new |", "README.md") == once
+
+
+def test_a_page_can_have_markers_of_its_own() -> None:
+    text = f"{BEGIN}\nkept\n{END}\n<!-- a -->\nold\n<!-- b -->\n"
+    new = with_table(text, "| new |", "x.md", "<!-- a -->", "<!-- b -->")
+    assert new == text.replace("old", "| new |")
+    with pytest.raises(DataError, match=r"x\.md has no lines '<!-- b -->' and '<!-- a -->'"):
+        with_table(text, "| new |", "x.md", "<!-- b -->", "<!-- a -->")
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}\n{BEGIN}\n"], ids=["none", "no end", "no begin", "swapped"])
+def test_missing_markers_are_an_error_that_names_the_file(text: str) -> None:
+    with pytest.raises(DataError, match=r"docs/x\.md.*results: begin.*results: end.*add them"):
+        with_table(text, "| new |", "docs/x.md")
+
+
+def test_the_command_writes_the_tables_into_a_file(metrics: Path, tmp_path: Path) -> None:
+    target = tmp_path / "README.md"
+    target.write_text(f"before\n{BEGIN}\n{END}\nafter\n", encoding="utf-8")
+    assert main(["--metrics", str(metrics), "--write", str(target)]) == 0
+    assert target.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{results(metrics)}\n{END}\nafter\n"
+
+
+def test_the_command_prints_the_tables(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--metrics", str(metrics)]) == 0
+    assert capsys.readouterr().out == results(metrics) + "\n"
+
+
+@pytest.mark.parametrize("name", ["table.json", "abstention.json"])
+@pytest.mark.parametrize("text", [None, "{", "[1"], ids=["missing", "cut off", "not JSON"])
+def test_the_command_refuses_an_unreadable_table(
+    text: str | None, name: str, metrics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "README.md"
+    target.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    (metrics / name).unlink()
+    if text is not None:
+        (metrics / name).write_text(text, encoding="utf-8")
+    assert main(["--metrics", str(metrics), "--write", str(target)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert name in error
+    assert target.read_text(encoding="utf-8") == f"{BEGIN}\n{END}\n"
+
+
+def committed_table() -> dict[str, Any]:
+    """The committed table, or a skip where the pipeline has not been run."""
+    if not TABLE.exists():
+        pytest.skip("metrics/eval/table.json is not there: `dvc repro` has not been run")
+    table: dict[str, Any] = read_json(TABLE)
+    return table
+
+
+def test_the_readme_shows_the_committed_table() -> None:
+    text = README.read_text(encoding="utf-8")
+    remedy = "README.md is not of the committed metrics: run `python -m kblampp.report --write README.md`"
+    committed_table()
+    assert with_table(text, results(TABLE.parent), "README.md") == text, remedy
+
+
+def test_the_headline_is_at_most_twelve_figures_of_the_table() -> None:
+    adapter = load_params(ROOT / "params.yaml").eval.adapter
+    wanted = headline(committed_table(), SYSTEM_OF[adapter])
+    shown = read_json(METRICS)
+    assert shown == wanted
+    assert 1 <= len(shown) <= 12
+    assert all(isinstance(value, int | float) for value in shown.values())
+
+
+def test_the_committed_adapter_is_small() -> None:
+    if not ADAPTER.exists():
+        pytest.skip("store/synth_world/trainA is not there: `dvc repro` has not been run")
+    size = sum(path.stat().st_size for path in ADAPTER.rglob("*") if path.is_file())
+    assert 0 < size <= 2 * MEGABYTE

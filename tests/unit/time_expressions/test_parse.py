@@ -1,0 +1,248 @@
+"""The time that a question asks about."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kblampp.data.windows import Window, day
+from kblampp.time_expressions.parse import parse_question_time
+
+TIMEQA = Path(__file__).parents[4] / "shared" / "data" / "timeqa"
+
+# Text, first day, first day after; a short form such as "2012" or "2012-03" stands for its first day.
+CASES: list[tuple[str, str | None, str | None]] = [
+    # one unit
+    ("Who led Silver Harbor as CEO in 2012?", "2012", "2013"),
+    ("In 1960, where was steven ozment going to school?", "1960", "1961"),
+    ("Who was king in 830?", "830", "831"),
+    ("Who ruled in 79 AD?", "79", "80"),
+    ("Who ruled in AD 79?", "79", "80"),
+    ("Who ruled in 1812 AD over Parma?", "1812", "1813"),
+    ("Who led it in the year 1996?", "1996", "1997"),
+    ("Who coached in the 2018 season?", "2018", "2019"),
+    ("Who coached in the summer of 2012?", "2012", "2013"),
+    ("Who led it during 2012", "2012", "2013"),
+    ("Who led it around 1812?", "1812", "1813"),
+    ("Who led it in March 2015?", "2015-03", "2015-04"),
+    ("Who led it in mar 2015?", "2015-03", "2015-04"),
+    ("Who led it in Sept. 2015?", "2015-09", "2015-10"),
+    ("Who led it in December, 2015?", "2015-12", "2016"),
+    ("Who led it as of March 2015?", "2015-03", "2015-04"),
+    ("As of 2015, who led it?", "2015", "2016"),
+    ("Who led it on 5 March 2015?", "2015-03-05", "2015-03-06"),
+    ("Who led it on the 5th of March 2015?", "2015-03-05", "2015-03-06"),
+    ("Who led it on March 5, 2015?", "2015-03-05", "2015-03-06"),
+    ("Who led it on March 5th 2015?", "2015-03-05", "2015-03-06"),
+    ("Who led it on 2015-03-05?", "2015-03-05", "2015-03-06"),
+    ("Who led it on 29 February 2012?", "2012-02-29", "2012-03-01"),
+    ("What was the host city of the dec 2010 world festival of black arts?", "2010-12", "2011"),
+    ("Who hosted the talk show The Cycle from in Jun 2013?", "2013-06", "2013-07"),
+    ("Who coached in the 2018/2019 season?", "2018", "2020"),
+    ("Who coached in 2018/19?", "2018", "2020"),
+    ("Who coached in 1998\u20132001?", "1998", "2002"),
+    ("Who coached in 1914-18?", "1914", "1919"),
+    # parts, decades, centuries
+    ("Who owned it in the 1970s?", "1970", "1980"),
+    ("Who owned it in 1970s?", "1970", "1980"),
+    ("Who owned it in the 1970's?", "1970", "1980"),
+    ("Who owned it in the '90s?", "1990", "2000"),
+    ("Who owned it in the 90s?", "1990", "2000"),
+    ("Who owned it in the 830s?", "830", "840"),
+    ("Who owned it in early 1970s?", "1970", "1974"),
+    ("Who owned it in mid 1970s?", "1974", "1977"),
+    ("Who owned it in the mid-1970s?", "1974", "1977"),
+    ("Who owned it in late 1960s?", "1967", "1970"),
+    ("Who owned it in the late part of the 1960s?", "1967", "1970"),
+    ("Who owned it in early 2012?", "2012-01", "2012-05"),
+    ("Who owned it in late 2012?", "2012-09", "2013"),
+    ("Who owned it in early March 2015?", "2015-03-01", "2015-03-11"),
+    ("Who owned it in late March 2015?", "2015-03-21", "2015-04-01"),
+    ("Who owned it in the 19th century?", "1801", "1901"),
+    ("Who owned it in the late 19th century?", "1868", "1901"),
+    # ranges
+    ("Who led it from 2009 to 2014?", "2009", "2015"),
+    ("From 2009 to 2011, who led it?", "2009", "2012"),
+    ("Who led it between 2009 and 2011?", "2009", "2012"),
+    ("Between 2009 and 2011 who led it?", "2009", "2012"),
+    ("Who led it from Jun 2004 to Mar 2005?", "2004-06", "2005-04"),
+    ("Who led it from 2004 to mar 2005?", "2004", "2005-04"),
+    ("Who led it between July 1929 and 1943?", "1929-07", "1944"),
+    ("Where was the Army Reserve Post In 2005 to 2006?", "2005", "2007"),
+    ("Who led it during the year 1996 to 1998?", "1996", "1999"),
+    ("Who led it in between May 2004 and Jul 2004?", "2004-05", "2004-08"),
+    ("At what station did the line end between May 1991 and May 1991?", "1991-05", "1991-06"),
+    ("Which organization named wgaw after apr 1933 to 1954?", "1933-05", "1955"),
+    ("Who was emperor from 8 to 9?", "8", "10"),
+    ("Who was king from 998 to 1002?", "998", "1003"),
+    ("Who was abbot from 1369 to1420?", "1369", "1421"),
+    ("Who led it from 1998 until 2001?", "1998", "2002"),
+    ("Who led it from 1998 through 2001?", "1998", "2002"),
+    ("Who led it from 1998 \u2013 2001?", "1998", "2002"),
+    ("Who led it from the early 1970s to the late 1980s?", "1970", "1990"),
+    ("Who led it from 5 March 2015 to 9 May 2016?", "2015-03-05", "2016-05-10"),
+    ("Who led it from March to May 2015?", "2015-03", "2015-06"),
+    ("Who led it from 5 March to 9 May 2015?", "2015-03-05", "2015-05-10"),
+    ("Who led it between 3 and 9 March 2015?", "2015-03-03", "2015-03-10"),
+    ("Who used a 4 to 4-0 steam locomotive from 1923 to Dec 1947?", "1923", "1948"),
+    ("In Room 5, who was there from 1998 to 2001 or in 2004?", "1998", "2002"),
+    # open ends
+    ("Who led it before 1998?", None, "1998"),
+    ("Who led it before Jan 1996?", None, "1996"),
+    ("Who led it prior to 5 March 2015?", None, "2015-03-05"),
+    ("Who led it before the 1970s?", None, "1970"),
+    ("Who led it after 2015?", "2016", None),
+    ("Who filled the vacant manager position after december 11, 2017?", "2017-12-12", None),
+    ("After the season 2018/2019, who did sv darmstadt hire?", "2020", None),
+    ("Who led it after Nov 1935?", "1935-12", None),
+    ("Who has led it since 2015?", "2015", None),
+    ("Who has led it since March 2015?", "2015-03", None),
+    ("Who has led it from 2015 onwards?", "2015", None),
+    ("Who has led it from 2015 to the present?", "2015", None),
+    ("Who led it until 2015?", None, "2016"),
+    ("Who led it up to March 2015?", None, "2015-04"),
+    ("Who had led it by 2015?", None, "2016"),
+    ("Who led it until the end of 2015?", None, "2016"),
+    ("Who led it after the end of 2015?", "2016", None),
+    # several expressions
+    ("Who purchased the Villa in 1787 and owned it until 1796?", "1787", "1797"),
+    ("Who led it after 2009 and before 2012?", "2010", "2012"),
+    ("Who led it since 2009 until 2012?", "2009", "2013"),
+    ("In 2009, who led the club founded in 1990?", "2009", "2010"),
+    ("Who led the club founded in 1990 in 2009?", "2009", "2010"),
+    ("Where did the line that began in 1990 end in Jul 1990?", "1990-07", "1990-08"),
+]
+
+NO_TIME = [
+    "",
+    "Who led Silver Harbor?",
+    "What became of the planetarium located at 15 South State Street in Salt Lake City?",
+    "Who directed Space Odyssey 2001?",
+    "Who won in 12 games?",
+    "Who won gold in 1500 metres?",
+    "Who counted from 3 to 5 points?",
+    "Who had 4 to 6 players?",
+    "Who sold 1,200 cars in 2,000 towns?",
+    "Who ruled in 44 BC?",
+    "Who ruled from 50 BC to 20 BC?",
+    "Which fact may 5 people know in May?",
+    "from 1998 to 200",
+    "Which theater employed Liina Tennosaar from 1998 to 1993?",
+    "from 1985 to 1848",
+    "from 1977 to 179",
+    "between Jun 2004 and Mar 2004",
+    "on 31 February 2015",
+    "on 30 Feb 2012",
+    "in 0",
+    "in 0000",
+    "before 1",
+    "after 9999",
+    "after 2012 and before 2010",
+    "in 12345",
+    "in \u0661\u0669\u0669\u0668",
+]
+
+
+def _day(text: str | None) -> int | None:
+    if text is None:
+        return None
+    year, *rest = text.split("-")
+    return day("-".join([year.zfill(4), *rest, "01", "01"][:3]))
+
+
+@pytest.mark.parametrize(("text", "start", "end"), CASES, ids=[case[0] for case in CASES])
+def test_the_time_is_read(text: str, start: str | None, end: str | None) -> None:
+    assert parse_question_time(text) == Window(_day(start), _day(end), "question_text")
+
+
+@pytest.mark.parametrize("text", NO_TIME)
+def test_no_time_and_nonsense_give_none(text: str) -> None:
+    assert parse_question_time(text) is None
+
+
+@pytest.mark.parametrize(("text", "start", "end"), CASES, ids=[case[0] for case in CASES])
+def test_case_and_spacing_do_not_matter(text: str, start: str | None, end: str | None) -> None:
+    expected = Window(_day(start), _day(end), "question_text")
+    assert parse_question_time(text.upper()) == expected
+    assert parse_question_time("  " + text.replace(" ", " \n ")) == expected
+
+
+def _ends_after_start(window: Window | None) -> bool:
+    return window is None or (window.known and window.overlaps(Window(None, None, "always")))
+
+
+@given(st.text())
+def test_any_text_gives_a_window_with_a_day_or_none(text: str) -> None:
+    assert _ends_after_start(parse_question_time(text))
+
+
+TIME_WORDS = """
+in from to between and before after since until by of the early mid late end May march dec. 5 31 12th 8 200 1998 2012
+9999 0 1970s '90s 1100s 20th century 2018/2019 1998-97 - , ? BC AD present on as
+"""
+WORDS = st.sampled_from(TIME_WORDS.split())
+
+
+@given(st.lists(WORDS, max_size=14))
+def test_any_mix_of_time_words_gives_a_window_with_a_day_or_none(words: list[str]) -> None:
+    assert _ends_after_start(parse_question_time(" ".join(words)))
+
+
+@given(st.integers(0, 99999), st.integers(0, 99999))
+def test_ranges_of_any_two_years(first: int, last: int) -> None:
+    sensible = 1 <= first <= last <= 9998
+    expected = Window(_day(str(first)), _day(str(last + 1)), "question_text") if sensible else None
+    for text in (f"who from {first} to {last}", f"who between {first} and {last}?"):
+        window = parse_question_time(text)
+        if sensible or (first > last and last >= 1 and first <= 9999):
+            assert window == expected
+        assert _ends_after_start(window)
+
+
+@given(st.integers(1000, 9998), st.sampled_from(["in", "before", "after", "since", "until"]))
+def test_one_year_and_its_prepositions_fit_together(year: int, preposition: str) -> None:
+    start, end = _day(str(year)), _day(str(year + 1))
+    expected = {
+        "in": (start, end),
+        "before": (None, start),
+        "after": (end, None),
+        "since": (start, None),
+        "until": (None, end),
+    }[preposition]
+    window = parse_question_time(f"Who led it {preposition} {year}?")
+    assert window is not None
+    assert (window.start, window.end) == expected
+
+
+def test_a_long_text_is_read_quickly() -> None:
+    for piece in ("the ", "in the ", "from 1998 ", "1998 to ", "early ", "9", "may 5 ", "' ", "and "):
+        assert _ends_after_start(parse_question_time("in " + piece * 3000))
+
+
+needs_timeqa = pytest.mark.skipif(not TIMEQA.is_dir(), reason="the TimeQA rows are not next to the repository")
+
+
+@needs_timeqa
+def test_the_human_questions_of_timeqa_parse() -> None:
+    documents = json.loads((TIMEQA / "human_annotated.json").read_text(encoding="utf-8"))
+    questions = [question for document in documents for question, _ in document["questions"]]
+    timed = [
+        text for text in questions if any(len(word.strip("?,.")) == 4 and word[:1].isdigit() for word in text.split())
+    ]
+    parsed = sum(parse_question_time(text) is not None for text in timed)
+    assert len(timed) > 400
+    assert parsed >= 0.98 * len(timed)
+
+
+@needs_timeqa
+@pytest.mark.parametrize("level", ["easy", "hard"])
+def test_every_training_question_of_timeqa_parses(level: str) -> None:
+    with gzip.open(TIMEQA / f"human_train.{level}.json.gzip", "rt", encoding="utf-8") as file:
+        questions = [json.loads(line)["question"] for line in file]
+    assert len(questions) > 200
+    assert [text for text in questions if parse_question_time(text) is None] == []

@@ -1,0 +1,363 @@
+"""Each loss is what design section 4 says, on selections written by hand."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds, year_window
+from kblampp.model.batches import IGNORED, TrainingBatch
+from kblampp.model.injection import KBOutput
+from kblampp.model.inputs import Questions, SelectorOptions
+from kblampp.model.selector import ScoreParts, Selection
+from kblampp.training.losses import Losses, LossWeights, compute_losses
+
+VOCABULARY = 7
+SEQ = 6
+ANSWER = (3, 5)  # positions of the answer's tokens; they are predicted one position before
+WINDOWS = [year_window(2000), year_window(2010), Window(None, None, "x"), Window(None, None), year_window(2005)]
+ALL_ONE = LossWeights(gate=1, time=1, hop=1, path=1, path_margin=1)
+N = 5  # candidates: three gold columns and two negatives; the null column is number 5
+
+
+def make_batch(
+    hops: list[int], windows: list[Window | None] | None = None, alternatives: list[int] | None = None
+) -> TrainingBatch:
+    """Rows whose gold facts are 0, 1, 2 as far as they have hops or alternatives; their negatives are facts 3 and 4."""
+    rows = len(hops)
+    alternatives = alternatives or [min(n, 1) for n in hops]
+    ids = torch.arange(SEQ).repeat(rows, 1)
+    labels = torch.full((rows, SEQ), IGNORED)
+    labels[:, ANSWER[0] : ANSWER[1]] = ids[:, ANSWER[0] : ANSWER[1]]
+    gold = [
+        [column if column < max(n, several) else -1 for column in range(3)]
+        for n, several in zip(hops, alternatives, strict=True)
+    ]
+    return TrainingBatch(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        labels=labels,
+        answer_start=torch.full((rows,), ANSWER[0]),
+        questions=Questions.make(torch.zeros(rows, 2), windows or [None] * rows),
+        read_hidden=torch.ones(rows),
+        gate_noise=torch.zeros(rows, 2),
+        renamed=torch.full((rows,), -1),
+        new_names=torch.full((rows, 1), -1),
+        candidates=torch.tensor([[*row, 3, 4] for row in gold]),
+        hops=torch.tensor(hops),
+        alternatives=torch.tensor(alternatives),
+        retrieved=0,
+    )
+
+
+def make_selection(batch: TrainingBatch, scores: Tensor, hop: Tensor | None = None) -> Selection:
+    """A selection with these scores, (batch, seq, N + 1), -inf without a candidate, and hop gates, (batch, seq)."""
+    ids = batch.candidates[:, None]
+    scores = torch.cat([scores[..., :-1].masked_fill(ids < 0, -math.inf), scores[..., -1:]], dim=-1)
+    weights = scores.softmax(-1)
+    unused = torch.zeros(())
+    hop = torch.full(scores.shape[:2], 0.5) if hop is None else hop
+    parts = ScoreParts(unused, unused, unused)
+    return Selection(unused, unused, ids, weights[..., :-1], weights[..., -1], scores, parts, unused, unused, hop)
+
+
+def make_state(selections: dict[int, Selection], *, hop: bool = True) -> Any:
+    knowledge = SimpleNamespace(options=SelectorOptions(hop=hop))
+    return SimpleNamespace(selections=selections, knowledge=knowledge)
+
+
+def make_base(windows: list[Window] = WINDOWS) -> Any:
+    low, high = (torch.from_numpy(bounds).long() for bounds in window_bounds(windows))
+    return SimpleNamespace(tensors=SimpleNamespace(tau_min=low, tau_max=high))
+
+
+def losses(batch: TrainingBatch, *scores: Tensor, logits: Tensor | None = None, margin: float = 1.0) -> Losses:
+    """The losses with one layer for each tensor of scores."""
+    selections = {depth: make_selection(batch, layer) for depth, layer in enumerate(scores)}
+    if logits is None:
+        logits = torch.zeros(len(batch.hops), SEQ, VOCABULARY)
+    state = make_state(selections)
+    return compute_losses(KBOutput(logits, state), batch, make_base(), path_margin=margin)
+
+
+def peaked(batch: TrainingBatch, *columns: int, height: float = 40.0) -> Tensor:
+    """Scores whose top is this column in each row, at the answer's positions; elsewhere another."""
+    scores = torch.zeros(len(batch.hops), SEQ, N + 1)
+    for row, column in enumerate(columns):
+        scores[row, :, 3] = height
+        scores[row, ANSWER[0] - 1 : ANSWER[1] - 1] = 0
+        scores[row, ANSWER[0] - 1 : ANSWER[1] - 1, column] = height
+    return scores
+
+
+def random_scores(batch: TrainingBatch, seed: int = 0) -> Tensor:
+    return torch.randn(len(batch.hops), SEQ, N + 1, generator=torch.Generator().manual_seed(seed))
+
+
+def test_answer_loss_reads_each_token_from_the_position_before() -> None:
+    batch = make_batch([1, 0])
+    logits = torch.zeros(2, SEQ, VOCABULARY)
+    for position in range(*ANSWER):
+        logits[:, position - 1, position] = 50.0
+    right = losses(batch, logits=logits)
+    assert float(right.answer) == pytest.approx(0, abs=1e-6)
+    assert right.token_accuracy == 1.0
+    flat = losses(batch, logits=torch.zeros(2, SEQ, VOCABULARY))
+    assert float(flat.answer) == pytest.approx(math.log(VOCABULARY))
+    half = logits.clone()
+    half[:, ANSWER[0] - 1] = 0
+    half[:, ANSWER[0] - 1, 6] = 1.0
+    assert losses(batch, logits=half).token_accuracy == 0.5
+
+
+def test_answer_loss_ignores_the_question_and_the_padding() -> None:
+    batch = make_batch([1, 2])
+    logits = torch.randn(2, SEQ, VOCABULARY, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    losses(batch, logits=logits).answer.backward()
+    assert logits.grad is not None
+    used = logits.grad.abs().sum(-1) > 0
+    assert used[0].nonzero().flatten().tolist() == list(range(ANSWER[0] - 1, ANSWER[1] - 1))
+
+
+def test_without_knowledge_only_the_answer_counts() -> None:
+    batch = make_batch([1, 0])
+    result = compute_losses(KBOutput(torch.zeros(2, SEQ, VOCABULARY), None), batch, make_base(), path_margin=1.0)
+    assert float(result.gate) == float(result.time) == float(result.hop) == float(result.path) == result.hit_rate == 0
+    assert float(result.total(ALL_ONE)) == float(result.answer)
+
+
+@pytest.mark.parametrize(
+    ("hops", "wanted"),
+    [(0, [5, 5, 5, 5]), (1, [0, 0, 0, 0]), (2, [0, 1, 1, 1]), (3, [0, 1, 2, 2])],
+)
+def test_each_layer_should_select_its_hop_and_the_null_fact_without_any(hops: int, wanted: list[int]) -> None:
+    batch = make_batch([hops])
+    right = losses(batch, *(peaked(batch, column) for column in wanted))
+    assert float(right.gate) == pytest.approx(0, abs=1e-6)
+    assert right.hit_rate == 1.0
+    for depth, column in enumerate(wanted):
+        others = [c for c in range(N + 1) if c != column and (c >= 3 or c < hops)]
+        for other in others:
+            layers = [peaked(batch, other if layer == depth else wanted[layer]) for layer in range(4)]
+            wrong = losses(batch, *layers)
+            assert float(wrong.gate) == pytest.approx(40 / 4, rel=1e-3)
+            assert wrong.hit_rate == (0.0 if depth == 3 else 1.0)  # the last layer's alone
+
+
+def test_gate_loss_is_the_mean_cross_entropy_over_layers_and_answer_positions() -> None:
+    batch = make_batch([0, 1, 2, 3])
+    layers = [random_scores(batch, seed) for seed in range(3)]
+    total = []
+    for depth, scores in enumerate(layers):
+        alpha = make_selection(batch, scores)
+        for row, hops in enumerate(batch.hops.tolist()):
+            for position in range(ANSWER[0] - 1, ANSWER[1] - 1):
+                weights = [*alpha.alpha[row, position].tolist(), float(alpha.null[row, position])]
+                total.append(-math.log(weights[min(depth, hops - 1) if hops else N]))
+    assert float(losses(batch, *layers).gate) == pytest.approx(sum(total) / len(total), rel=1e-5)
+
+
+@pytest.mark.parametrize("column", range(3))
+def test_every_layer_may_select_any_alternative_of_a_single_hop(column: int) -> None:
+    batch = make_batch([1], alternatives=[3])
+    right = losses(batch, *(peaked(batch, (column + depth) % 3) for depth in range(3)))
+    assert float(right.gate) == pytest.approx(0, abs=1e-6)
+    assert right.hit_rate == 1.0
+    for other in (3, 4, N):
+        wrong = losses(batch, peaked(batch, column), peaked(batch, other))
+        assert float(wrong.gate) == pytest.approx((40 - math.log(3)) / 2, rel=1e-3)
+        assert wrong.hit_rate == 0.0
+
+
+def test_a_column_after_the_alternatives_is_not_wanted() -> None:
+    batch = make_batch([1, 2], alternatives=[2, 1])
+    for row, column in ((0, 3), (1, 0)):  # a negative; the first hop's fact in the second layer
+        layer = peaked(batch, *(column if place == row else (0, 1)[place] for place in range(2)))
+        found = losses(batch, peaked(batch, 1, 0), layer)
+        assert found.hit_rate == 0.5
+        assert float(found.gate) == pytest.approx((40 - math.log((2, 1)[row])) / 4, rel=1e-3)
+
+
+def test_gate_loss_is_of_the_mass_on_all_alternatives_together() -> None:
+    batch = make_batch([1, 1, 0, 3, 1], alternatives=[3, 2, 0, 1, 1])
+    layers = [random_scores(batch, seed) for seed in range(3)]
+    total = []
+    for depth, scores in enumerate(layers):
+        selection = make_selection(batch, scores)
+        for row, gold in enumerate(([0, 1, 2], [0, 1], [N], [depth], [0])):
+            for position in range(ANSWER[0] - 1, ANSWER[1] - 1):
+                weights = [*selection.alpha[row, position].tolist(), float(selection.null[row, position])]
+                total.append(-math.log(sum(weights[column] for column in gold)))
+    assert float(losses(batch, *layers).gate) == pytest.approx(sum(total) / len(total), rel=1e-5)
+
+
+def test_with_one_wanted_column_the_gate_loss_and_its_gradient_are_those_of_cross_entropy() -> None:
+    batch = make_batch([0, 1, 2, 3])
+    scores, same = (random_scores(batch, 4).requires_grad_() for _ in range(2))
+    gate = losses(batch, scores).gate
+    gate.backward()
+    used = make_selection(batch, same).scores[:, ANSWER[0] - 1 : ANSWER[1] - 1]
+    wanted = torch.tensor([N, 0, 0, 0])[:, None].expand(-1, used.shape[1])
+    expected = torch.nn.functional.cross_entropy(used.flatten(0, 1), wanted.flatten())
+    expected.backward()
+    torch.testing.assert_close(gate, expected)
+    torch.testing.assert_close(scores.grad, same.grad)
+
+
+def test_the_gate_loss_lifts_each_alternative_by_its_share_and_lowers_the_rest() -> None:
+    """Gradient of -log of the mass: alpha less the weights among the wanted; a better alternative takes nothing off."""
+    batch = make_batch([1], alternatives=[2])
+    scores = random_scores(batch, 5).requires_grad_()
+    losses(batch, scores).gate.backward()
+    assert scores.grad is not None
+    positions = range(ANSWER[0] - 1, ANSWER[1] - 1)
+    for position in positions:
+        exact = scores[0, position].detach().double()
+        exact[2] = -math.inf  # there is no third gold fact
+        alpha, among = exact.softmax(0), exact[:2].softmax(0)
+        expected = alpha - torch.cat([among, torch.zeros(N - 1, dtype=torch.float64)])
+        torch.testing.assert_close(scores.grad[0, position].double() * len(positions), expected, atol=1e-6, rtol=1e-4)
+        assert (expected[:2] < 0).all()
+
+
+def test_rows_without_any_candidate_have_finite_losses_and_gradients() -> None:
+    batch = make_batch([0, 1], alternatives=[0, 3])
+    batch.candidates[0] = -1
+    scores = random_scores(batch).requires_grad_()
+    result = losses(batch, scores, scores)
+    total = result.total(ALL_ONE)
+    total.backward()
+    assert math.isfinite(float(total.detach()))
+    assert scores.grad is not None
+    assert torch.isfinite(scores.grad).all()
+
+
+def test_layers_are_read_in_their_order_whatever_order_they_were_stored_in() -> None:
+    batch = make_batch([2])
+    first, second = (make_selection(batch, peaked(batch, column)) for column in (0, 1))
+    state = make_state({1: second, 0: first})
+    output = KBOutput(torch.zeros(1, SEQ, VOCABULARY), state)
+    assert float(compute_losses(output, batch, make_base(), path_margin=1.0).gate) == pytest.approx(0, abs=1e-6)
+
+
+def test_margin_loss_is_the_missing_lead_of_the_gold_fact() -> None:
+    batch = make_batch([2])
+    scores = torch.zeros(1, SEQ, N + 1)
+    scores[..., :] = torch.tensor([2.0, 1.5, 0.0, -1.0, 0.0, 1.7])  # hop 0, hop 1, none, negatives, null
+    # Layer 0 wants column 0: lead 2 - 1.7 = 0.3.  Layer 1 wants column 1: lead 1.5 - 2 = -0.5.
+    assert float(losses(batch, scores, margin=1.0).path) == pytest.approx(0.7)
+    assert float(losses(batch, scores, scores, margin=1.0).path) == pytest.approx((0.7 + 1.5) / 2)
+    assert float(losses(batch, scores, margin=0.3).path) == pytest.approx(0, abs=1e-6)
+    assert float(losses(batch, scores, margin=0.0).path) == 0
+
+
+def test_margin_loss_is_of_multi_hop_questions_alone() -> None:
+    flat = torch.zeros(3, SEQ, N + 1)
+    assert float(losses(make_batch([0, 1, 1]), flat).path) == 0
+    assert float(losses(make_batch([0, 1, 2]), flat).path) == pytest.approx(1.0)
+    assert float(losses(make_batch([3, 2, 2]), flat).path) == pytest.approx(1.0)
+
+
+def test_no_mass_is_outside_when_all_facts_hold_then() -> None:
+    everything = Window(None, year_window(2010).end, "x")
+    for window in (everything, None):
+        batch = make_batch([3, 2], [window, window])
+        assert float(losses(batch, random_scores(batch)).time) == 0
+
+
+def test_mass_outside_is_alpha_on_known_windows_that_share_no_day_with_the_questions() -> None:
+    batch = make_batch([3, 0, 2], [year_window(2000), year_window(2005), None])
+    layers = [random_scores(batch, seed) for seed in (1, 2)]
+    outside = {0: [1, 4], 1: [0, 1]}  # facts 2 and 3 hold always, and nobody knows when
+    total = []
+    for scores in layers:
+        alpha = make_selection(batch, scores).alpha
+        for row, facts in outside.items():
+            columns = [c for c, fact in enumerate(batch.candidates[row].tolist()) if fact in facts]
+            total += [float(alpha[row, p, columns].sum()) for p in range(ANSWER[0] - 1, ANSWER[1] - 1)]
+    assert any(value > 0.1 for value in total)
+    assert float(losses(batch, *layers).time) == pytest.approx(sum(total) / len(total), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("window", "touching", "expected"),
+    [
+        (Window(100, 200), (200, 300), 1.0),
+        (Window(100, 200), (199, 300), 0.0),
+        (Window(100, 200), (50, 100), 1.0),
+        (Window(100, 200), (50, 101), 0.0),
+        (Window(100, None), (50, 100), 1.0),
+        (Window(100, None), (50, OPEN_END), 0.0),
+        (Window(None, 100), (100, 150), 1.0),
+        (Window(None, 100), (OPEN_START, 50), 0.0),
+        (Window(100, 200), (UNKNOWN_DAY, UNKNOWN_DAY), 0.0),
+    ],
+)
+def test_windows_are_half_open_and_open_ends_are_open(
+    window: Window, touching: tuple[int, int], expected: float
+) -> None:
+    batch = make_batch([1], [window])
+    low, high = (torch.tensor([bound] * 5) for bound in touching)
+    base: Any = SimpleNamespace(tensors=SimpleNamespace(tau_min=low, tau_max=high))
+    state = make_state({0: make_selection(batch, peaked(batch, 0))})
+    result = compute_losses(KBOutput(torch.zeros(1, SEQ, VOCABULARY), state), batch, base, path_margin=1.0)
+    assert float(result.time) == pytest.approx(expected, abs=1e-6)
+
+
+def test_every_loss_pulls_towards_what_it_wants() -> None:
+    batch = make_batch([2], [year_window(2000)])
+    for name, falls in (("gate", [0]), ("path", [0]), ("time", [0, 2, 3, 5])):
+        scores = torch.zeros(1, SEQ, N + 1, requires_grad=True)
+        getattr(losses(batch, scores), name).backward()
+        assert scores.grad is not None
+        gradient = scores.grad[0, ANSWER[0] - 1 : ANSWER[1] - 1].sum(0)
+        pulled = {column for column in range(N + 1) if gradient[column] < -1e-6}
+        assert pulled <= set(falls)
+        assert pulled
+        assert not scores.grad[0, : ANSWER[0] - 1].any()
+        assert not scores.grad[0, ANSWER[1] - 1 :].any()
+
+
+def test_total_is_the_weighted_sum_and_figures_are_plain_numbers() -> None:
+    batch = make_batch([2, 0], [year_window(2005), None])
+    result = losses(batch, random_scores(batch), random_scores(batch, 1))
+    figures = result.figures()
+    parts = {"answer_loss": 1, "gate_loss": 2, "time_loss": 3, "hop_loss": 7, "path_loss": 5}
+    assert figures.keys() == {*parts, "token_accuracy", "hit_rate"}
+    assert all(type(value) is float and math.isfinite(value) for value in figures.values())
+    expected = sum(weight * figures[name] for name, weight in parts.items())
+    weights = LossWeights(gate=2, time=3, hop=7, path=5, path_margin=1.0)
+    assert float(result.total(weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def hop_loss(hops: list[int], *gates: Tensor, hop: bool = True) -> Tensor:
+    """The loss with a first layer and one for each tensor of gates, (batch, seq)."""
+    batch = make_batch(hops)
+    layers = [None, *gates]
+    selections = {n: make_selection(batch, peaked(batch, *[0] * len(hops)), gate) for n, gate in enumerate(layers)}
+    output = KBOutput(torch.zeros(len(hops), SEQ, VOCABULARY), make_state(selections, hop=hop))
+    return compute_losses(output, batch, make_base(), path_margin=1.0).hop
+
+
+def test_hop_gates_should_be_open_while_hops_are_due() -> None:
+    """One, two and three hops, and none, which leaves the gates free."""
+    due = [[0.0, 1.0, 1.0, 0.3], [0.0, 0.0, 1.0, 0.8]]
+    right = [torch.tensor(row)[:, None].expand(-1, SEQ) for row in due]
+    assert float(hop_loss([1, 2, 3, 0], *right)) == pytest.approx(0.0, abs=1e-6)
+    half = [torch.full((4, SEQ), 0.5)] * 2
+    assert float(hop_loss([1, 2, 3, 0], *half)) == pytest.approx(math.log(2))
+    assert float(hop_loss([2], torch.full((1, SEQ), 0.25))) == pytest.approx(-math.log(0.25))
+    assert float(hop_loss([1], torch.full((1, SEQ), 0.25))) == pytest.approx(-math.log(0.75))
+
+
+def test_without_hops_there_is_no_hop_loss() -> None:
+    closed = torch.zeros(1, SEQ)
+    assert float(hop_loss([2], closed)) > 10
+    assert float(hop_loss([2], closed, hop=False)) == 0
+    assert float(hop_loss([2])) == 0
+    assert float(hop_loss([0], torch.full((1, SEQ), 0.5))) == 0
