@@ -8,7 +8,6 @@ from kblampp.backbone.load import write_backbone_manifest
 from kblampp.core.params import Params
 from kblampp.core.program import run_stage
 
-READS = ("backbone.name", "backbone.revision")
 MANIFEST = Path("store/backbone/manifest.json")
 
 
@@ -18,4 +17,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("backbone", READS, main))
+    raise SystemExit(run_stage("backbone", main))

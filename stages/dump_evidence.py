@@ -9,33 +9,6 @@ from kblampp.core.program import run_stage
 from kblampp.evidence.dump import dump_evidence
 from kblampp.report.evidence_plots import draw_evidence
 
-READS = (
-    "seed",
-    "threads",
-    "dataset",
-    "backbone",
-    "encoder.model",
-    "encoder.batch_size",
-    "encoder.store_dtype",
-    "index.method",
-    "index.similarity",
-    "index.hnsw_m",
-    "index.hnsw_ef_construction",
-    "index.hnsw_ef_search",
-    "index.ivf_nlist",
-    "index.ivf_nprobe",
-    "index.pq_m",
-    "index.pq_bits",
-    "selector",
-    "injection.copy_head",
-    "injection.hop",
-    "eval.adapter",
-    "eval.batch_size",
-    "eval.max_new_tokens",
-    "eval.bootstrap_samples",
-    "evidence",
-)
-
 
 def main(params: Params) -> None:
     """Explains the answers to every split but train; edits facts of the split that counts and asks again."""
@@ -44,4 +17,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("dump_evidence", READS, main))
+    raise SystemExit(run_stage("dump_evidence", main))

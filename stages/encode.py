@@ -9,8 +9,6 @@ from kblampp.core.program import run_stage
 from kblampp.data.dataset import Dataset
 from kblampp.encoding.encode import encode_dataset
 
-READS = ("threads", "dataset", "start_from", "encoder")
-
 
 def main(params: Params) -> None:
     """Encodes every fact and question once; projections are fitted on the training base, or those of `start_from`."""
@@ -20,4 +18,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("encode", READS, main))
+    raise SystemExit(run_stage("encode", main))

@@ -9,8 +9,6 @@ from kblampp.core.program import run_stage
 from kblampp.evaluation.evaluate import run_evaluation
 from kblampp.report.evaluation_plots import draw_evaluation
 
-READS = ("seed", "threads", "dataset", "backbone", "selector", "injection.copy_head", "injection.hop", "eval")
-
 
 def main(params: Params) -> None:
     """Answers the questions of every split but train with each system and writes tables and plots."""
@@ -19,4 +17,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("eval", READS, main))
+    raise SystemExit(run_stage("eval", main))

@@ -9,8 +9,6 @@ from kblampp.core.program import run_stage
 from kblampp.data.dataset import knowledge_bases
 from kblampp.index.build import build_indexes, write_index_report
 
-READS = ("seed", "threads", "dataset", "index")
-
 
 def main(params: Params) -> None:
     """Indexes the keys; fails when recall@8 against exact search is below `index.min_recall_at_8`."""
@@ -20,4 +18,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("index", READS, main))
+    raise SystemExit(run_stage("index", main))

@@ -8,16 +8,6 @@ from kblampp.core.params import Params
 from kblampp.core.program import run_stage
 from kblampp.training.stage_a import train_stage_a
 
-READS = (
-    "seed",
-    "threads",
-    "dataset",
-    "start_from",
-    "backbone",
-    "injection",
-    "trainA",
-)
-
 
 def main(params: Params) -> None:
     """Trains the knowledge modules, from their designed start or on from `start_from`; resumes where a kill stopped."""
@@ -27,4 +17,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("trainA", READS, main))
+    raise SystemExit(run_stage("trainA", main))

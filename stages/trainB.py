@@ -8,16 +8,6 @@ from kblampp.core.params import Params
 from kblampp.core.program import run_stage
 from kblampp.training.stage_b import train_stage_b
 
-READS = (
-    "seed",
-    "threads",
-    "dataset",
-    "backbone",
-    "injection.copy_head",
-    "injection.hop",
-    "trainB",
-)
-
 
 def main(params: Params) -> None:
     """Trains on from trainA's adapter, a part of the backbone with it; goes on where a killed run stopped."""
@@ -27,4 +17,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("trainB", READS, main))
+    raise SystemExit(run_stage("trainB", main))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from kblampp.converters.conversion import Conversion
 from kblampp.core.params import ConvertParams, load_params
 from kblampp.data.dataset import DatasetWriter
 from kblampp.data.facts import FiveTuple, Question, read_facts, read_questions
-from tests.closure import ROOT
+from tests.house import ROOT
 
 Row = dict[str, Any]
 Converter = Callable[[Path, Conversion], None]
@@ -59,7 +59,7 @@ class Converted:
 
 def options(**changes: Any) -> ConvertParams:
     """The parameters of the repository, with some changed."""
-    return replace(load_params(ROOT / "params.yaml").convert, **changes)
+    return load_params(ROOT / "params.yaml").convert.model_copy(update=changes)
 
 
 def converted(name: str, converter: Converter, folder: Path, **changes: Any) -> Converted:

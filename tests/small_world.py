@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -29,12 +28,13 @@ def default_section() -> GenerateParams:
 
 def small_section() -> GenerateParams:
     """Sizes that take a tenth of a second and still hold every kind of question many times."""
-    return replace(
-        default_section(),
-        train=WorldParams(1200, 150),
-        dev=DevParams(150),
-        swap=WorldParams(700, 100),
-        novel=WorldParams(700, 100),
+    return default_section().model_copy(
+        update={
+            "train": WorldParams(facts=1200, questions_per_type=150),
+            "dev": DevParams(questions_per_type=150),
+            "swap": WorldParams(facts=700, questions_per_type=100),
+            "novel": WorldParams(facts=700, questions_per_type=100),
+        }
     )
 
 

@@ -1,34 +1,68 @@
-"""`params.yaml` as frozen dataclasses, checked as a whole before a stage starts.
+"""`params.yaml` as frozen pydantic models, checked as a whole before a stage starts.
 
-To add a parameter, add a line to the file and a field to its section below. The field's type is
-its check: `Literal[...]` for a choice, an `Annotated` alias for a range.
+To add a parameter, add a line to the file and a field to its section below: the field's type is its check.  Under
+`params:` in `dvc.yaml` a stage declares what it reads, and gets those parameters and no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 from kblampp.core.errors import ParamsError
-from kblampp.core.sections import Range, Section, Tracker, build, leaves, parse_yaml, unread
 
-__all__ = ["Params", "leaves", "load_params", "unread"]
+T = TypeVar("T")
 
-Count = Annotated[int, Range(1)]
-CountOrZero = Annotated[int, Range(0)]
-Positive = Annotated[float, Range(0, exclusive=True)]
-PositiveOrZero = Annotated[float, Range(0)]
-Share = Annotated[float, Range(0, 1)]
+
+def _as_tuple(value: Any) -> Any:
+    if isinstance(value, list) and value and not any(item in value[:place] for place, item in enumerate(value)):
+        return tuple(value)
+    raise ValueError("a list of distinct items")
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a text that is not blank")
+    return value
+
+
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+PositiveOrZero = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, AfterValidator(_not_blank)]
+Distinct = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "custom"]
-Layers = Literal["auto"] | tuple[CountOrZero, ...]
+Layers = Literal["auto"] | Distinct[CountOrZero]
 Ablation = Literal[
     "no_gamma", "no_eta", "no_copy_head", "no_hop", "no_question_vector", "no_hidden_query", "no_null_fact", "no_lora"
 ]
 
 
-@dataclass(frozen=True)
+class Section(BaseModel):
+    """Base of every section; of a stage's parameters, those that the stage did not declare are not there."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    _place: str = PrivateAttr(default="")
+
+    if not TYPE_CHECKING:  # for mypy, attributes are the fields and nothing else
+
+        def __getattr__(self, name: str) -> Any:
+            if name in type(self).model_fields:
+                raise ParamsError(
+                    f"{self._place}{name} is read, but not declared: add it to `params` of this stage in dvc.yaml"
+                )
+            return super().__getattr__(name)
+
+
 class WorldParams(Section):
     """A knowledge base of its own, with questions."""
 
@@ -36,14 +70,12 @@ class WorldParams(Section):
     questions_per_type: Count
 
 
-@dataclass(frozen=True)
 class DevParams(Section):
     """More questions about the training knowledge base."""
 
     questions_per_type: Count
 
 
-@dataclass(frozen=True)
 class GenerateParams(Section):
     """The synthetic worlds and their questions."""
 
@@ -53,16 +85,15 @@ class GenerateParams(Section):
     novel: WorldParams
     three_hop_share: Share
     timed_hop_share: Share
-    max_answer_share: Annotated[float, Range(0, 1, exclusive=True)]
+    max_answer_share: Annotated[float, Field(gt=0, le=1)]
 
 
-@dataclass(frozen=True)
 class ConvertParams(Section):
     """Raw files to facts and questions."""
 
     max_samples: Count | None
     skip_bad: bool
-    folds: Annotated[int, Range(2)]
+    folds: Annotated[int, Field(ge=2)]
     fold: CountOrZero
     dev_share: Share
     template_questions: bool
@@ -70,22 +101,20 @@ class ConvertParams(Section):
     oracle_facts: bool
 
 
-@dataclass(frozen=True)
 class BackboneParams(Section):
     """The frozen language model."""
 
-    name: str
-    revision: str | None
+    name: Text
+    revision: Text | None
     dtype: Literal["float32", "bfloat16", "float16"]
-    device: str
+    device: Text
     load_in_4bit: bool
 
 
-@dataclass(frozen=True)
 class EncoderParams(Section):
     """Texts and windows to vectors."""
 
-    model: str
+    model: Text
     d_k: Count
     d_v: Count
     d_ctx: Count
@@ -95,23 +124,21 @@ class EncoderParams(Section):
     store_dtype: Literal["float16", "float32"]
 
 
-@dataclass(frozen=True)
 class IndexParams(Section):
     """Nearest-neighbour search over the keys."""
 
     method: Literal["flat", "hnsw", "ivfpq"]
     similarity: Literal["ip", "cosine"]
-    hnsw_m: Annotated[int, Range(2)]
+    hnsw_m: Annotated[int, Field(ge=2)]
     hnsw_ef_construction: Count
     hnsw_ef_search: Count
     ivf_nlist: Count
     ivf_nprobe: Count
     pq_m: Count
-    pq_bits: Annotated[int, Range(1, 16)]
+    pq_bits: Annotated[int, Field(ge=1, le=16)]
     min_recall_at_8: Share
 
 
-@dataclass(frozen=True)
 class SelectorParams(Section):
     """Which facts a token weighs, and how."""
 
@@ -122,22 +149,20 @@ class SelectorParams(Section):
     over_fetch: CountOrZero
 
 
-@dataclass(frozen=True)
 class InjectionParams(Section):
     """Where and how knowledge enters the model; `layers` is "auto" or layer numbers from 0."""
 
     layers: Layers
-    layer_path: str | None
+    layer_path: Text | None
     d_context_score: Count
     d_fusion: Count
     copy_head: bool
     hop: bool
     ego_graph: bool
-    ego_radius: Annotated[int, Range(1, 3)]
+    ego_radius: Annotated[int, Field(ge=1, le=3)]
     ego_degree: Count
 
 
-@dataclass(frozen=True)
 class TrainParams(Section):
     """One training stage."""
 
@@ -165,18 +190,16 @@ class TrainParams(Section):
     checkpoint_every: Count
 
 
-@dataclass(frozen=True)
 class TrainBParams(TrainParams):
     """Stage B: besides the knowledge modules, a part of the backbone learns."""
 
     backbone_lr: Positive
     lora_rank: CountOrZero
     lora_alpha: Positive
-    lora_targets: Literal["auto"] | tuple[str, ...]
+    lora_targets: Literal["auto"] | Distinct[Text]
     unfreeze_top: CountOrZero
 
 
-@dataclass(frozen=True)
 class EvalParams(Section):
     """How much is measured."""
 
@@ -186,13 +209,12 @@ class EvalParams(Section):
     questions_per_type: Count
     baseline_questions_per_type: CountOrZero
     distractors: CountOrZero
-    bootstrap_samples: Annotated[int, Range(2)]
-    rag_sentences: tuple[Count, ...]
-    ablations: Literal["all", "none"] | tuple[Ablation, ...]
+    bootstrap_samples: Annotated[int, Field(ge=2)]
+    rag_sentences: Distinct[Count]
+    ablations: Literal["all", "none"] | Distinct[Ablation]
     ablation_questions_per_type: Count
 
 
-@dataclass(frozen=True)
 class EvidenceParams(Section):
     """What `dump_evidence` writes and how many questions its interventions ask."""
 
@@ -201,11 +223,10 @@ class EvidenceParams(Section):
     tau_questions: Count
 
 
-@dataclass(frozen=True)
 class Params(Section):
     """The whole of `params.yaml`."""
 
-    seed: Annotated[int, Range(0, 2**32 - 1)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Count
     dataset: DatasetName
     start_from: Literal["scratch"] | DatasetName
@@ -222,30 +243,159 @@ class Params(Section):
     evidence: EvidenceParams
 
 
-def load_params(path: Path = Path("params.yaml"), reads: Sequence[str] | None = None) -> Params:
+def load_params(path: Path = Path("params.yaml"), only: Sequence[str] | None = None) -> Params:
     """Reads and checks the whole file.
 
     Args:
-        path: the file.
-        reads: the keys and sections a stage declares, as under `params:` in `dvc.yaml`. Reading
-            any other leaf of the result raises `ParamsError`. None allows everything.
+        path: The file.
+        only: The keys and sections that the result holds (`declared_params`); None for all.  Reading any other raises
+            `ParamsError`.
 
     Raises:
-        ParamsError: all problems of the file in one message, or `reads` names no parameter.
+        ParamsError: All problems of the file in one message, or `only` names what does not exist.
     """
-    path = Path(path)
-    data, problems = parse_yaml(path)
-    values: dict[str, Any] = {}
-    params = build(Params, data, values, problems)
-    for check, keys in _RULES:
-        if all(key in values for key in keys):
+    data = read_yaml(path)
+    problems, bad = list[str](), set[str]()
+    params: Params | None = None
+    try:
+        params = Params.model_validate(data)
+    except ValidationError as error:
+        problems, bad = _problems(error)
+    values = dict(_flat(data))
+    for check, keys in _RULES:  # a rule is asked when all its keys are valid by themselves
+        if all(key in values and not any(key == b or key.startswith(f"{b}.") for b in bad) for key in keys):
             problems += check(*(values[key] for key in keys))
-    if problems:
+    if problems or params is None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ParamsError(f"{path} has {count}: {'; '.join(problems)}")
-    if reads is not None:
-        Tracker(Params, reads).watch(params)
-    return cast(Params, params)
+    return params if only is None else _part(params, {leaf for key in only for leaf in leaves(key)})
+
+
+def declared_params(stage: str, path: Path = Path("dvc.yaml")) -> list[str]:
+    """The keys and sections of `params.yaml` that a stage declares in `dvc.yaml`.
+
+    Raises:
+        ParamsError: The file is not readable, or has no such stage.
+    """
+    stages = read_yaml(path).get("stages")
+    if not isinstance(stages, Mapping) or stage not in stages:
+        raise ParamsError(f"{path} has no stage {stage}: add it, with the parameters that it reads under `params`")
+    return [str(key) for key in stages[stage].get("params", ())]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML 1.2 file, as DVC does (`2e-4` is a number, `on` a text), whose top level is a mapping.
+
+    Raises:
+        ParamsError: The file is missing, not such a file, or a key stands twice in it.
+    """
+    try:
+        data = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist: run this in the folder that holds it") from None
+    except DuplicateKeyError as error:
+        key, line = str(error.problem).split('"')[1], error.problem_mark.line + 1
+        raise ParamsError(f"{path} line {line}: {key} stands twice in its section, remove one of them") from error
+    except (OSError, ValueError, TypeError, YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise ParamsError(f"{path} is not readable as YAML ({problem}): correct it") from error
+    if not isinstance(data, dict):
+        raise ParamsError(f"{path} holds {_show(data)}, expected `key: value` lines")
+    return {str(key): value for key, value in data.items()}
+
+
+def leaves(key: str = "") -> list[str]:
+    """The parameters of a dotted section; a parameter gives itself, "" gives all.
+
+    Raises:
+        ParamsError: There is no such parameter or section.
+    """
+    section: type[Section] | None = Params
+    prefix = ""
+    for name in key.split(".") if key else ():
+        names = () if section is None else section.model_fields
+        if section is None or name not in names:
+            raise ParamsError(f"there is no parameter {key!r}{_suggest(name, names, prefix)}")
+        section, prefix = _section(section, name), f"{prefix}{name}."
+    if section is None:
+        return [key]
+    return [leaf for name in section.model_fields for leaf in leaves(f"{prefix}{name}")]
+
+
+def _section(section: type[Section], name: str) -> type[Section] | None:
+    """The class of a field that is a section; None for a parameter."""
+    hint = section.model_fields[name].annotation
+    return hint if isinstance(hint, type) and issubclass(hint, Section) else None
+
+
+def _part(section: Any, wanted: set[str], prefix: str = "") -> Any:
+    """A copy of a section in which only the wanted parameters are there."""
+    kept = {}
+    for name in type(section).model_fields:
+        value, key = getattr(section, name), prefix + name
+        if isinstance(value, Section):
+            kept[name] = _part(value, wanted, f"{key}.")
+        elif key in wanted:
+            kept[name] = value
+    part = type(section).model_construct(**kept)
+    part._place = prefix
+    return part
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _problems(error: ValidationError) -> tuple[list[str], set[str]]:
+    """A sentence for each key with a problem, and these keys."""
+    expected: dict[str, list[str]] = {}
+    told: dict[str, str] = {}
+    for item in error.errors():
+        key, section = _key(item["loc"])
+        if item["type"] == "extra_forbidden":
+            name = str(item["loc"][-1])
+            told[key] = f"{key} is unknown{_suggest(name, section.model_fields, key.removesuffix(name))}"
+        elif item["type"] == "missing":
+            told[key] = f"{key} is missing"
+        elif item["type"] == "model_type":
+            names = ", ".join((_section(section, key.split(".")[-1]) or section).model_fields)
+            told[key] = f"{key} is {_show(item['input'])}, expected a section with {names}"
+        else:
+            wanted = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            expected.setdefault(key, []).append(wanted)
+            told.setdefault(key, f"{key} is {_show(item['input'])}, expected ")
+    sentences = [text + " or ".join(dict.fromkeys(expected.get(key, ()))) for key, text in told.items()]
+    return sentences, set(told)
+
+
+def _key(location: Sequence[int | str]) -> tuple[str, type[Section]]:
+    """The dotted key of a place that pydantic names, and the section that it is in; what lies below it is left out."""
+    section, names = Params, list[str]()
+    for name in map(str, location):
+        names.append(name)
+        inner = _section(section, name) if name in section.model_fields else None
+        if inner is None:
+            break
+        if len(names) < len(location):
+            section = inner  # type: ignore[assignment]
+    return ".".join(names), section
+
+
+def _suggest(name: str, names: Iterable[str], prefix: str) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {prefix}{close[0]}?)" if close else ""
+
+
+def _show(value: Any) -> str:
+    """A value as one would write it in the file, cut to a readable length."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _index_problems(method: str, pq_m: int, d_k: int) -> list[str]:
@@ -288,7 +438,6 @@ def _start_problems(dataset: str, start_from: str) -> list[str]:
     return [problem] if dataset == start_from else []
 
 
-# A rule is asked when all its keys are valid by themselves.
 _RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
     (_start_problems, ("dataset", "start_from")),
     (_fold_problems, ("convert.folds", "convert.fold")),

@@ -5,51 +5,44 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
-import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kblampp.core.errors import ParamsError, one_line_errors
-from kblampp.core.params import Params, load_params, unread
+from kblampp.core.errors import one_line_errors
+from kblampp.core.params import Params, declared_params, load_params
 
 logger = logging.getLogger(__name__)
 
-STRICT_PARAMS = "KBLAMPP_STRICT_PARAMS"
 _TALKATIVE = ("transformers", "sentence_transformers", "httpx", "httpcore", "urllib3", "faiss")
 
 
-def run_stage(
-    name: str,
-    reads: Sequence[str],
-    function: Callable[[Params], None],
-    argv: Sequence[str] | None = None,
-) -> int:
+def run_stage(name: str, function: Callable[[Params], None], argv: Sequence[str] | None = None) -> int:
     """Runs one stage of the pipeline as a program.
 
+    The stage gets the parameters that `dvc.yaml` of the working directory declares for it and no others, so that DVC
+    knows of everything that it reads.  "threads" and "seed" among them set torch's threads and all random
+    generators before the start.
+
     Args:
-        name: the stage's name in `dvc.yaml`.
-        reads: the parameters it declares there, keys or sections. "threads" and "seed" among them
-            set torch's threads and all random generators before the start.
-        function: the work; its docstring is the program's help.
-        argv: the arguments; None takes the program's own.
+        name: The stage's name in `dvc.yaml`.
+        function: The work; its docstring is the program's help.
+        argv: The arguments; None takes the program's own.
 
     Returns:
-        The exit status: 0, 1 after an error of the package, told in one line on stderr, or 130
-        after an interrupt. With `KBLAMPP_STRICT_PARAMS=1`, a declared parameter that was never
-        read is an error too. Any other exception is a defect and keeps its traceback.
+        The exit status: 0, 1 after an error of the package, told in one line on stderr, or 130 after an interrupt. Any
+        other exception is a defect and keeps its traceback.
     """
     arguments = _parser(name, function).parse_args(argv)
     _configure_logging()
 
     def work() -> None:
-        params = load_params(arguments.params, reads=reads)
-        _prepare(params, reads)
+        declared = declared_params(name)
+        params = load_params(arguments.params, only=declared)
+        _prepare(params, declared)
         function(params)
-        if os.environ.get(STRICT_PARAMS) == "1":
-            _refuse_unread(name, params)
         logger.info("%s: done", name)
 
     return one_line_errors(work)
@@ -82,24 +75,15 @@ def _configure_logging() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def _prepare(params: Params, reads: Sequence[str]) -> None:
+def _prepare(params: Params, declared: Sequence[str]) -> None:
     """Sets threads and seeds, for a stage that depends on them."""
-    if "threads" not in reads and "seed" not in reads:
+    if "threads" not in declared and "seed" not in declared:
         return
     import torch  # here, because it takes seconds and some stages do without
 
-    if "threads" in reads:
+    if "threads" in declared:
         torch.set_num_threads(params.threads)
-    if "seed" in reads:
+    if "seed" in declared:
         random.seed(params.seed)
         np.random.seed(params.seed)
         torch.manual_seed(params.seed)
-
-
-def _refuse_unread(name: str, params: Params) -> None:
-    left = unread(params)
-    if left:
-        raise ParamsError(
-            f"stage {name} declares parameters that it never reads: {', '.join(left)}; "
-            "remove them from READS and from dvc.yaml"
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     section = params.trainA
-    settings = [params.seed, params.threads, asdict(params.injection), asdict(section)]
+    settings = [params.seed, params.threads, params.injection.model_dump(), section.model_dump()]
     start = None if params.start_from == "scratch" else store / params.start_from / "trainA"
     if start is not None and section.max_steps == 0:
         workspace = Workspace.open(params, data, store, ())
@@ -152,7 +152,7 @@ def load_start(start: Path, workspace: Workspace, params: Params) -> KBInjectedM
         raise type(error)(f"start_from is {name}, but {error} with dataset: {name}") from error
     n_layers = len(find_decoder_layers(workspace.backbone.model, section.layer_path))
     found = {**model.config, "layers": tuple(model.layers)}
-    wanted = {**asdict(section), "layers": resolve_layers(section.layers, n_layers)}
+    wanted = {**section.model_dump(), "layers": resolve_layers(section.layers, n_layers)}
     other = [
         f"{key} is {wanted[key]}, not {found[key]}" for key in found if key in wanted and wanted[key] != found[key]
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from kblampp.core.files import read_manifest
@@ -23,7 +22,7 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     section = params.trainB
-    settings = [params.seed, params.threads, params.injection.copy_head, params.injection.hop, asdict(section)]
+    settings = [params.seed, params.threads, params.injection.copy_head, params.injection.hop, section.model_dump()]
     workspace = Workspace.open(params, data, store, (TRAIN,) if section.max_steps else ())
     start = workspace.folder / "trainA"
     model = load_adapter(start, workspace.backbone, workspace.projections)

@@ -16,7 +16,7 @@ import torch
 
 from kblampp.backbone.load import backbone_manifest
 from kblampp.core.params import load_params
-from kblampp.core.program import STRICT_PARAMS, run_stage
+from kblampp.core.program import run_stage
 from kblampp.data.dataset import Dataset, knowledge_bases
 from kblampp.encoding.encode import encode_dataset
 from kblampp.index.build import build_indexes
@@ -60,7 +60,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with working_in(folder):
         FAMILIES["gpt2"]().save_pretrained("tiny_backbone")
         tiny_tokenizer().save_pretrained("tiny_backbone")
-        shutil.copy(ROOT / "params.yaml", "params.yaml")
+        for name in ("params.yaml", "dvc.yaml"):
+            shutil.copy(ROOT / name, name)
         set_params(Path("params.yaml"), CHANGES)
         params, data, store = load_params(), Path("data"), Path("store")
         make_synthetic(params.generate, name=NAME, seed=0).save(data)
@@ -75,12 +76,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stage(name: str, **changes: Any) -> int:
-    """Runs a stage in the working directory as a program would, with strict parameters; `a__b` is parameter a.b."""
+    """Runs a stage in the working directory as a program would; `a__b` is parameter a.b."""
     set_params(Path("params.yaml"), {key.replace("__", "."): value for key, value in changes.items()})
     script = importlib.import_module(f"stages.{name}")
     threads = torch.get_num_threads()
     try:
-        return run_stage(name, script.READS, script.main, [])
+        return run_stage(name, script.main, [])
     finally:
         torch.set_num_threads(threads)
 
@@ -104,7 +105,6 @@ def own(own_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """A copy of it that is the working directory."""
     folder = Path(shutil.copytree(own_base, tmp_path / "own"))
     monkeypatch.chdir(folder)
-    monkeypatch.setenv(STRICT_PARAMS, "1")
     return folder
 
 

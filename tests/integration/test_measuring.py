@@ -23,7 +23,7 @@ from kblampp.model.checkpoint import save_adapter
 from kblampp.model.lora import change_backbone, unload
 from kblampp.model.workspace import Workspace
 from kblampp.report.tables import results
-from tests.closure import ROOT
+from tests.house import ROOT
 from tests.kb import ENCODER, TinyWorld, make_world
 from tests.pipeline.conftest import digest
 from tests.tiny import FAMILIES
@@ -82,8 +82,8 @@ def params(**changes: Any) -> Params:
         "rag_sentences": (2,),
         "ablations": ("no_hop", "no_lora"),
     }
-    selector = replace(whole.selector, top_k=9, over_fetch=24)
-    return replace(whole, selector=selector, eval=replace(whole.eval, **{**small, **changes}))
+    selector = whole.selector.model_copy(update={"top_k": 9, "over_fetch": 24})
+    return whole.model_copy(update={"selector": selector, "eval": whole.eval.model_copy(update={**small, **changes})})
 
 
 def evaluate(workspace: Workspace, metrics: Path, monkeypatch: pytest.MonkeyPatch, settings: Params) -> None:

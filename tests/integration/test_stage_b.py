@@ -14,7 +14,7 @@ import torch
 
 from kblampp.backbone.load import load_backbone
 from kblampp.core.params import load_params
-from kblampp.core.program import STRICT_PARAMS, run_stage
+from kblampp.core.program import run_stage
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.lora import LAYERS, LORA, backbone_unchanged
 from kblampp.model.workspace import Workspace
@@ -36,7 +36,6 @@ def bench(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A copy that is the working directory."""
     folder = Path(shutil.copytree(prepared, tmp_path / "bench"))
     monkeypatch.chdir(folder)
-    monkeypatch.setenv(STRICT_PARAMS, "1")
     return folder
 
 
@@ -45,7 +44,7 @@ def run(**changes: Any) -> int:
     set_params(Path("params.yaml"), {f"trainB.{key}": value for key, value in changes.items()})
     threads = torch.get_num_threads()
     try:
-        return run_stage("trainB", trainB.READS, trainB.main, [])
+        return run_stage("trainB", trainB.main, [])
     finally:
         torch.set_num_threads(threads)
 

@@ -130,7 +130,7 @@ class Bench:
         """Runs a stage in this process, which has torch loaded; returns its status and what it said on stderr."""
         script = importlib.import_module(f"stages.{stage}")
         self._capsys.readouterr()
-        status = run_stage(stage, script.READS, script.main, [])
+        status = run_stage(stage, script.main, [])
         return status, self._capsys.readouterr().err
 
     def refuses(self, stage: str, *says: str) -> None:
@@ -158,7 +158,6 @@ def bench(
     """A bench that is the working directory; torch's threads are put back at the end."""
     folder = Path(shutil.copytree(produced.folder, tmp_path / "bench", ignore=LEAVES))
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("KBLAMPP_STRICT_PARAMS", raising=False)
     threads = torch.get_num_threads()
     yield Bench(folder, capsys)
     torch.set_num_threads(threads)

@@ -59,7 +59,7 @@ def declared(folder: Path, *kinds: str) -> dict[str, list[str]]:
 
 
 def test_repro_runs_every_stage_and_makes_every_result(produced: Produced) -> None:
-    """With KBLAMPP_STRICT_PARAMS, so no stage declares a parameter that it does not read, or reads another."""
+    """Each gets the parameters that it declares and no others, so none is read behind DVC's back."""
     assert sorted(ran(produced.output)) == sorted(STAGES)
     for stage, paths in declared(produced.folder, "outs", "metrics", "plots").items():
         for path in paths:

@@ -85,7 +85,7 @@ def copy_repository(target: Path, changes: Mapping[str, Any]) -> None:
 
 def run(target: Path, *command: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a Python module in the copy, with the copy's own package in front."""
-    environment = {**os.environ, "KBLAMPP_STRICT_PARAMS": "1", "PYTHONPATH": str(target), **(env or {})}
+    environment = {**os.environ, "PYTHONPATH": str(target), **(env or {})}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return subprocess.run(
         [sys.executable, "-m", *command],

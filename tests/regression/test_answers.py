@@ -22,7 +22,7 @@ from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.model.workspace import selector_options
-from tests.closure import ROOT
+from tests.house import ROOT
 
 HERE = Path(__file__).parent
 QUESTIONS = read_questions(HERE / "questions.jsonl")

@@ -22,7 +22,7 @@ from kblampp.core.params import load_params
 from kblampp.data.dataset import Dataset, DatasetWriter
 from kblampp.data.facts import MOST_HOPS, FiveTuple, Question
 from kblampp.data.windows import UNKNOWN, Window, day, year_window
-from tests.closure import ROOT
+from tests.house import ROOT
 
 EXAMPLE = ROOT / "docs" / "examples" / "own-kb"
 HEADER = "head,relation,tail,context,start,end\n"

@@ -22,7 +22,7 @@ from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
 from kblampp.model.lora import change_backbone
 from kblampp.model.workspace import Workspace
-from tests.closure import ROOT
+from tests.house import ROOT
 from tests.kb import ENCODER, TinyWorld, make_world
 from tests.tiny import FAMILIES
 
@@ -56,7 +56,7 @@ def params(**changes: Any) -> Params:
     """The repository's, with a small evaluation."""
     whole = load_params(ROOT / "params.yaml")
     small = {"questions_per_type": 2, "baseline_questions_per_type": 1, "ablation_questions_per_type": 1, **SIZES}
-    return replace(whole, eval=replace(whole.eval, **{**small, **changes}))
+    return whole.model_copy(update={"eval": whole.eval.model_copy(update={**small, **changes})})
 
 
 def workspace(world: TinyWorld, model: KBInjectedModel, splits: Sequence[str] = ("dev", "swap")) -> Workspace:

@@ -18,7 +18,7 @@ from kblampp.core.params import leaves, load_params
 from kblampp.experiments import cross_validation as real_data
 from kblampp.experiments.dvc_runs import run_experiment
 from kblampp.report.tables import BASELINES, MODELS, with_table
-from tests.closure import ROOT
+from tests.house import ROOT
 from tests.pipeline.workspace import set_params
 
 SIZES = (7, 20, 3)
@@ -194,7 +194,7 @@ def test_every_fold_has_valid_parameters(tmp_path: Path, runs: Runs, dataset: st
         file.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
         set_params(file, {key: yaml.safe_load(str(value)) for key, value in changes.items()})
         params = load_params(file)
-        assert set(changes) <= set(leaves(type(params)))
+        assert set(changes) <= set(leaves())
         assert params.dataset == dataset
     assert params.convert.fold == params.convert.folds - 1, "the folds run are all there are"
     assert real_data.TITLES.keys() == set(real_data.DATASETS)

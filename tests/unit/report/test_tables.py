@@ -26,7 +26,7 @@ from kblampp.report.tables import (
     results,
     with_table,
 )
-from tests.closure import ROOT
+from tests.house import ROOT
 
 TABLE, METRICS, README = ROOT / "metrics/eval/table.json", ROOT / "metrics/eval/metrics.json", ROOT / "README.md"
 ADAPTER = ROOT / "store/synth_world/trainA"

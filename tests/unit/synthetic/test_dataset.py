@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,21 +171,37 @@ def test_another_seed_gives_other_entities_and_other_questions() -> None:
         assert sum(question.question in texts for question in questions) < 0.05 * len(questions)
 
 
+def world(facts: int, questions: int) -> WorldParams:
+    return WorldParams(facts=facts, questions_per_type=questions)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"swap": WorldParams(200_000, 10)}, r"generate: the known words.* give no further \w+ name"),
-        ({"novel": WorldParams(20_000, 10)}, r"generate: the novel words.* give no further \w+ name"),
-        ({"swap": WorldParams(16, 10)}, "generate: a world needs at least 17 facts, one a relation, found 16"),
         (
-            {"train": WorldParams(170, 700)},
+            {"swap": world(200_000, 10)},
+            r"generate: the known words.* give no further \w+ name",
+        ),
+        (
+            {"novel": world(20_000, 10)},
+            r"generate: the novel words.* give no further \w+ name",
+        ),
+        (
+            {"swap": world(16, 10)},
+            "generate: a world needs at least 17 facts, one a relation, found 16",
+        ),
+        (
+            {"train": world(170, 700)},
             r"generate: synth_world train gives only [0-9]+ of the 700 single-hop questions",
         ),
-        ({"swap": WorldParams(20, 100)}, r"generate: synth_world swap gives only [0-9]+ of the 100 [a-z-]+ questions"),
+        (
+            {"swap": world(20, 100)},
+            r"generate: synth_world swap gives only [0-9]+ of the 100 [a-z-]+ questions",
+        ),
     ],
 )
 def test_too_much_is_refused_in_one_sentence(changes: dict[str, WorldParams], expected: str) -> None:
-    section: GenerateParams = replace(small_section(), **changes)
+    section: GenerateParams = small_section().model_copy(update=changes)
     with pytest.raises(DataError, match=expected) as caught:
         make_synthetic(section, name=NAME, seed=0)
     assert "\n" not in str(caught.value)
