@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.converters import custom
-from kblampp.converters.conversion import MOST_TRAINING_HOPS, Conversion
+from kblampp.converters.conversion import Conversion
 from kblampp.core.errors import DataError
 from kblampp.core.params import load_params
 from kblampp.data.dataset import Dataset, DatasetWriter
@@ -284,7 +284,6 @@ def test_a_question_names_a_fact_once_also_where_its_rows_are_equal(desk: Desk, 
 
 
 def test_a_training_question_has_as_many_hops_as_training_weighs_and_no_more(desk: Desk) -> None:
-    assert MOST_TRAINING_HOPS == MOST_HOPS
     desk.put("facts.csv", "head,relation,tail\n" + "".join(f"a,b,c{number}\n" for number in range(MOST_HOPS + 1)))
     longest = {**QUESTION, "type": "multi-hop", "supporting_facts": [*range(MOST_HOPS), 0], "split": "train"}
     too_long = {**longest, "supporting_facts": list(range(MOST_HOPS + 1))}

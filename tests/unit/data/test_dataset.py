@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import kblampp.datasets
 import pytest
 
+import kblampp.data.dataset
 from kblampp.core.errors import DataError
 from kblampp.data.dataset import Dataset, DatasetWriter, knowledge_bases
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
@@ -215,7 +215,7 @@ def test_a_manifest_without_bases_or_splits_is_refused(tmp_path: Path, manifest:
         (DatasetWriter, "append_fact", 3),
         (DatasetWriter, "add_question", 1),
         (DatasetWriter, "add_question", 4),
-        (kblampp.datasets, "write_json", 1),
+        (kblampp.data.dataset, "write_json", 1),
     ],
 )
 def test_an_interrupted_save_leaves_the_old_data_and_nothing_else(

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import kblampp.encoder as encoder_module
 import numpy as np
 import pytest
 
+import kblampp.encoding.sentence_encoder as encoder_module
 from kblampp.core.errors import EncoderError, KBLaMError
 from kblampp.encoding.sentence_encoder import (
     BUNDLED_SHA256,

@@ -18,7 +18,7 @@ from kblampp.evidence.interventions import random_others
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.time_expressions.parse import parse_question_time
 from tests.kb import ENCODER, TinyWorld, make_facts, make_questions, make_world
-from tests.unit.test_evidence import make_trace
+from tests.unit.evidence.test_measures import make_trace
 
 FACTS = make_facts()
 QUESTIONS = make_questions(FACTS)
