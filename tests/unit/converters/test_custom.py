@@ -7,7 +7,6 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ class Desk:
     def convert(self, **options: Any) -> dict[str, Any]:
         """Converts and returns the report."""
         with DatasetWriter(self.data, "custom") as writer:
-            conversion = Conversion(writer, replace(OPTIONS, **options), seed=0)
+            conversion = Conversion(writer, OPTIONS.model_copy(update=options), seed=0)
             custom.convert(self.raw, conversion)
             return conversion.report()
 

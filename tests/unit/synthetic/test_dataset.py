@@ -148,7 +148,7 @@ def test_same_seed_same_dataset_in_any_process() -> None:
     """Another process has another hash seed, so an order taken from a set would show."""
     section = small_section()
     assert digest(make_synthetic(section, name=NAME, seed=0)) == digest(small_dataset())
-    code = "from tests.unit.test_splits import digest, small_dataset; print(digest(small_dataset()))"
+    code = "from tests.unit.synthetic.test_dataset import digest, small_dataset; print(digest(small_dataset()))"
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
