@@ -181,7 +181,7 @@ class TrainParams(Section):
     rename_answers: Share
     retrieved_negatives: CountOrZero
     in_batch_negatives: CountOrZero
-    lambda_gate: PositiveOrZero
+    lambda_select: PositiveOrZero
     lambda_time: PositiveOrZero
     lambda_hop: PositiveOrZero
     lambda_path: PositiveOrZero

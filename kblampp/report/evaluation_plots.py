@@ -31,7 +31,7 @@ SPLIT_COLOURS = {"dev": GREY, "swap": BLUE, "novel": ORANGE, "test": BLUE, "test
 LOSSES = {
     "loss": INK,
     "answer_loss": BLUE,
-    "gate_loss": ORANGE,
+    "select_loss": ORANGE,
     "time_loss": GREEN,
     "hop_loss": SKY,
     "path_loss": PURPLE,
