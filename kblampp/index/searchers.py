@@ -1,7 +1,6 @@
 """The faiss index behind `knowledge_index`: made from a factory string, read back, asked for candidates.
 
-Which kinds of index there are is faiss's business.  Nothing here knows their names; what matters of an index is
-measured on it.
+Which kinds of index there are is faiss's business.  How an index is treated depends on what it does, never on its name.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ logger = logging.getLogger(__name__)
 _MARGIN = 8  # flat candidates beyond k: float32 search may order near-ties wrongly
 _PROBES = 16  # keys that try a new index out
 _ROUNDING = 1e-5  # two sums of one product may differ by this, relative to the largest; codes are off by far more
-_NO_SIZE = re.compile(r"(?<!\d)0+(?!\d)|HNSW0*1(?!\d)")
+_NO_SIZE = re.compile(r"(?<!\d)0+(?!\d)|HNSW0*1(?!\d)")  # faiss does not refuse these, and ends the process over some
 _OPTIONS = re.compile(r"\w+=\d+(\.\d+)?(,\w+=\d+(\.\d+)?)*")
 _PLACE = re.compile(r"^.*\.(cpp|h):\d+: ", re.DOTALL)
 _CONDITION = re.compile(r"^Error: '(?P<condition>.*?)' failed:?\s*(?P<reason>.*)$", re.DOTALL)
@@ -123,7 +122,7 @@ class Searcher:
 def _empty(factory: str, search: str | None, d_k: int) -> Any:
     """The untrained index, with its options set: those of the construction must be there before the keys."""
     what = f"index.factory {factory!r} makes no index of keys of width {d_k}"
-    if _NO_SIZE.search(factory):  # faiss would end the process over some of these
+    if _NO_SIZE.search(factory):
         raise StoreError(f"{what}: a part of it has size 0, or its nodes a single link; {_OTHER_FACTORY}")
     with _refused(what, _OTHER_FACTORY):
         index = faiss.index_factory(d_k, factory, faiss.METRIC_INNER_PRODUCT)
