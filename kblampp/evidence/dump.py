@@ -111,7 +111,7 @@ def make_editor(params: Params, workspace: Workspace) -> Editor:
         EmbeddingCache(encoder),
         workspace.projections,
         params.encoder.store_dtype,
-        {**index, "seed": params.seed},
+        index,
         workspace.backbone.tokenizer,
         str(workspace.backbone.model.device),
     )
