@@ -4,7 +4,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 READY := $(VENV)/.ready
 
-.PHONY: help env repro results plots sweep real test checks smoke pretrain benchmarks clean
+.PHONY: help env repro results plots sweep real doctor test checks smoke pretrain benchmarks clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ sweep: env  ## Run the sweeps as DVC experiments (what is in metrics/sweep/table
 
 real: env  ## Results on real data by cross-validation (needs the files named in data/raw/*/README.md)
 	python -m kblampp.experiments.cross_validation
+
+doctor: env  ## Say whether this machine makes the repository's bytes, and how long stages take here
+	@python -m kblampp.doctor
 
 test: env  ## Run the tests
 	python -m pytest

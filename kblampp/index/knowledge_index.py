@@ -109,7 +109,7 @@ class KnowledgeIndex:
         if k == 0 or not len(queries):
             return scores, ids
         if self.similarity == "cosine":
-            queries = unit(queries)
+            queries = unit(queries).astype(np.float32)
         step = max(1, _BATCH_BYTES // (8 * self.d_k * self._searcher.n_candidates(k)))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
@@ -244,4 +244,4 @@ def _distinct_keys(keys: npt.NDArray[Any], similarity: str) -> DistinctKeys:
     rows = np.asarray(keys, dtype=np.float32)
     if not np.isfinite(rows).all():
         raise StoreError("keys must be finite, but some are NaN or infinite; run `dvc repro encode`")
-    return DistinctKeys.of(unit(rows) if similarity == "cosine" else rows)
+    return DistinctKeys.of(unit(rows).astype(np.float32) if similarity == "cosine" else rows)
