@@ -76,3 +76,14 @@ def test_every_page_is_found_from_the_readme() -> None:
     links = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
     found = {link.partition("#")[0] for link in links}
     assert not {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")} - found
+
+
+def test_the_symbols_of_the_architecture_name_code() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text[text.index("### Symbols and names") : text.index("\n## ", text.index("### Symbols and names"))]
+    files = {path.stem: path for folder in ("encoding", "model") for path in (ROOT / "kblampp" / folder).glob("*.py")}
+    named_symbols = re.findall(r"`([a-z_]+)\.(\w+)", table)
+    code = {module: files[module].read_text(encoding="utf-8") for module, _ in named_symbols}
+    missing = [f"{m}.{n}" for m, n in named_symbols if not re.search(rf"^(?:class |def )?{n}\b", code[m], re.MULTILINE)]
+    assert len(named_symbols) > 20
+    assert not missing
