@@ -1,6 +1,6 @@
 # For a bare Linux machine: docs/troubleshooting.md, section "Docker".
 FROM python:3.11-slim
-RUN apt-get update && apt-get install --yes --no-install-recommends git make && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends git make
 WORKDIR /kblampp
 COPY . .
 # DVC's experiments need a git repository with a commit, and git somebody who makes it.
