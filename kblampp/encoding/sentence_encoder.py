@@ -238,7 +238,8 @@ def _load_model(source: str, name: str, device: str) -> SentenceTransformer:
 
 def _folder_fingerprint(folder: Path) -> str:
     """Hash of a model folder's weight, configuration and vocabulary files."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix in _MODEL_FILE_SUFFIXES)
+    found = (p for p in folder.rglob("*") if p.suffix in _MODEL_FILE_SUFFIXES)
+    files = sorted(found, key=lambda p: p.relative_to(folder).parts)  # paths themselves sort without case on Windows
     if not files:
         raise EncoderError(
             f"encoder folder {str(folder)!r} holds no model files; set encoder.model to the folder "

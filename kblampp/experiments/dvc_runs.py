@@ -35,12 +35,12 @@ def file_of(experiment: str, path: str) -> str:
         DataError: There is no such experiment, or it has no such file.
     """
     refs = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
+        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, encoding="utf-8", check=True
     ).stdout.split()
     ref = next((ref for ref in refs if ref.endswith(f"/{experiment}")), None)
     if ref is None:
         raise DataError(f"experiment {experiment} has left no result; look at the output of `dvc exp run` above")
-    shown = subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, text=True, check=False)
+    shown = subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, encoding="utf-8", check=False)
     if shown.returncode:
         raise DataError(f"experiment {experiment} has left no {path}; forget it with `dvc exp remove {experiment}`")
     return shown.stdout

@@ -162,7 +162,7 @@ def write_no_metrics(folder: Path) -> None:
     write_json(folder / "metrics.json", {})
     with atomic_dir(folder / "plots" / "metrics") as curves:
         (curves / "train").mkdir()
-        (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
+        (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8", newline="\n")
 
 
 def run_key(settings: list[Any], workspace: Workspace, base: KnowledgeBase) -> str:
