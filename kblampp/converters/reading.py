@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import ijson
-from tqdm import tqdm
 
 from kblampp.core.errors import DataError
+from kblampp.core.progress import progress_bar
 
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -60,7 +60,7 @@ def read_records(path: Path) -> Iterator[Record]:
     try:
         with (
             open(path, "rb") as raw,
-            tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, leave=False) as progress,
+            progress_bar(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, leave=False) as progress,
         ):
             stream, first = _opened(raw)
             if not first:

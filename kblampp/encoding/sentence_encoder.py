@@ -17,14 +17,14 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from kblampp.core.errors import EncoderError
 from kblampp.core.files import fingerprint, sha256_file
+from kblampp.core.progress import progress_bar
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -73,7 +73,7 @@ class TransformerEncoder:
         self.fingerprint = fingerprint
         self._model = model.double()
         self._batch_size = batch_size
-        self.dim = self._encode(["width"], progress=False).shape[1]
+        self.dim = self._encode(["width"]).shape[1]
 
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Encode ``texts`` into ``(n, dim)`` unit rows; ``progress`` shows a bar on stderr.
@@ -83,15 +83,24 @@ class TransformerEncoder:
         """
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float64)
-        return self._encode(texts, progress)
+        with progress_bar(total=len(texts), desc="Texts", disable=not progress) as shown:
 
-    def _encode(self, texts: Sequence[str], progress: bool) -> DoubleArray:
+            def after_batch(_model: object, _inputs: object, output: dict[str, Any]) -> None:
+                shown.update(len(output["sentence_embedding"]))
+
+            hook = self._model.register_forward_hook(after_batch)
+            try:
+                return self._encode(texts)
+            finally:
+                hook.remove()
+
+    def _encode(self, texts: Sequence[str]) -> DoubleArray:
         try:
             # One call with the whole list: the library sorts by length and batches by itself.
             encoded = self._model.encode(
                 list(texts),
                 batch_size=self._batch_size,
-                show_progress_bar=progress,
+                show_progress_bar=False,  # in a file it would be one endless line
                 normalize_embeddings=True,
                 convert_to_numpy=True,
             )
@@ -125,7 +134,7 @@ class DeterministicEncoder:
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Encode ``texts`` into ``(n, dim)`` unit rows; ``progress`` shows a bar on stderr."""
         vectors = np.zeros((len(texts), self.dim), dtype=np.float64)
-        for row, text in enumerate(tqdm(texts, desc="Texts", disable=not progress)):
+        for row, text in enumerate(progress_bar(iterable=texts, desc="Texts", disable=not progress)):
             for place, sign in _features(text):
                 vectors[row, place % self.dim] += sign
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)

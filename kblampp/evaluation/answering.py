@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from kblampp.backbone.load import Backbone
+from kblampp.core.progress import progress_bar
 from kblampp.data.facts import MOST_HOPS, UNKNOWN_ANSWER, FiveTuple, Question, evidence_sentence
 from kblampp.encoding.store import KBValueStore
 from kblampp.model.batches import TrainingBatches, prompt_batches
@@ -72,7 +72,7 @@ def answer_with_model(
     prompts = [closed_book_prompt(question.question) for question in questions]
     windows = [parse_question_time(question.question) for question in questions]
     answers: list[Answered] = [Answered("")] * len(questions)
-    with tqdm(total=len(questions), desc=label, leave=False) as progress:
+    with progress_bar(total=len(questions), desc=label, leave=False) as progress:
         for places, ids, mask in prompt_batches(prompts, backbone.tokenizer, batch_size):
             asked = Questions.make(vectors[places], [windows[place] for place in places], base.device)
             hidden = withheld_ids(withheld, places, base.device)
@@ -240,7 +240,7 @@ def _answer_prompts(
     model: KBInjectedModel, backbone: Backbone, prompts: Sequence[str], batch_size: int, max_new_tokens: int, label: str
 ) -> list[Answered]:
     answers: list[Answered] = [Answered("")] * len(prompts)
-    with tqdm(total=len(prompts), desc=label, leave=False) as progress:
+    with progress_bar(total=len(prompts), desc=label, leave=False) as progress:
         for places, ids, mask in prompt_batches(prompts, backbone.tokenizer, batch_size):
             texts, _ = _generate(model, backbone, ids, mask, None, max_new_tokens)
             for row, place in enumerate(places):

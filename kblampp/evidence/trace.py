@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.errors import ParamsError
+from kblampp.core.progress import progress_bar
 from kblampp.data.facts import Question
 from kblampp.evaluation.answering import Answered, answer_with_model, withheld_ids
-from kblampp.model.copy_head import DOUBT, PADDING, next_tokens
-from kblampp.model.injection import CallState, KBInjectedModel
+from kblampp.model.injection import CallState, KBInjectedModel, copies
 from kblampp.model.inputs import Knowledge, KnowledgeBase, Questions, SelectorOptions
 from kblampp.model.prompts import answer_continuation, closed_book_prompt
 from kblampp.time_expressions.parse import parse_question_time
@@ -124,7 +123,7 @@ class Asker:
         windows = [parse_question_time(question.question) for question in questions]
         order = sorted(range(len(rows)), key=lambda place: (len(rows[place]), place))
         traces: dict[int, Trace] = {}
-        with tqdm(total=len(rows), desc=label, leave=False) as progress:
+        with progress_bar(total=len(rows), desc=label, leave=False) as progress:
             for first in range(0, len(order), self.batch_size):
                 places = order[first : first + self.batch_size]
                 asked = Questions.make(vectors[places], [windows[place] for place in places], base.device)
@@ -168,25 +167,20 @@ def _trace(backbone: Backbone, state: CallState, log_probs: Tensor, row: int, to
         copy_gate=_array(gate[:length]),
         tokens=tuple(str(backbone.tokenizer.decode([number])) for number in tokens.tolist()),
         start=start,
-        copied=_array(_copied(state, row, gate, tokens, start) / written.exp()),
+        copied=_array(_copied(state, row, tokens, start) / written.exp()),
         log_prob=float(written.sum()),
     )
 
 
-def _copied(state: CallState, row: int, gate: Tensor, tokens: Tensor, start: int) -> Tensor:
-    """Probability of each answer token that comes from the copy head, (answer,): lambda c times the pointer's."""
+def _copied(state: CallState, row: int, tokens: Tensor, start: int) -> Tensor:
+    """Probability of each answer token that comes from the copy head, (answer,)."""
+    answer = tokens[start:]
     if not state.knowledge.options.copy_head:
-        return torch.zeros(len(tokens) - start, device=tokens.device)
-    selection, base = state.selections[max(state.selections)], state.knowledge.base
-    places = slice(start - 1, len(tokens) - 1)
-    found = selection.ids[row, places]
-    ids = torch.cat([found, torch.full_like(found[:, :1], -1)], dim=-1)  # the null fact last
-    alpha = torch.cat([selection.alpha[row, places], selection.null[row, places, None]], dim=-1)
-    tails = base.tails.tokens[torch.where(ids < 0, base.tails.null, ids)]
-    length = torch.arange(len(ids), device=ids.device)
-    following = next_tokens(tails, tokens[start:].expand(len(ids), -1), length)
-    fits = alpha * (following != PADDING)
-    return gate[places] * (fits * (following == tokens[start:, None])).sum(-1) / (fits.sum(-1) + DOUBT)
+        return torch.zeros(len(answer), device=tokens.device)
+    length = torch.arange(len(answer), device=tokens.device)
+    places = torch.full_like(length, row), length + start - 1
+    following, shares = copies(state, *places, answer.expand(len(answer), -1), length)
+    return (shares * (following == answer[:, None])).sum(-1)
 
 
 def _array(values: Tensor) -> Floats:

@@ -20,8 +20,13 @@ from kblampp.model.prompts import answer_continuation
 
 PADDING = -1
 TINY = 1e-30
+"""Stands for a probability of zero, of which there is no logarithm."""
 DOUBT = 0.02
-"""Weight of the facts that still fit at which copying and the language model have an equal say (lambda being 1)."""
+"""Weight of the facts that still fit at which copying and the language model have an equal say (lambda being 1).
+
+Where a name goes on, nearly all of the weight fits.  Where the language model has written something else, facts fit by
+chance, and what little weight they have must not count as certainty.
+"""
 
 
 class TailTable:
@@ -100,24 +105,36 @@ def rename_tails(tails: Tensor, ids: Tensor, renamed: Tensor, names: Tensor) -> 
     return torch.where(chosen[..., None], names[:, None], tails)
 
 
-def copy_log_probs(logits: Tensor, gate: Tensor, alpha: Tensor, tokens: Tensor) -> Tensor:
-    """log of p = (1 - lambda c) p_LM + lambda c sum_i (alpha_i / m) [next token of tail i], c = m / (m + DOUBT).
+def copy_shares(gate: Tensor, alpha: Tensor, tokens: Tensor) -> Tensor:
+    """How much of the next token's probability each candidate gives: lambda c alpha_i / m with c = m / (m + DOUBT).
 
     m is the alpha of the facts that take part.  Facts that the text contradicts drop out and the others share their
     weight, so that a name once begun is finished; where hardly any weight is left the language model has the word.
 
     Args:
-        logits: The backbone's, (rows, vocabulary).
         gate: lambda, (rows,).
         alpha: Weights of the candidates, (rows, n).
         tokens: Their next tokens, (rows, n), PADDING where they take no part.
 
     Returns:
-        (rows, vocabulary) float32 log-probabilities.
+        (rows, n); a row sums to lambda c.
     """
     weight = torch.where(tokens == PADDING, torch.zeros_like(alpha), alpha)
-    weight = weight * gate[:, None] / (weight.sum(-1, keepdim=True) + DOUBT)
-    copied = torch.zeros_like(logits, dtype=torch.float32).scatter_add(1, tokens.clamp(min=0), weight)
-    kept = (1 - weight.sum(-1, keepdim=True)).clamp(min=TINY)
+    return weight * gate[:, None] / (weight.sum(-1, keepdim=True) + DOUBT)
+
+
+def copy_log_probs(logits: Tensor, tokens: Tensor, shares: Tensor) -> Tensor:
+    """log of p = (1 - sum_i share_i) p_LM + sum_i share_i [next token of tail i].
+
+    Args:
+        logits: The backbone's, (rows, vocabulary).
+        tokens: Next tokens of the candidates, (rows, n), PADDING where they take no part.
+        shares: Theirs of the probability (`copy_shares`), (rows, n).
+
+    Returns:
+        (rows, vocabulary) float32 log-probabilities.
+    """
+    copied = torch.zeros_like(logits, dtype=torch.float32).scatter_add(1, tokens.clamp(min=0), shares)
+    kept = (1 - shares.sum(-1, keepdim=True)).clamp(min=TINY)
     from_model = kept.log() + torch.log_softmax(logits.float(), dim=-1)
     return torch.logaddexp(from_model, copied.clamp(min=TINY).log())

@@ -1,5 +1,9 @@
 """Knowledge inside a decoder-only model: forward hooks on its layers, and a copy head on its output.
 
+The forward pass, put together by the hook `_on_layer` at each injected layer: `query.py` makes each token's query,
+`selector.py` finds and weighs facts, `fusion.py` adds what they say to the hidden state.  After the last injected layer
+the copy gate is read, and when the backbone has its logits, `copy_head.py` mixes the facts' own words into them.
+
 `KBInjectedModel` owns the backbone and the added modules, adds nothing to the backbone's own tree and patches nothing,
 so that any Hugging Face decoder works and `detach` leaves it as it was.  What a call reads (`Knowledge`) lives in a
 context manager.
@@ -21,7 +25,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel
 from kblampp.backbone.decoder_layers import find_decoder_layers, hidden_size, resolve_layers
 from kblampp.core.errors import BackboneError, CheckpointError
 from kblampp.encoding.projections import Projections
-from kblampp.model.copy_head import copy_log_probs, next_tokens, rename_tails
+from kblampp.model.copy_head import copy_log_probs, copy_shares, next_tokens, rename_tails
 from kblampp.model.fusion import KBFusionLayer, normalise
 from kblampp.model.inputs import Knowledge
 from kblampp.model.selector import KBSelector, Selection
@@ -66,7 +70,7 @@ class KBInjectedModel(nn.Module):
 
     Args:
         backbone: Any decoder-only causal language model.
-        layers: Decoder layers after which knowledge enters, from 0, or "auto" (`architectures.resolve_layers`).
+        layers: Decoder layers after which knowledge enters, from 0, or "auto" (`decoder_layers.resolve_layers`).
         dims: Widths by name: d_sentence, d_k, d_v, d_ctx, d_ent.
         d_context_score: Features of the context score.
         d_fusion: Hidden width of the fusion MLP.
@@ -177,12 +181,13 @@ class KBInjectedModel(nn.Module):
                 f"decoder layer {self.layers[position]} returned {type(hidden).__name__}, expected hidden states "
                 "(batch, seq, hidden) or a tuple that begins with them; this architecture is not supported"
             )
+        # Query, selection and fusion read the hidden state as the backbone's layer has left it.
         knowledge, read = state.knowledge.expand(len(hidden)), normalise(hidden)
         selection = self.selectors[position](read, knowledge, state.selections.get(position - 1))
         delta, beta = self.fusions[position](read, selection.value)
         hidden = hidden + delta.to(hidden.dtype)
         state.selections[position], state.beta[position] = selection, beta
-        if position == len(self.layers) - 1:
+        if position == len(self.layers) - 1:  # the copy gate alone also reads what the layer has added
             state.copy_gate = torch.sigmoid(self.copy_gate(normalise(hidden))).squeeze(-1)
             state.first = state.first or dict(state.selections)
         return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
@@ -227,18 +232,7 @@ class KBInjectedModel(nn.Module):
         self, logits: Tensor, state: CallState, rows: Tensor, columns: Tensor, written: Tensor, length: Tensor
     ) -> Tensor:
         """Log-probabilities (n, vocabulary) at n places of the latest forward pass."""
-        selection = state.selections[len(self.layers) - 1]
-        if state.copy_gate is None:
-            raise BackboneError("the backbone ran without its decoder layers, so there is nothing to copy from")
-        base = state.knowledge.base
-        ids = selection.ids[rows, 0 if selection.ids.shape[1] == 1 else columns]
-        null = torch.full_like(ids[:, :1], base.tails.null)
-        tails = base.tails.tokens[torch.cat([torch.where(ids < 0, null, ids), null], dim=1)]
-        training = state.knowledge.training
-        if training is not None and training.renamed is not None and training.new_names is not None:
-            tails = rename_tails(tails, ids, training.renamed[rows], training.new_names[rows])
-        alpha = torch.cat([selection.alpha[rows, columns], selection.null[rows, columns, None]], dim=1)
-        return copy_log_probs(logits, state.copy_gate[rows, columns], alpha, next_tokens(tails, written, length))
+        return copy_log_probs(logits, *copies(state, rows, columns, written, length))
 
     @torch.no_grad()
     def generate(
@@ -288,6 +282,36 @@ class KBInjectedModel(nn.Module):
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(tensors[name])
+
+
+def copies(state: CallState, rows: Tensor, columns: Tensor, written: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """What the copy head writes at some places of the latest forward pass.
+
+    Args:
+        state: Of the call.
+        rows, columns: The places: row of the batch and position, each (n,).
+        written: Answer tokens of each place's row, (n, any width).
+        length: How many of them are written before the place, (n,).
+
+    Returns:
+        For each fact that the last injected layer selected and, last, the null fact: the next token of its tail, PADDING
+        where it takes no part, and its share of the next token's probability, both (n, facts + 1).
+
+    Raises:
+        BackboneError: The backbone ran without its decoder layers.
+    """
+    if state.copy_gate is None:
+        raise BackboneError("the backbone ran without its decoder layers, so there is nothing to copy from")
+    selection, tails = state.selections[max(state.selections)], state.knowledge.base.tails
+    ids = selection.ids[rows, 0 if selection.ids.shape[1] == 1 else columns]
+    null = torch.full_like(ids[:, :1], tails.null)
+    names = tails.tokens[torch.cat([torch.where(ids < 0, null, ids), null], dim=1)]
+    training = state.knowledge.training
+    if training is not None and training.renamed is not None and training.new_names is not None:
+        names = rename_tails(names, ids, training.renamed[rows], training.new_names[rows])
+    alpha = torch.cat([selection.alpha[rows, columns], selection.null[rows, columns, None]], dim=1)
+    tokens = next_tokens(names, written, length)
+    return tokens, copy_shares(state.copy_gate[rows, columns], alpha, tokens)
 
 
 class _CopyProcessor(LogitsProcessor):

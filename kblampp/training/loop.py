@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from kblampp.core.errors import CheckpointError, TrainingError
 from kblampp.core.files import atomic_write
+from kblampp.core.progress import progress_bar
 from kblampp.model.batches import TrainingBatch, TrainingBatches
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions
@@ -106,7 +106,7 @@ def train(
     history = _resume(checkpoint, key, model, optimizer)
     for step, figures in history.rows:
         _log(live, step, figures)
-    with tqdm(initial=history.step, total=schedule.max_steps, desc="training") as progress:
+    with progress_bar(initial=history.step, total=schedule.max_steps, desc="training") as progress:
         for step in range(history.step, schedule.max_steps):
             for part in range(schedule.grad_accumulation):
                 batch = batches.batch(step * schedule.grad_accumulation + part)

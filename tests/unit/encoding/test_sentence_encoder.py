@@ -78,11 +78,16 @@ def test_bundled_knows_meaning_beyond_spelling(bundled: SentenceEncoder) -> None
     assert boss @ ceo > boss @ river
 
 
-def test_progress_bar_goes_to_stderr(encoder: SentenceEncoder, capsys: pytest.CaptureFixture[str]) -> None:
-    encoder.encode(TEXTS, progress=True)
+def test_progress_goes_to_stderr_up_to_the_last_text(
+    encoder: SentenceEncoder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kblampp.core.progress.SECONDS", 0)
+    with_progress = encoder.encode(TEXTS, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err != ""
+    assert f"{len(TEXTS)}/{len(TEXTS)}" in captured.err.splitlines()[-1]
+    assert with_progress.tobytes() == encoder.encode(TEXTS).tobytes()
+    assert capsys.readouterr().err == ""
 
 
 def test_deterministic_agrees_between_processes_whatever_the_hash_seed() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kblampp.core.errors import BackboneError
 from kblampp.data.facts import UNKNOWN_ANSWER
-from kblampp.model.copy_head import DOUBT, PADDING, TailTable, copy_log_probs, next_tokens, rename_tails
+from kblampp.model.copy_head import DOUBT, PADDING, TailTable, copy_log_probs, copy_shares, next_tokens, rename_tails
 from tests.tiny import EOS_ID, VOCAB, tiny_tokenizer
 
 TAILS = ["Port", "Port Alder", "Alder", "Port", "København"]
@@ -104,8 +104,13 @@ def test_continuations_are_those_of_string_matching(tails: list[list[int]], rows
         assert found[row].tolist() == expected
 
 
+def mixed(logits: torch.Tensor, gate: torch.Tensor, alpha: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities with copies."""
+    return copy_log_probs(logits, tokens, copy_shares(gate, alpha, tokens))
+
+
 def naive(logits: np.ndarray, gate: np.ndarray, alpha: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """The formula of `copy_log_probs` in float64, one number at a time; probabilities."""
+    """The formula of `mixed` in float64, one number at a time; probabilities."""
     rows, vocabulary = logits.shape
     result = np.zeros((rows, vocabulary))
     for row in range(rows):
@@ -137,7 +142,7 @@ def test_copied_log_probs_are_the_formula(
     alpha = rng.dirichlet(np.full(n, 0.5), size=rows).astype(np.float32)
     tokens = np.where(rng.random((rows, n)) < padding, PADDING, rng.integers(0, vocabulary, (rows, n)))
     gates = np.full(rows, gate, np.float32)
-    found = copy_log_probs(*map(torch.from_numpy, (logits, gates, alpha, tokens)))
+    found = mixed(*map(torch.from_numpy, (logits, gates, alpha, tokens)))
     assert found.dtype == torch.float32
     expected = naive(logits.astype(np.float64), gates.astype(np.float64), alpha.astype(np.float64), tokens)
     np.testing.assert_allclose(found.exp().numpy(), expected, atol=2e-6)
@@ -150,30 +155,28 @@ def test_a_closed_gate_leaves_the_backbones_distribution() -> None:
     torch.manual_seed(0)
     logits = torch.randn(3, 50) * 8
     alpha, tokens = torch.full((3, 4), 0.25), torch.randint(0, 50, (3, 4))
-    found = copy_log_probs(logits, torch.zeros(3), alpha, tokens)
+    found = mixed(logits, torch.zeros(3), alpha, tokens)
     torch.testing.assert_close(found, torch.log_softmax(logits, -1), atol=1e-6, rtol=1e-6)
 
 
 def test_tails_that_do_not_continue_the_text_leave_the_backbones_distribution() -> None:
     torch.manual_seed(0)
     logits = torch.randn(3, 50)
-    found = copy_log_probs(logits, torch.ones(3), torch.full((3, 4), 0.25), torch.full((3, 4), PADDING))
+    found = mixed(logits, torch.ones(3), torch.full((3, 4), 0.25), torch.full((3, 4), PADDING))
     torch.testing.assert_close(found, torch.log_softmax(logits, -1))
 
 
 def test_padding_is_never_copied() -> None:
     logits = torch.zeros(1, 10)
     logits[0, 0] = -30.0  # where PADDING, clamped, would point
-    found = copy_log_probs(logits, torch.ones(1), torch.tensor([[0.9, 0.1]]), torch.tensor([[PADDING, 4]]))
+    found = mixed(logits, torch.ones(1), torch.tensor([[0.9, 0.1]]), torch.tensor([[PADDING, 4]]))
     assert found[0, 0] < -29
     share = 0.1 / (0.1 + DOUBT)
     assert found.exp()[0, 4].item() == pytest.approx(share + (1 - share) / 9, abs=1e-5)
 
 
 def test_tails_with_the_same_next_token_add_up() -> None:
-    found = copy_log_probs(
-        torch.zeros(1, 10), torch.tensor([0.5]), torch.tensor([[0.3, 0.5, 0.2]]), torch.tensor([[7, 7, 2]])
-    )
+    found = mixed(torch.zeros(1, 10), torch.tensor([0.5]), torch.tensor([[0.3, 0.5, 0.2]]), torch.tensor([[7, 7, 2]]))
     share = 0.5 / (1 + DOUBT)
     left = (1 - share) / 10
     expected = [left + share * {7: 0.8, 2: 0.2}.get(token, 0.0) for token in range(10)]
@@ -184,7 +187,7 @@ def test_facts_that_the_text_contradicts_leave_their_weight_to_the_others() -> N
     """A name once begun is finished, though another fact weighs more; hardly any weight gives the model the word."""
     for weight in (0.3, DOUBT, 1e-4):
         alpha = torch.tensor([[1 - weight, weight]])
-        found = copy_log_probs(torch.zeros(1, 100), torch.ones(1), alpha, torch.tensor([[PADDING, 4]]))
+        found = mixed(torch.zeros(1, 100), torch.ones(1), alpha, torch.tensor([[PADDING, 4]]))
         share = weight / (weight + DOUBT)
         assert found.exp()[0, 4].item() == pytest.approx(share + (1 - share) / 100, rel=1e-3)
 
@@ -196,7 +199,7 @@ def test_sixteen_bit_and_forbidden_logits_stay_finite_with_finite_gradients() ->
         logits.requires_grad_()
         gate = torch.tensor([1.0, 0.5], requires_grad=True)
         alpha = torch.tensor([[1.0, 0.0], [0.5, 0.5]], requires_grad=True)
-        found = copy_log_probs(logits, gate, alpha, torch.tensor([[5, PADDING], [5, 6]]))
+        found = mixed(logits, gate, alpha, torch.tensor([[5, PADDING], [5, 6]]))
         assert found.dtype == torch.float32
         torch.nn.functional.cross_entropy(found, torch.tensor([5, 6])).backward()
         for tensor in (logits, gate, alpha):
@@ -232,5 +235,5 @@ def test_an_open_gate_writes_exactly_the_chosen_tail(table: TailTable, choice: i
     answer: list[int] = []
     while len(answer) < 30 and (not answer or answer[-1] != EOS_ID):
         following = torch.tensor([continue_with(table, answer)])
-        answer.append(int(copy_log_probs(torch.randn(1, VOCAB), torch.ones(1), alpha, following).argmax()))
+        answer.append(int(mixed(torch.randn(1, VOCAB), torch.ones(1), alpha, following).argmax()))
     assert TOKENIZER.decode(answer) == f" {[*TAILS, UNKNOWN_ANSWER][choice]}<eos>"
