@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from kblampp.evaluation.abstention import abstention_table, risk_coverage
 from kblampp.evaluation.answering import mean_gates
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, open_splits
 from kblampp.evaluation.table import SYSTEM_OF, Asked, differences, headline, recall_curve, rounded, score_table
-from kblampp.model.checkpoint import load_trained
+from kblampp.model.checkpoint import load_trained, same_trained
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
 from kblampp.model.lora import unload
 from kblampp.model.workspace import Workspace, selector_options
 
+logger = logging.getLogger(__name__)
 GATE_QUESTIONS = 64
 Tables = dict[str, dict[str, Any]]
 """`{split: {system: {type: {figure: value}}}}`."""
@@ -28,6 +30,9 @@ Tables = dict[str, dict[str, Any]]
 def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) -> None:
     """Measures and writes `metrics.json`, `table.json`, `abstention.json` and `plots/`.
 
+    Where trainB has passed trainA's modules through there is no Stage B to measure, and trainA's model is the main one
+    whatever `eval.adapter` says.
+
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
@@ -35,15 +40,20 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
     splits = open_splits(workspace, options)
     table: Tables = {split.name: {} for split in splits}
     asked: dict[str, dict[str, Asked]] = {split.name: {} for split in splits}
-    for stage, system in SYSTEM_OF.items():
+    stages, main_stage = list(SYSTEM_OF), params.eval.adapter
+    if same_trained(*(workspace.folder / stage for stage in stages)):
+        logger.info("Stage B is left out: trainB has passed trainA's modules through")
+        stages, main_stage = ["trainA"], "trainA"
+    for stage in stages:
+        system = SYSTEM_OF[stage]
         model = load_trained(workspace.folder / stage, workspace.backbone, workspace.projections)
         for split in splits:
-            for name, answers in answers_of_stage(stage, params, options, workspace, model, split):
+            for name, answers in answers_of_stage(stage, main_stage, params, options, workspace, model, split):
                 asked[split.name][name] = answers
                 table[split.name][name] = score_table(answers, **_bootstrap(params))
             table[split.name][system]["all"] |= rounded(_gates(params, options, workspace, model, split))
         unload(model)  # the next one is loaded into the same backbone
-    main = SYSTEM_OF[params.eval.adapter]
+    main = SYSTEM_OF[main_stage]
     _add_differences(params, table, asked, main, workspace.dataset.headline_split)
     _write(metrics, table, {split: systems[main] for split, systems in asked.items()}, main)
 
@@ -66,7 +76,7 @@ def _add_differences(
     """Adds how Stage B differs from Stage A, and each ablation from the whole model, on the same questions."""
     systems = asked.get(split, {})
     pairs = {name: main for name in systems if name in ABLATIONS}
-    if systems:
+    if "stage_b" in systems:
         pairs["stage_b"] = "stage_a"
     for name, reference in pairs.items():
         added = differences(systems[name], systems[reference], reference, **_bootstrap(params))

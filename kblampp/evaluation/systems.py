@@ -79,22 +79,23 @@ class Split:
         return Asked(self.questions, answers, self.base.store.facts)
 
 
-def open_splits(workspace: Workspace, options: SelectorOptions) -> list[Split]:
-    """The splits that are measured.
+def open_splits(workspace: Workspace, options: SelectorOptions, *, least: int = 0) -> list[Split]:
+    """The splits that are measured; `least` is the smallest `top_k` of use (`SelectorOptions.check`).
 
     Raises:
-        ParamsError: One asks about a base that is too small for `top_k`.
+        ParamsError: One asks about a base that is too small for `top_k`, or `top_k` is too small.
         StoreError: A store or index is missing, damaged, or made from other data.
     """
     names = [split for split in UNSEEN if split in workspace.dataset.questions]
     for name in names:  # before anything is computed: a base may be too small for top_k
         kb = workspace.dataset.kb_of_split[name]
-        options.check(len(workspace.dataset.kbs[kb]), kb)
+        options.check(len(workspace.dataset.kbs[kb]), kb, least=least)
     return [Split.open(workspace, name) for name in names]
 
 
 def answers_of_stage(
     stage: str,
+    main: str,
     params: Params,
     options: SelectorOptions,
     workspace: Workspace,
@@ -104,10 +105,11 @@ def answers_of_stage(
     """What is measured with the model of one stage: itself, and what belongs to it.
 
     Baselines need the backbone alone and are measured once, with trainA's model; lookup and ablations are those of the
-    model that `eval.adapter` names, ablations on one split only.
+    main model, ablations on one split only.
 
     Args:
         stage: "trainA" or "trainB".
+        main: The stage whose model is the main one.
         params: The parameters.
         options: How facts are selected.
         workspace: For the backbone.
@@ -123,23 +125,23 @@ def answers_of_stage(
     few = split.first(section.baseline_questions_per_type)
     if stage == "trainA" and few.questions:
         yield from _baselines(params, workspace, model, few)
-    if stage == section.adapter and options.top_k:
+    if stage == main and options.top_k:
         yield "lookup", Asked(own.questions, answer_by_lookup(own.answers, own.facts), own.facts)
         if split.name == workspace.dataset.headline_split:
             some = split.first(section.ablation_questions_per_type)
-            for ablation in chosen_ablations(section):
+            for ablation in chosen_ablations(section, main):
                 changed = replace(options, **ABLATIONS[ablation])
                 with backbone_unchanged(model) if ablation == "no_lora" else nullcontext():
                     yield ablation, _by_model(model, workspace, some, changed, section, ablation)
 
 
-def chosen_ablations(section: EvalParams) -> list[str]:
-    """The ablations that `eval.ablations` names, without `no_lora` for a model whose backbone is as it was."""
+def chosen_ablations(section: EvalParams, main: str) -> list[str]:
+    """The ablations that `eval.ablations` names, without `no_lora` for trainA, which leaves the backbone as it was."""
     named = {"all": tuple(ABLATIONS), "none": ()}
     chosen = named[section.ablations] if isinstance(section.ablations, str) else section.ablations
-    if section.adapter == "trainA" and "no_lora" in chosen:
-        logger.warning("no_lora is left out: eval.adapter is trainA, whose backbone is as it was")
-    return [name for name in chosen if name != "no_lora" or section.adapter == "trainB"]
+    if main == "trainA" and "no_lora" in chosen and section.ablations != "all":
+        logger.warning("no_lora is left out: the model is that of trainA, whose backbone is as it was")
+    return [name for name in chosen if name != "no_lora" or main == "trainB"]
 
 
 def _by_model(

@@ -33,7 +33,7 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
     """
     workspace = Workspace.open(params, data, store)
     options, section = selector_options(params), params.eval
-    splits = open_splits(workspace, options)
+    splits = open_splits(workspace, options, least=1)
     model = load_trained(workspace.folder / section.adapter, workspace.backbone, workspace.projections)
     asker = Asker(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
     settings = {"samples": section.bootstrap_samples, "seed": params.seed}

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from kblampp.backbone.load import Backbone
-from kblampp.core.errors import ParamsError
 from kblampp.core.progress import progress_bar
 from kblampp.data.facts import Question
 from kblampp.evaluation.answering import Answered, answer_with_model, withheld_ids
@@ -74,9 +73,6 @@ class Asker:
         options: How facts are selected; `top_k` is at least 1.
         batch_size: Questions a batch.
         max_new_tokens: Longest answer.
-
-    Raises:
-        ParamsError: `top_k` is 0.
     """
 
     model: KBInjectedModel
@@ -84,10 +80,6 @@ class Asker:
     options: SelectorOptions
     batch_size: int
     max_new_tokens: int
-
-    def __post_init__(self) -> None:
-        if not self.options.top_k:
-            raise ParamsError("selector.top_k is 0, so no answer has evidence; set it to at least 1 in params.yaml")
 
     def answer(
         self, base: KnowledgeBase, questions: Sequence[Question], vectors: Floats, label: str, withheld: Withheld = None

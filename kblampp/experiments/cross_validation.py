@@ -111,7 +111,7 @@ def result_lines(dataset: str, done: Mapping[str, Any]) -> list[str]:
     for split, suffix in SPLITS.items():
         tables = [fold["table"][split] for fold in folds if split in fold["table"]]
         systems = dict(tables[0]) if tables else {}
-        systems.pop("stage_b", None)  # without steps of Stage B its rows are those of Stage A
+        systems.pop("stage_b", None)  # of folds that measured Stage A twice, without steps of Stage B
         for system, name in named_systems(systems).items():
             kinds = {
                 kind: pooled([table[system][kind] for table in tables if kind in table.get(system, {})])

@@ -111,6 +111,20 @@ def load_adapter(
     return model.to(backbone.model.device).eval()
 
 
+def same_trained(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same trained model, as trainA's and trainB's do without steps of trainB.
+
+    Args:
+        one, other: `store/<dataset>/<stage>`.
+
+    Raises:
+        StoreError: A folder or its manifest is missing or damaged.
+    """
+    manifests = [read_manifest(folder, KIND, verify="none", stage=folder.name) for folder in (one, other)]
+    changed = any(manifest.get("backbone_changes") for manifest in manifests)
+    return not changed and manifests[0]["files"][WEIGHTS] == manifests[1]["files"][WEIGHTS]
+
+
 def load_trained(directory: Path, backbone: Backbone, projections: Projections) -> KBInjectedModel:
     """Opens what trainA or trainB has written, with all that was changed in the backbone; `lora.unload` takes it out.
 

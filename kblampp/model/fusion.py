@@ -7,7 +7,10 @@ from torch import Tensor, nn
 
 
 def normalise(hidden: Tensor) -> Tensor:
-    """Hidden states with zero mean and unit variance, in float32; what every added module reads."""
+    """Hidden states with zero mean and unit variance, in float32; what every added module reads.
+
+    Hidden states of other backbones, and of other layers of one, are of another scale.
+    """
     return nn.functional.layer_norm(hidden.float(), hidden.shape[-1:])
 
 

@@ -294,8 +294,8 @@ def copies(state: CallState, rows: Tensor, columns: Tensor, written: Tensor, len
         length: How many of them are written before the place, (n,).
 
     Returns:
-        For each fact that the last injected layer selected and, last, the null fact: the next token of its tail, PADDING
-        where it takes no part, and its share of the next token's probability, both (n, facts + 1).
+        For each fact that the last injected layer selected and, last, the null fact: the next token of its tail,
+        PADDING where it takes no part, and its share of the next token's probability, both (n, facts + 1).
 
     Raises:
         BackboneError: The backbone ran without its decoder layers.

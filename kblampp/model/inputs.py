@@ -71,14 +71,15 @@ class KnowledgeBase:
 class SelectorOptions:
     """How facts are selected in a call; the switches are what ablations turn off.
 
-    `top_k` has no default here: `selector.top_k` in params.yaml is the one.
+    `top_k` has no default here: `selector.top_k` in params.yaml is the one.  The other numbers default to what changes
+    nothing.
 
     Attributes:
         top_k: Facts weighed per token; 0 switches knowledge off altogether.
         gamma: Weight of the context score.
         eta: Weight of the time score; 0 also stops facts outside the question's window from giving way.
         temperature: Of the softmax over facts and null.
-        over_fetch: Candidates fetched from the index before `top_k` of them are kept.
+        over_fetch: Candidates fetched from the index before `top_k` of them are kept; at least `top_k` are.
         copy_head: Whether answers may be copied from tails.
         hop: Whether later layers go on from the fact of the layer before.
         question_vector: Whether the query reads the question's sentence vector.
@@ -91,7 +92,7 @@ class SelectorOptions:
     gamma: float = 1.0
     eta: float = 1.0
     temperature: float = 1.0
-    over_fetch: int = 64
+    over_fetch: int = 0
     copy_head: bool = True
     hop: bool = True
     question_vector: bool = True
@@ -99,12 +100,23 @@ class SelectorOptions:
     null_fact: bool = True
     ego_graph: bool = True
 
-    def check(self, n_facts: int, kb: str) -> None:
-        """Refuses a `top_k` that the knowledge base cannot fill.
+    def check(self, n_facts: int, kb: str, *, least: int = 0) -> None:
+        """Refuses a `top_k` that a knowledge base cannot fill, or with which a piece of work has nothing to show.
+
+        The model asks in each call.  What takes long asks about all of its bases before it starts.
+
+        Args:
+            n_facts: Size of the base.
+            kb: Its name.
+            least: The smallest `top_k` of use: 1 where answers must have evidence.
 
         Raises:
-            ParamsError: `top_k` is larger than the base.
+            ParamsError: `top_k` is larger than the base, or too small.
         """
+        if self.top_k < least:
+            raise ParamsError(
+                f"selector.top_k is {self.top_k}, so no answer has evidence; set selector.top_k to at least {least}"
+            )
         if self.top_k > n_facts:
             raise ParamsError(
                 f"selector.top_k is {self.top_k}, but knowledge base {kb} has {n_facts} facts; "

@@ -20,7 +20,8 @@ START_LOGIT = 10.0
 outweigh thousands of facts that match in one, so the untrained query finds facts and training starts from there."""
 
 GATE_SCALE = 5.0
-"""Makes logits of a gate's output, so that a rate that suits the other weights suits its own."""
+"""Makes logits of a gate's output, so that a rate that suits the other weights suits its own: AdamW moves any weight by
+about its rate a step, and a gate has far to go, from -1 to some +-5."""
 
 
 class QuestionGate(nn.Module):
@@ -37,7 +38,7 @@ class QuestionGate(nn.Module):
         self.out = nn.Linear(d_gate, 1)
         nn.init.normal_(self.inner.weight, std=0.02)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, -1.0 / GATE_SCALE)
+        nn.init.constant_(self.out.bias, -1.0 / GATE_SCALE)  # rather closed: a wrong hop loses what was found
 
     def forward(self, question: Tensor) -> Tensor:
         """Logits (...) of the gates of questions (..., d_sentence)."""

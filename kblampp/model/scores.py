@@ -12,7 +12,7 @@ DAYS_PER_YEAR = 365.25
 FIT_MIDDLE, FIT_SCALE = (0.5, 0.0, 0.0, 0.0, 0.0), (10.0, 10.0, 2.0, 0.5, 0.25)
 """Bring what the null fact looks at (`NullScorer`) to a spread of about one."""
 NULL_SCALE = 5.0
-"""Makes log-odds of the output, so that a rate that suits the other weights suits its own."""
+"""Makes log-odds of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
 
 
 class ContextScorer(nn.Module):
@@ -121,7 +121,7 @@ class NullScorer(nn.Module):
         self.inner = nn.Linear(len(FIT_SCALE), d_inner)
         self.out = nn.Linear(d_inner, 1)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, -1.0 / NULL_SCALE)
+        nn.init.constant_(self.out.bias, -1.0 / NULL_SCALE)  # rather answerable: else nothing is read, or learned from
 
     def forward(self, head: Tensor, relation: Tensor, context: Tensor, time: Tensor, lead: Tensor) -> Tensor:
         """Log-odds of the shape of the arguments, which are all alike.

@@ -1,4 +1,4 @@
-"""Which facts a token reads, and how much of each (docs/architecture.md, section 2).
+"""Which facts a token reads, and how much of each (docs/architecture.md, section 2): what comes after `query.py`.
 
     s_ij  = Q_j.K_i/sqrt(d_k) + gamma phi(h_j, e_q, c_i) + eta g_time(tau_q, tau_i)
     alpha = softmax(s / T) over the top k and the null fact,  v_j = sum_i alpha_ij V_i (+ z_j of the ego graph)
@@ -81,9 +81,9 @@ class KBSelector(nn.Module):
         d_ctx: Width of the context vectors.
         d_ent: Width of the entity block.
         d_context_score: Features of the context score.
-        hops: Whether it can go on from the fact of a layer before; the first layer cannot.
+        hops: Whether it goes on from the fact of a layer before; the first layer cannot.
         last: Whether no later layer goes on from its fact.
-        ego_graph: Whether it also reads the facts around the selected ones (`graph.EgoGraphReadout`).
+        ego_graph: Whether it also reads the facts around the selected ones (`EgoGraphReadout`).
         ego_radius, ego_degree: How many facts away, and how many out of each entity.
     """
 
@@ -140,7 +140,7 @@ class KBSelector(nn.Module):
             ids = _training_ids(base, query, knowledge.training)
         parts = self._parts(hidden, query, questions, knowledge, ids)
         score = parts.total(options).masked_fill(ids < 0, -math.inf)
-        null = self._null(query, knowledge, ids, parts, score)
+        null = self._null(query, knowledge, ids, parts, score)  # looks at the best of all, so before any gives way
         if knowledge.training is None:
             best = _top(knowledge, ids, score)
             ids, score = ids.gather(-1, best), score.gather(-1, best)
@@ -167,7 +167,8 @@ class KBSelector(nn.Module):
     def _null(self, query: Tensor, knowledge: Knowledge, ids: Tensor, parts: ScoreParts, score: Tensor) -> Tensor:
         """Score of the null fact, (batch, seq): its odds (`NullScorer`) against all candidates together.
 
-        At any temperature its weight among them is the logistic of its log-odds.
+        At any temperature its weight among them is the logistic of its log-odds, however many there are: neither a
+        larger base nor a flatter softmax makes a question more answerable.
         """
         best = score.topk(min(2, score.shape[-1]), dim=-1)
         values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
@@ -180,7 +181,8 @@ class KBSelector(nn.Module):
         options = knowledge.options
         odds: Tensor = self.null(*cosines, options.gamma * context, options.eta * time, values[..., 0] - values[..., 1])
         warmth = options.temperature
-        return warmth * (odds + (score / warmth).logsumexp(-1).clamp(min=NO_SCORE))
+        together = warmth * (score / warmth).logsumexp(-1)
+        return together.clamp(min=NO_SCORE) + warmth * odds
 
     def _weigh(
         self,

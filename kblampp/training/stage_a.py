@@ -65,7 +65,6 @@ def run_training(
     metrics: Path,
     checkpoint: Path,
     key: str,
-    backbone_lr: float = 0.0,
 ) -> None:
     """Trains whatever in the model requires a gradient on the training split, as the section of the stage says.
 
@@ -79,7 +78,6 @@ def run_training(
         section: The stage's.
         metrics: Folder of the stage's metrics and curves.
         checkpoint, key: See `train`.
-        backbone_lr: Peak learning rate of what learns inside the backbone.
     """
     if section.max_steps == 0:
         write_no_metrics(metrics)
@@ -97,12 +95,19 @@ def run_training(
         retrieved_negatives=section.retrieved_negatives,
         seed=params.seed,
     )
-    weights = LossWeights(**{field.name: getattr(section, field.name) for field in fields(LossWeights)})
-    named = {field.name for field in fields(Schedule)} - {"backbone_lr"}
-    schedule = Schedule(**{name: getattr(section, name) for name in named}, backbone_lr=backbone_lr)
+    weights, schedule = LossWeights(**named_in(section, LossWeights)), Schedule(**named_in(section, Schedule))
     options = SelectorOptions(top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop)
     with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
+
+
+def named_in(section: TrainParams, settings: type[LossWeights | Schedule]) -> dict[str, Any]:
+    """What a section says about the fields of a dataclass, which have the names of parameters.
+
+    A field that it lacks keeps its default: of Stage A, `backbone_lr`.
+    """
+    names = [field.name for field in fields(settings)]
+    return {name: getattr(section, name) for name in names if hasattr(section, name)}
 
 
 def start_model(workspace: Workspace, params: Params, questions: torch.Tensor) -> KBInjectedModel:

@@ -39,8 +39,5 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
             unfreeze_top=section.unfreeze_top,
         )
         checkpoint = checkpoints / "trainB" / key[:16] / "state.pt"
-        rate = section.backbone_lr
-        run_training(
-            workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key, backbone_lr=rate
-        )
+        run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
     save_adapter(workspace.folder / "trainB", model, workspace.backbone, workspace.projections)

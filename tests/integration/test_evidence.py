@@ -34,7 +34,7 @@ from tests.pipeline.workspace import set_params
 from tests.tiny import FAMILIES
 
 OPTIONS = SelectorOptions(top_k=6, over_fetch=24)
-SMALL = {
+SMALL: dict[str, Any] = {
     "evidence": {"facts_per_hop": 4, "questions_per_type": 6, "tau_questions": 4},
     "selector.top_k": 6,
     "selector.over_fetch": 24,
@@ -203,11 +203,6 @@ def test_a_closed_window_hides_the_former_answer(world: TinyWorld, asker: Asker)
     assert np.mean(stale) < 0.1
 
 
-def test_without_selection_there_is_no_evidence(asker: Asker) -> None:
-    with pytest.raises(ParamsError, match=r"selector\.top_k is 0"):
-        replace(asker, options=replace(OPTIONS, top_k=0))
-
-
 def test_the_chain_is_what_the_last_layers_copy_from(explained: Explained) -> None:
     for trace in explained.traces:
         assert isinstance(trace, Trace)
@@ -242,6 +237,16 @@ def run(workspace: Workspace, asker: Asker, monkeypatch: pytest.MonkeyPatch, met
 def outputs(workspace: Workspace, metrics: Path) -> dict[str, Any]:
     files = [workspace.folder / "evidence" / "swap.jsonl", *metrics.rglob("*.json")]
     return {file.name: file.read_bytes() for file in files}
+
+
+def test_without_selection_there_is_no_evidence_and_nothing_is_begun(
+    workspace: Workspace, asker: Asker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(SMALL, "selector.top_k", 0)
+    with pytest.raises(ParamsError, match=r"selector\.top_k is 0.*set selector\.top_k to at least 1"):
+        run(workspace, asker, monkeypatch, tmp_path / "metrics")
+    assert not (workspace.folder / "evidence").exists()
+    assert not (tmp_path / "metrics").exists()
 
 
 def test_the_stage_writes_lines_tables_and_plots(

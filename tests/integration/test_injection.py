@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from kblampp.core.errors import BackboneError, KBLaMError, ParamsError
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import Knowledge, TrainingCandidates
+from kblampp.model.inputs import Knowledge, SelectorOptions, TrainingCandidates
 from kblampp.training.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import EOS_ID, FAMILIES, PAD_ID, RETURN_TUPLES
@@ -202,10 +202,10 @@ def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> No
     with torch.enable_grad():
         for step in range(3):
             batch = batches.batch(step)
-            knowledge = Knowledge(world.base, batch.questions, training=batch.weighed)
+            knowledge = Knowledge(world.base, batch.questions, SelectorOptions(top_k=0), batch.weighed)
             output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
             losses = compute_losses(output, batch, world.base, path_margin=1.0)
-            losses.total(LossWeights(gate=1.0, time=1.0, hop=1.0, path=1.0, path_margin=1.0)).backward()
+            losses.total(LossWeights(*[1.0] * 5)).backward()
     added = model.added_parameters()
     assert [name for name, p in added.items() if p.grad is None or not p.grad.any()] == []
     assert [name for name, p in added.items() if not torch.isfinite(p.grad).all()] == []
@@ -387,7 +387,7 @@ def test_a_renamed_fact_is_copied_under_its_new_name_by_its_own_row_alone(world:
     candidates = TrainingCandidates(
         torch.tensor([[gold]] * 2), start - 1, 0, renamed=torch.tensor([gold, -1]), new_names=name.expand(2, -1)
     )
-    knowledge = Knowledge(world.base, knowledge.questions, training=candidates)
+    knowledge = replace(knowledge, training=candidates)
     output = model(ids, knowledge=knowledge, answer_start=start)
     assert output.state is not None
     written = output.logits[:, start[0] - 1 : -1].gather(2, name.expand(2, -1)[..., None]).squeeze(2).exp()

@@ -12,7 +12,7 @@ import torch
 
 from kblampp.model.checkpoint import load_adapter, save_adapter
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import Knowledge
+from kblampp.model.inputs import Knowledge, SelectorOptions
 from kblampp.training.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import EOS_ID, FAMILIES, PAD_ID
@@ -95,10 +95,10 @@ def test_cached_decoding_equals_the_full_forward(world: TinyWorld, model: KBInje
 
 def test_its_weights_get_gradients_in_training(world: TinyWorld, model: KBInjectedModel) -> None:
     batch = world.batches(batch_size=6, retrieved_negatives=4, rename_answers=0.3).batch(0)
-    knowledge = Knowledge(world.base, batch.questions, training=batch.weighed)
+    knowledge = Knowledge(world.base, batch.questions, SelectorOptions(top_k=0), batch.weighed)
     with torch.enable_grad():
         output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
-        weights = LossWeights(gate=1.0, time=1.0, hop=1.0, path=1.0, path_margin=1.0)
+        weights = LossWeights(*[1.0] * 5)
         compute_losses(output, batch, world.base, path_margin=1.0).total(weights).backward()
     around = {name: p.grad for name, p in model.added_parameters().items() if ".graph." in name}
     assert len(around) == 3 * 4

@@ -17,9 +17,9 @@ from kblampp.core.params import Params, load_params
 from kblampp.data.dataset import Dataset
 from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation.evaluate import run_evaluation
-from kblampp.evaluation.table import headline
+from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.index.knowledge_index import KnowledgeIndex
-from kblampp.model.checkpoint import save_adapter
+from kblampp.model.checkpoint import load_adapter, same_trained, save_adapter
 from kblampp.model.lora import change_backbone, unload
 from kblampp.model.workspace import Workspace
 from kblampp.report.tables import results
@@ -172,11 +172,58 @@ def test_stage_a_can_be_the_one_described(
     assert "em_minus_stage_a" in table["swap"]["no_hop"]["all"]
 
 
+@pytest.fixture
+def passed_through(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """The workspace after a trainB without steps: it has written trainA's modules."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for name in ("kb", "index"):
+        (folder / name).symlink_to(workspace.folder / name)
+    model = load_adapter(workspace.folder / "trainA", workspace.backbone, workspace.projections)
+    for stage in SYSTEM_OF:
+        save_adapter(folder / stage, model, workspace.backbone, workspace.projections)
+    model.detach()
+    return replace(workspace, folder=folder)
+
+
+@pytest.mark.parametrize("adapter", ["trainA", "trainB"])
+def test_a_stage_b_that_was_not_trained_is_not_measured(
+    passed_through: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
+) -> None:
+    metrics = tmp_path / "metrics"
+    evaluate(passed_through, metrics, monkeypatch, params(adapter=adapter))
+    table = read_json(metrics / "table.json")
+    everywhere = {"stage_a", "closed_book", "in_context", "rag_2", "lookup"}
+    assert {split: set(systems) for split, systems in table.items()} == {
+        "dev": everywhere,
+        "swap": everywhere | {"no_hop"},
+    }
+    assert "em_minus_stage_a" in table["swap"]["no_hop"]["all"]
+    assert read_json(metrics / "metrics.json") == pytest.approx(headline(table, "stage_a"))
+    assert read_json(metrics / "abstention.json")["swap"]["n"] == table["swap"]["stage_a"]["all"]["n"]
+    assert "Stage B" not in results(metrics)
+
+
+def test_models_are_the_same_if_their_weights_are_and_the_backbone_is_unchanged(
+    workspace: Workspace, passed_through: Workspace
+) -> None:
+    before, after = passed_through.folder, workspace.folder
+    assert same_trained(before / "trainA", before / "trainB")
+    assert not same_trained(after / "trainA", after / "trainB"), "equal modules, but LoRA beside them"
+    model = load_adapter(before / "trainA", workspace.backbone, workspace.projections)
+    with torch.no_grad():
+        model.copy_gate.bias += 1
+    save_adapter(before / "trainB", model, workspace.backbone, workspace.projections)
+    model.detach()
+    assert not same_trained(before / "trainA", before / "trainB")
+
+
 def test_without_knowledge_there_is_no_abstention(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     off = params(ablations="all", baseline_questions_per_type=0)
-    evaluate(workspace, tmp_path / "metrics", monkeypatch, replace(off, selector=replace(off.selector, top_k=0)))
+    off = off.model_copy(update={"selector": off.selector.model_copy(update={"top_k": 0})})
+    evaluate(workspace, tmp_path / "metrics", monkeypatch, off)
     assert read_json(tmp_path / "metrics/abstention.json") == {}
     assert set(read_json(tmp_path / "metrics/table.json")["swap"]) == {"stage_a", "stage_b"}
 

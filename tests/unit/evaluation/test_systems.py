@@ -127,7 +127,8 @@ def test_lookup_says_the_tail_of_the_top_fact_or_unknown(world: TinyWorld) -> No
 def measured(stage: str, model: KBInjectedModel, world: TinyWorld, split: Split, **changes: Any) -> dict[str, Asked]:
     """What the systems of one stage said."""
     options, splits = changes.pop("options", OPTIONS), changes.pop("splits", ("dev", "swap"))
-    return dict(answers_of_stage(stage, params(**changes), options, workspace(world, model, splits), model, split))
+    where = workspace(world, model, splits)
+    return dict(answers_of_stage(stage, "trainB", params(**changes), options, where, model, split))
 
 
 def test_baselines_come_with_stage_a_and_ablations_with_the_chosen_model(
@@ -168,10 +169,17 @@ def section(**changes: Any) -> EvalParams:
 
 
 def test_ablations_are_all_none_or_those_named() -> None:
-    assert chosen_ablations(section(adapter="trainB", ablations="all")) == list(ABLATIONS)
-    assert chosen_ablations(section(adapter="trainA", ablations="all")) == [n for n in ABLATIONS if n != "no_lora"]
-    assert chosen_ablations(section(ablations="none")) == []
-    assert chosen_ablations(section(ablations=("no_hop", "no_eta"))) == ["no_hop", "no_eta"]
+    assert chosen_ablations(section(ablations="all"), "trainB") == list(ABLATIONS)
+    assert chosen_ablations(section(ablations="none"), "trainB") == []
+    assert chosen_ablations(section(ablations=("no_hop", "no_eta")), "trainB") == ["no_hop", "no_eta"]
+
+
+def test_stage_a_has_no_lora_to_switch_off(caplog: pytest.LogCaptureFixture) -> None:
+    """Said only to those who asked for it by name."""
+    assert chosen_ablations(section(ablations="all"), "trainA") == [n for n in ABLATIONS if n != "no_lora"]
+    assert not caplog.records
+    assert chosen_ablations(section(ablations=("no_lora", "no_eta")), "trainA") == ["no_eta"]
+    assert "no_lora" in caplog.text
 
 
 @pytest.mark.parametrize("name", [name for name in ABLATIONS if name != "no_lora"])

@@ -562,7 +562,7 @@ def test_noise_reaches_the_gates_in_training_and_nothing_else(world: TinyWorld) 
     assert torch.equal(quiet.scores, noisy.scores)
 
 
-@pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("temperature", [0.02, 0.25, 1.0, 3.0])
 @pytest.mark.parametrize("options", [{}, {"gamma": 0.0, "eta": 0.0}, {"gamma": 0.5, "eta": 2.0}], ids=str)
 def test_the_null_weight_is_the_logistic_of_its_odds_at_any_temperature(
     world: TinyWorld, options: dict[str, Any], temperature: float
@@ -575,6 +575,17 @@ def test_the_null_weight_is_the_logistic_of_its_odds_at_any_temperature(
     odds = plain.scores[..., -1] - plain.scores[..., :-1].logsumexp(-1)
     assert odds.std() > 0.1
     torch.testing.assert_close(found.null, odds.sigmoid(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
+def test_poor_candidates_leave_the_null_weight_to_its_odds_too(world: TinyWorld, temperature: float) -> None:
+    key = world.base.tensors.keys[7]
+    selector = aimed(world, -20 * math.sqrt(len(key)) * key / (key @ key))
+    torch.nn.init.constant_(selector.null.out.bias, -1.0 / NULL_SCALE)
+    knowledge = replace(ask(world, (None,), gamma=0.0, temperature=temperature), training=training([[7]]))
+    found = selector(hidden_states(1), knowledge, None)
+    torch.testing.assert_close(found.scores[..., 0], torch.full((1, 3), -20.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.null, torch.full((1, 3), -1.0).sigmoid(), atol=1e-4, rtol=0)
 
 
 def test_the_null_fact_looks_at_the_best_candidate_however_few_are_kept(world: TinyWorld) -> None:
