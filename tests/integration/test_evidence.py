@@ -35,7 +35,7 @@ from tests.tiny import FAMILIES
 
 OPTIONS = SelectorOptions(top_k=6, over_fetch=24)
 SMALL = {
-    "evidence": {"facts_per_hop": 4, "questions_per_type": 6, "tau_questions": 4},
+    "evidence": {"facts_per_hop": 4, "questions_per_type": 6, "leave_one_out_questions": 4},
     "selector.top_k": 6,
     "selector.over_fetch": 24,
     "eval.bootstrap_samples": 20,

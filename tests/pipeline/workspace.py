@@ -47,7 +47,7 @@ TINY: dict[str, Any] = {
     "eval.ablation_questions_per_type": 2,
     "evidence.facts_per_hop": 3,
     "evidence.questions_per_type": 2,
-    "evidence.tau_questions": 2,
+    "evidence.leave_one_out_questions": 2,
 }
 
 
