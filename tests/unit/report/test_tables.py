@@ -11,13 +11,10 @@ import pytest
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json
 from kblampp.core.params import load_params
-from kblampp.evaluation import systems
 from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.report.tables import (
-    ABLATIONS,
     BEGIN,
     END,
-    MODELS,
     ablation_table,
     difference_line,
     main,
@@ -131,11 +128,6 @@ def test_splits_and_systems_stand_in_a_fixed_order(metrics: Path) -> None:
         "RAG: top 1 by dense retrieval",
         "closed book",
     ]
-
-
-def test_every_system_of_the_evaluation_has_a_name() -> None:
-    assert set(MODELS) == set(SYSTEM_OF.values())
-    assert set(ABLATIONS) == set(systems.ABLATIONS)
 
 
 def test_the_difference_of_the_stages_is_a_sentence() -> None:
