@@ -9,6 +9,7 @@ from typing import Any
 from kblampp.core.files import atomic_dir, write_json, write_jsonl
 from kblampp.core.params import Params
 from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
+from kblampp.encoding.vector_cache import with_disk_cache
 from kblampp.evaluation.systems import Split, open_splits
 from kblampp.evaluation.table import first_of_each_type
 from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
@@ -113,13 +114,13 @@ def make_editor(params: Params, workspace: Workspace) -> Editor:
     Raises:
         EncoderError: The sentence encoder is not to be had.
     """
-    encoder = load_encoder(params.encoder.model, batch_size=params.encoder.batch_size)
+    encoder = with_disk_cache(load_encoder(params.encoder.model, batch_size=params.encoder.batch_size))
     index = {name: getattr(params.index, name) for name in INDEX_OPTIONS}
     return Editor(
         EmbeddingCache(encoder),
         workspace.projections,
         params.encoder.store_dtype,
-        {**index, "seed": params.seed},
+        index,
         workspace.backbone.tokenizer,
         str(workspace.backbone.model.device),
     )

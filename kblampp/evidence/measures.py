@@ -67,7 +67,7 @@ def gold_path(question: Question, found: Sequence[int]) -> tuple[int, ...]:
 
 
 def path_f1(predicted: Sequence[int], gold: Sequence[int]) -> float:
-    """F1 of two sets of facts (0 to 1): predicted path and supporting facts (design section 7).
+    """F1 of two sets of facts (0 to 1): predicted path and supporting facts.
 
     Raises:
         DataError: There is no gold fact.
@@ -164,7 +164,7 @@ def merge(rows: Rows, more: Rows) -> None:
 
 
 def headline(rows: Rows) -> dict[str, float]:
-    """The figures of one split's rows that have targets (design section 6), those that were measured.
+    """The figures of one split's rows that have targets, those that were measured.
 
     `path_f1` and `tail_swap_follow` are of single-hop and temporal questions together, `stale_rate` of temporal ones,
     the others of all answerable ones.
@@ -210,7 +210,7 @@ def evidence_line(
     layers: Sequence[int],
     facts_per_hop: int,
 ) -> dict[str, Any]:
-    """One line of the evidence file: design section 7, extended.
+    """One line of the evidence file (docs/data-formats.md).
 
     Args:
         question: What was asked.

@@ -8,11 +8,9 @@ from pathlib import Path
 from matplotlib.ticker import LogLocator
 
 from kblampp.core.errors import DataError
-from kblampp.report.names import FIGURES, INK, LOSSES, TYPES, split_name, splits_in_order, systems
+from kblampp.report.names import FIGURES, INK, LOSSES, TYPES, WORLDS, split_name, splits_in_order, systems
 from kblampp.report.style import drawn, label_lines, read_rows
 
-WORLDS = ("swap", "novel")
-"""Whose EM is drawn, where the dataset has them: `dev` asks about the base that the model was trained on."""
 FLOOR = 1e-4
 """Smaller losses are drawn as this one: the axis is logarithmic."""
 

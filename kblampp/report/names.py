@@ -77,6 +77,8 @@ SPLITS: Mapping[str, Name] = {
     "test_hard": Name("test_hard", ORANGE),
 }
 """`swap` and `novel` are of the worlds, `test` and `test_hard` of converted datasets: no image shows all of them."""
+WORLDS = ("swap", "novel")
+"""Splits about worlds that are new to the model; `dev` asks about the base that it was trained on."""
 
 REASONS: Mapping[str, str] = {
     "unknown_head": "unknown head",
@@ -88,7 +90,7 @@ REASONS: Mapping[str, str] = {
 LOSSES: Mapping[str, Name] = {
     "loss": Name("total", INK),
     "answer_loss": Name("answer", BLUE),
-    "gate_loss": Name("gate", ORANGE),
+    "select_loss": Name("select", ORANGE),
     "time_loss": Name("time", GREEN),
     "hop_loss": Name("hop", SKY),
     "path_loss": Name("path", PURPLE),

@@ -1,4 +1,4 @@
-"""The README's result tables, made from the committed metrics: ``python -m kblampp.report [--write README.md]``."""
+"""The result tables of README and `docs/results.md`, made from metrics: ``python -m kblampp.report [--write]``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ from kblampp.report.names import (
     REASONS,
     REFUSALS,
     TYPES,
+    WORLDS,
     splits_in_order,
     systems,
 )
 
-BEGIN, END = "<!-- results: begin (python -m kblampp.report --write README.md) -->", "<!-- results: end -->"
+README, PAGE = Path("README.md"), Path("docs/results.md")
+BEGIN, END = "<!-- worlds: begin (python -m kblampp.report --write) -->", "<!-- worlds: end -->"
+"""Around the tables of the page; those of the README's small table are `HEADLINE_BEGIN` and `HEADLINE_END`."""
+HEADLINE_BEGIN, HEADLINE_END = "<!-- headline: begin (python -m kblampp.report --write) -->", "<!-- headline: end -->"
+HEADLINE_ROWS = ("stage_a", "stage_b", "lookup", "rag_4", "in_context", "closed_book")
+"""Rows of the README's table; its splits are `WORLDS`."""
 SHOWN = ("f1", "recall_at_1", "recall_at_8", "time_accuracy")
 """Figures right of EM by type."""
 
@@ -62,6 +68,34 @@ def result_table(table: Mapping[str, Any]) -> str:
         "Time accuracy: share of top facts that hold at the time asked about, where others do not."
     )
     return "\n".join([*lines, "", note])
+
+
+def headline_table(table: Mapping[str, Any]) -> str:
+    """The README's small table: EM by question type on the worlds that are new to the model.
+
+    Args:
+        table: `metrics/eval/table.json`.
+
+    Raises:
+        DataError: It has no split of the worlds.
+    """
+    splits = [split for split in WORLDS if split in table]
+    if not splits:
+        raise DataError(
+            f"the table has no figures of the synthetic worlds ({' or '.join(WORLDS)}), which the README shows; "
+            "take those back with `git checkout metrics`"
+        )
+    lines, counts = table_head(["split", "system", *_type_heads()]), list[str]()
+    for split in splits:
+        asked: dict[str, list[str]] = {}
+        for system, name in named_systems(table[split]).items():
+            if system in HEADLINE_ROWS:
+                rows = [table[split][system].get(kind) for kind in TYPES]
+                lines.append(table_line([split, name, *(shown(row and row["em"]) for row in rows)]))
+                numbers = ", ".join(str(row["n"]) if row else "–" for row in rows)
+                asked.setdefault(numbers, []).append(name.split(":")[0].strip("*"))
+        counts.append(f"{split}: " + "; ".join(f"{n} for {', '.join(names)}" for n, names in asked.items()) + ".")
+    return "\n".join([*lines, "", f"EM. Questions, in the order of the columns, on {' On '.join(counts)}"])
 
 
 def _headline(table: Mapping[str, Any]) -> str:
@@ -178,19 +212,26 @@ def with_table(text: str, table: str, where: str, begin: str = BEGIN, end: str =
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the tables, or writes them into a file."""
+    """Prints the tables, or writes them into README and page."""
     parser = argparse.ArgumentParser(prog="python -m kblampp.report", description=__doc__)
     parser.add_argument("--metrics", type=Path, default=Path("metrics/eval"), help="default: %(default)s")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="replace what stands between the file's markers")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"write the small table into {README} and the others into {PAGE}, between their markers",
+    )
     arguments = parser.parse_args(argv)
 
     def work() -> None:
         tables = results(arguments.metrics)
-        if arguments.write is None:
+        if not arguments.write:
             sys.stdout.write(tables + "\n")
             return
-        text = with_table(arguments.write.read_text(encoding="utf-8"), tables, str(arguments.write))
-        with atomic_write(arguments.write) as file:
-            file.write(text)
+        small = headline_table(read_json(arguments.metrics / "table.json", error=DataError))
+        readme = with_table(README.read_text(encoding="utf-8"), small, str(README), HEADLINE_BEGIN, HEADLINE_END)
+        page = with_table(PAGE.read_text(encoding="utf-8"), tables, str(PAGE))
+        for path, text in ((README, readme), (PAGE, page)):
+            with atomic_write(path) as file:
+                file.write(text)
 
     return one_line_errors(work)

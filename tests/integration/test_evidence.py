@@ -80,7 +80,7 @@ def ask(world: TinyWorld, asker: Asker, rows: list[int]) -> Explained:
 
 
 def make_editor(world: TinyWorld) -> Editor:
-    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"method": "flat"}, world.tokenizer)
+    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"factory": "Flat"}, world.tokenizer)
 
 
 def test_the_model_of_these_tests_answers(explained: Explained) -> None:
