@@ -28,7 +28,7 @@ from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.windows import Window, iso
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.encoding.sentence_encoder import SentenceEncoder, load_encoder
-from kblampp.evaluation.answering import Answered, answer_with_model
+from kblampp.evaluation.answering import Prediction, answer_with_model
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import KnowledgeBase, SelectorOptions
@@ -138,12 +138,12 @@ class Reader:
         )
         return [self._reply(text, answer, top) for text, answer in zip(questions, answers, strict=True)]
 
-    def _reply(self, question: str, answer: Answered, top: int) -> Reply:
+    def _reply(self, question: str, answer: Prediction, top: int) -> Reply:
         time = parse_question_time(question)
         last = zip(answer.ranked[-1], answer.alpha[-1], strict=True) if answer.ranked else ()
         facts = [_shown(self.base.store.facts[number], alpha) for number, alpha in last if number >= 0]
         null = None if answer.null is None else round(answer.null, DIGITS)
-        return Reply(question, answer.prediction, None if time is None else time.to_row(), facts[:top], null)
+        return Reply(question, answer.text, None if time is None else time.to_row(), facts[:top], null)
 
 
 def find_adapter(params: Params, store: Path, dataset: str) -> Path:

@@ -23,11 +23,11 @@ from kblampp.time_expressions.parse import parse_question_time
 
 
 @dataclass(frozen=True)
-class Answered:
+class Prediction:
     """What a system said to one question, and where it took it from.
 
     Attributes:
-        prediction: The generated text.
+        text: What was generated.
         ranked: For each injected layer, the facts by falling alpha at the answer's first token; for dense retrieval one
             row, nearest first; empty for systems that retrieve nothing.
         alpha: Their weights.
@@ -35,7 +35,7 @@ class Answered:
         prompt_tokens: Length of the prompt.
     """
 
-    prediction: str
+    text: str
     ranked: tuple[tuple[int, ...], ...] = ()
     alpha: tuple[tuple[float, ...], ...] = ()
     null: float | None = None
@@ -54,7 +54,7 @@ def answer_with_model(
     max_new_tokens: int,
     withheld: Sequence[Sequence[int]] | None = None,
     label: str = "model",
-) -> list[Answered]:
+) -> list[Prediction]:
     """Answers greedily from the knowledge base, with the question's time read from its words, as a user's would be.
 
     Args:
@@ -71,7 +71,7 @@ def answer_with_model(
     """
     prompts = [closed_book_prompt(question.question) for question in questions]
     windows = [parse_question_time(question.question) for question in questions]
-    answers: list[Answered] = [Answered("")] * len(questions)
+    answers: list[Prediction] = [Prediction("")] * len(questions)
     with tqdm(total=len(questions), desc=label, leave=False) as progress:
         for places, ids, mask in prompt_batches(prompts, backbone.tokenizer, batch_size):
             asked = Questions.make(vectors[places], [windows[place] for place in places], base.device)
@@ -82,7 +82,7 @@ def answer_with_model(
             for row, place in enumerate(places):
                 picks = [_ranked(layer.ids[row, -1], layer.alpha[row, -1]) for layer in layers]
                 null = float(layers[-1].null[row, -1]) if layers else None
-                answers[place] = Answered(
+                answers[place] = Prediction(
                     texts[row],
                     tuple(facts for facts, _ in picks),
                     tuple(weights for _, weights in picks),
@@ -104,7 +104,7 @@ def withheld_ids(withheld: Sequence[Sequence[int]] | None, places: Sequence[int]
 
 def answer_closed_book(
     model: KBInjectedModel, backbone: Backbone, questions: Sequence[Question], *, batch_size: int, max_new_tokens: int
-) -> list[Answered]:
+) -> list[Prediction]:
     """Answers with the backbone alone, from the question alone."""
     prompts = [closed_book_prompt(question.question) for question in questions]
     return _answer_prompts(model, backbone, prompts, batch_size, max_new_tokens, "closed book")
@@ -120,7 +120,7 @@ def answer_in_context(
     batch_size: int,
     max_new_tokens: int,
     seed: int,
-) -> list[Answered]:
+) -> list[Prediction]:
     """Answers with the backbone alone, from the gold evidence sentences among `distractors` others, in random order."""
     sampler = DistractorSampler(facts)
     prompts = []
@@ -143,7 +143,7 @@ def answer_with_rag(
     sentences: int,
     batch_size: int,
     max_new_tokens: int,
-) -> list[Answered]:
+) -> list[Prediction]:
     """Answers with the backbone alone, from the evidence sentences that dense retrieval finds, the nearest first.
 
     Question and sentences are compared by the inner product of their unit vectors, of the same encoder as keys and
@@ -169,7 +169,7 @@ def answer_with_rag(
     return [replace(answer, ranked=(tuple(found),)) for answer, found in zip(answers, ranked, strict=True)]
 
 
-def answer_by_lookup(answers: Sequence[Answered], facts: Sequence[FiveTuple]) -> list[Answered]:
+def answer_by_lookup(answers: Sequence[Prediction], facts: Sequence[FiveTuple]) -> list[Prediction]:
     """Answers without a language model's words: the tail of the top fact of the model's last layer.
 
     Args:
@@ -177,12 +177,12 @@ def answer_by_lookup(answers: Sequence[Answered], facts: Sequence[FiveTuple]) ->
         facts: The knowledge base.
 
     Returns:
-        The same with other predictions: "unknown" where the null fact weighs more than the top fact.
+        The same with other texts: "unknown" where the null fact weighs more than the top fact.
     """
     return [
         replace(
             answer,
-            prediction=UNKNOWN_ANSWER
+            text=UNKNOWN_ANSWER
             if (answer.null or 0.0) > answer.alpha[-1][0]
             else facts[answer.ranked[-1][0]].tail.name,
             prompt_tokens=0,
@@ -238,13 +238,13 @@ def mean_gates(
 
 def _answer_prompts(
     model: KBInjectedModel, backbone: Backbone, prompts: Sequence[str], batch_size: int, max_new_tokens: int, label: str
-) -> list[Answered]:
-    answers: list[Answered] = [Answered("")] * len(prompts)
+) -> list[Prediction]:
+    answers: list[Prediction] = [Prediction("")] * len(prompts)
     with tqdm(total=len(prompts), desc=label, leave=False) as progress:
         for places, ids, mask in prompt_batches(prompts, backbone.tokenizer, batch_size):
             texts, _ = _generate(model, backbone, ids, mask, None, max_new_tokens)
             for row, place in enumerate(places):
-                answers[place] = Answered(texts[row], prompt_tokens=int(mask[row].sum()))
+                answers[place] = Prediction(texts[row], prompt_tokens=int(mask[row].sum()))
             progress.update(len(places))
     return answers
 

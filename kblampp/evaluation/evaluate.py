@@ -13,7 +13,7 @@ from kblampp.core.params import Params
 from kblampp.evaluation.abstention import abstention_table, risk_coverage
 from kblampp.evaluation.answering import mean_gates
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, open_splits
-from kblampp.evaluation.table import SYSTEM_OF, Asked, differences, headline, recall_curve, rounded, score_table
+from kblampp.evaluation.table import SYSTEM_OF, Predictions, differences, headline, recall_curve, rounded, score_table
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
@@ -34,18 +34,18 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
     workspace, options = Workspace.open(params, data, store), selector_options(params)
     splits = open_splits(workspace, options)
     table: Tables = {split.name: {} for split in splits}
-    asked: dict[str, dict[str, Asked]] = {split.name: {} for split in splits}
+    said: dict[str, dict[str, Predictions]] = {split.name: {} for split in splits}
     for stage, system in SYSTEM_OF.items():
         model = load_trained(workspace.folder / stage, workspace.backbone, workspace.projections)
         for split in splits:
-            for name, answers in answers_of_stage(stage, params, options, workspace, model, split):
-                asked[split.name][name] = answers
-                table[split.name][name] = score_table(answers, **_bootstrap(params))
+            for name, predictions in answers_of_stage(stage, params, options, workspace, model, split):
+                said[split.name][name] = predictions
+                table[split.name][name] = score_table(predictions, **_bootstrap(params))
             table[split.name][system]["all"] |= rounded(_gates(params, options, workspace, model, split))
         unload(model)  # the next one is loaded into the same backbone
     main = SYSTEM_OF[params.eval.adapter]
-    _add_differences(params, table, asked, main, workspace.dataset.headline_split)
-    _write(metrics, table, {split: systems[main] for split, systems in asked.items()}, main)
+    _add_differences(params, table, said, main, workspace.dataset.headline_split)
+    _write(metrics, table, {split: systems[main] for split, systems in said.items()}, main)
 
 
 def _gates(
@@ -61,10 +61,10 @@ def _bootstrap(params: Params) -> dict[str, int]:
 
 
 def _add_differences(
-    params: Params, table: Tables, asked: Mapping[str, Mapping[str, Asked]], main: str, split: str
+    params: Params, table: Tables, said: Mapping[str, Mapping[str, Predictions]], main: str, split: str
 ) -> None:
     """Adds how Stage B differs from Stage A, and each ablation from the whole model, on the same questions."""
-    systems = asked.get(split, {})
+    systems = said.get(split, {})
     pairs = {name: main for name in systems if name in ABLATIONS}
     if systems:
         pairs["stage_b"] = "stage_a"
@@ -74,15 +74,15 @@ def _add_differences(
             table[split][name][kind] |= figures
 
 
-def _write(metrics: Path, table: Tables, asked: Mapping[str, Asked], main: str) -> None:
+def _write(metrics: Path, table: Tables, said: Mapping[str, Predictions], main: str) -> None:
     with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         for name, value in headline(table, main).items():
             live.log_metric(name, value, plot=False)
     write_json(metrics / "table.json", table)
-    write_json(metrics / "abstention.json", abstention_table(asked))
+    write_json(metrics / "abstention.json", abstention_table(said))
     write_json(metrics / "plots" / "em_by_type.json", em_points(table))
-    write_json(metrics / "plots" / "recall_by_k.json", recall_points(asked))
-    write_json(metrics / "plots" / "risk_coverage.json", risk_coverage(asked))
+    write_json(metrics / "plots" / "recall_by_k.json", recall_points(said))
+    write_json(metrics / "plots" / "risk_coverage.json", risk_coverage(said))
 
 
 def em_points(table: Tables) -> list[dict[str, Any]]:
@@ -96,11 +96,11 @@ def em_points(table: Tables) -> list[dict[str, Any]]:
     ]
 
 
-def recall_points(asked: Mapping[str, Asked]) -> list[dict[str, Any]]:
+def recall_points(said: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Points of the plot of recall by k, split and type."""
     return [
         {"split": split, "type": kind, "k": k, "recall": recall}
-        for split, answers in asked.items()
-        for kind, curve in recall_curve(answers).items()
+        for split, predictions in said.items()
+        for kind, curve in recall_curve(predictions).items()
         for k, recall in enumerate(curve, start=1)
     ]

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from kblampp.core.params import EvalParams, Params
 from kblampp.data.facts import Question
 from kblampp.evaluation.answering import (
-    Answered,
+    Prediction,
     answer_by_lookup,
     answer_closed_book,
     answer_in_context,
     answer_with_model,
     answer_with_rag,
 )
-from kblampp.evaluation.table import SYSTEM_OF, Asked, first_of_each_type
+from kblampp.evaluation.table import SYSTEM_OF, Predictions, first_of_each_type
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import KnowledgeBase, SelectorOptions
 from kblampp.model.lora import backbone_unchanged
@@ -74,9 +74,9 @@ class Split:
         places = first_of_each_type(self.questions, n)
         return replace(self, questions=[self.questions[place] for place in places], vectors=self.vectors[places])
 
-    def asked(self, answers: list[Answered]) -> Asked:
-        """The questions with what a system said to them."""
-        return Asked(self.questions, answers, self.base.store.facts)
+    def said(self, predictions: list[Prediction]) -> Predictions:
+        """What a system said to the questions."""
+        return Predictions(self.questions, predictions, self.base.store.facts)
 
 
 def open_splits(workspace: Workspace, options: SelectorOptions) -> list[Split]:
@@ -100,7 +100,7 @@ def answers_of_stage(
     workspace: Workspace,
     model: KBInjectedModel,
     split: Split,
-) -> Iterator[tuple[str, Asked]]:
+) -> Iterator[tuple[str, Predictions]]:
     """What is measured with the model of one stage: itself, and what belongs to it.
 
     Baselines need the backbone alone and are measured once, with trainA's model; lookup and ablations are those of the
@@ -124,7 +124,7 @@ def answers_of_stage(
     if stage == "trainA" and few.questions:
         yield from _baselines(params, workspace, model, few)
     if stage == section.adapter and options.top_k:
-        yield "lookup", Asked(own.questions, answer_by_lookup(own.answers, own.facts), own.facts)
+        yield "lookup", replace(own, predictions=answer_by_lookup(own.predictions, own.facts))
         if split.name == workspace.dataset.headline_split:
             some = split.first(section.ablation_questions_per_type)
             for ablation in chosen_ablations(section):
@@ -144,7 +144,7 @@ def chosen_ablations(section: EvalParams) -> list[str]:
 
 def _by_model(
     model: KBInjectedModel, workspace: Workspace, split: Split, options: SelectorOptions, section: EvalParams, name: str
-) -> Asked:
+) -> Predictions:
     logger.info("%s %s: %d questions, %d facts", split.name, name, len(split.questions), split.base.store.n)
     answers = answer_with_model(
         model,
@@ -157,17 +157,17 @@ def _by_model(
         max_new_tokens=section.max_new_tokens,
         label=f"{split.name} {name}",
     )
-    return split.asked(answers)
+    return split.said(answers)
 
 
 def _baselines(
     params: Params, workspace: Workspace, model: KBInjectedModel, split: Split
-) -> Iterator[tuple[str, Asked]]:
-    section, backbone, store, asked = params.eval, workspace.backbone, split.base.store, split.questions
+) -> Iterator[tuple[str, Predictions]]:
+    section, backbone, store, questions = params.eval, workspace.backbone, split.base.store, split.questions
     sizes = {"batch_size": section.batch_size, "max_new_tokens": section.max_new_tokens}
-    yield "closed_book", split.asked(answer_closed_book(model, backbone, asked, **sizes))
+    yield "closed_book", split.said(answer_closed_book(model, backbone, questions, **sizes))
     gold = {"distractors": section.distractors, "seed": params.seed}
-    yield "in_context", split.asked(answer_in_context(model, backbone, store.facts, asked, **gold, **sizes))
+    yield "in_context", split.said(answer_in_context(model, backbone, store.facts, questions, **gold, **sizes))
     for n in section.rag_sentences:
-        found = answer_with_rag(model, backbone, store, asked, split.vectors, sentences=n, **sizes)
-        yield f"rag_{n}", split.asked(found)
+        found = answer_with_rag(model, backbone, store, questions, split.vectors, sentences=n, **sizes)
+        yield f"rag_{n}", split.said(found)

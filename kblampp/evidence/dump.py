@@ -59,7 +59,7 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
 def explain(asker: Asker, split: Split) -> Explained:
     """Answers every question of a split, and traces the answers."""
     asked = split.base, split.questions, split.vectors
-    predictions = [answer.prediction for answer in asker.answer(*asked, f"{split.name} answers")]
+    predictions = [answer.text for answer in asker.answer(*asked, f"{split.name} answers")]
     traces = asker.trace(*asked, predictions, f"{split.name} evidence")
     return Explained(split.questions, split.vectors, predictions, traces)
 

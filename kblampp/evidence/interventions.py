@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from kblampp.evidence.measures import Explained, is_correct, kendall_tau
+from kblampp.evaluation.metrics import is_correct
+from kblampp.evidence.measures import Explained, kendall_tau
 from kblampp.evidence.trace import Asker, Trace
 from kblampp.model.inputs import KnowledgeBase
 
@@ -40,7 +41,7 @@ def causal_deltas(asker: Asker, base: KnowledgeBase, explained: Explained, seed:
     figures = {"causal_em_before": explained.correct}
     for name, withheld in (("causal_delta", chains), ("causal_delta_random", others)):
         answers = asker.answer(base, explained.questions, explained.vectors, name, withheld)
-        after = [is_correct(q, a.prediction) for q, a in zip(explained.questions, answers, strict=True)]
+        after = [is_correct(q, a.text) for q, a in zip(explained.questions, answers, strict=True)]
         figures[name] = [old - new for old, new in zip(explained.correct, after, strict=True)]
     return figures
 

@@ -12,8 +12,8 @@ from scipy.stats import kendalltau  # type: ignore[import-untyped]
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.windows import UNKNOWN, Window
-from kblampp.evaluation.metrics import bootstrap_stderr, exact_match, recall_at
-from kblampp.evaluation.table import DIGITS, TYPES, accepted, recalls
+from kblampp.evaluation.metrics import bootstrap_stderr, is_correct, recall_at
+from kblampp.evaluation.table import DIGITS, TYPES, recalls
 from kblampp.evidence.trace import Trace
 from kblampp.time_expressions.parse import parse_question_time
 
@@ -54,11 +54,6 @@ class Explained:
     def correct(self) -> list[float]:
         """EM of each question."""
         return [is_correct(q, text) for q, text in zip(self.questions, self.predictions, strict=True)]
-
-
-def is_correct(question: Question, prediction: str) -> float:
-    """EM of an answer: 1.0 or 0.0; an unanswerable question wants an abstention."""
-    return exact_match(prediction, accepted(question))
 
 
 def gold_path(question: Question, found: Sequence[int]) -> tuple[int, ...]:

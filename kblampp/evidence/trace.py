@@ -18,7 +18,7 @@ from tqdm import tqdm
 from kblampp.backbone.load import Backbone
 from kblampp.core.errors import ParamsError
 from kblampp.data.facts import Question
-from kblampp.evaluation.answering import Answered, answer_with_model, withheld_ids
+from kblampp.evaluation.answering import Prediction, answer_with_model, withheld_ids
 from kblampp.model.copy_head import DOUBT, PADDING, next_tokens
 from kblampp.model.injection import CallState, KBInjectedModel
 from kblampp.model.inputs import Knowledge, KnowledgeBase, Questions, SelectorOptions
@@ -92,7 +92,7 @@ class Asker:
 
     def answer(
         self, base: KnowledgeBase, questions: Sequence[Question], vectors: Floats, label: str, withheld: Withheld = None
-    ) -> list[Answered]:
+    ) -> list[Prediction]:
         """Answers, as in the evaluation; `vectors` is (n, d_sentence), `withheld` a list of facts for each question."""
         return answer_with_model(
             self.model,

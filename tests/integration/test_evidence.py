@@ -19,10 +19,11 @@ from kblampp.data.dataset import Dataset
 from kblampp.data.jsonl import read_rows
 from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation.metrics import is_correct
 from kblampp.evidence import dump as evidence_stage
 from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
 from kblampp.evidence.interventions import causal_deltas, rank_agreement
-from kblampp.evidence.measures import Explained, is_correct
+from kblampp.evidence.measures import Explained
 from kblampp.evidence.trace import Asker, Trace
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.inputs import SelectorOptions
@@ -75,7 +76,7 @@ def aim(world: TinyWorld, asker: Asker, facts: list[int]) -> Any:
 def ask(world: TinyWorld, asker: Asker, rows: list[int]) -> Explained:
     questions = [world.questions[row] for row in rows]
     vectors = aim(world, asker, [question.supporting_facts[0] for question in questions])
-    predictions = [answer.prediction for answer in asker.answer(world.base, questions, vectors, "test")]
+    predictions = [answer.text for answer in asker.answer(world.base, questions, vectors, "test")]
     return Explained(questions, vectors, predictions, asker.trace(world.base, questions, vectors, predictions, "test"))
 
 
@@ -97,7 +98,7 @@ def test_traced_weights_are_those_of_generation(world: TinyWorld) -> None:
     asker, rows = trained_asker(world), [0, 9, 12, 30, 40]
     questions, vectors = [world.questions[row] for row in rows], world.vectors[rows]
     answers = asker.answer(world.base, questions, vectors, "test")
-    traces = asker.trace(world.base, questions, vectors, [a.prediction for a in answers], "test")
+    traces = asker.trace(world.base, questions, vectors, [a.text for a in answers], "test")
     for answer, trace in zip(answers, traces, strict=True):
         assert trace.alpha == pytest.approx(np.array(answer.alpha), abs=1e-4)
         assert trace.null[-1] == pytest.approx(answer.null, abs=1e-4)

@@ -17,7 +17,7 @@ from kblampp.data.facts import Question, read_facts, read_questions
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
 from kblampp.encoding.store import KBValueStore
-from kblampp.evaluation.answering import Answered, answer_with_model
+from kblampp.evaluation.answering import Prediction, answer_with_model
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
@@ -30,7 +30,7 @@ TYPES = ("single-hop", "temporal", "multi-hop", "unanswerable")
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answered]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prediction]:
     params = load_params(ROOT / "params.yaml")
     folder = ROOT / "store" / params.dataset
     projections = Projections.load(folder / PROJECTION)
@@ -71,9 +71,9 @@ def test_there_are_ten_questions_of_each_type() -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.qid)
-def test_the_committed_adapter_answers_from_the_right_facts(question: Question, answers: dict[str, Answered]) -> None:
+def test_the_committed_adapter_answers_from_the_right_facts(question: Question, answers: dict[str, Prediction]) -> None:
     answer = answers[question.qid]
-    assert answer.prediction == (question.answer or "unknown")
+    assert answer.text == (question.answer or "unknown")
     hops = question.supporting_facts
     if hops:
         assert [answer.ranked[layer][0] for layer in range(len(hops))] == list(hops)

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 from kblampp.core.params import EvalParams, Params, load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.facts import MOST_HOPS, Question, evidence_sentence
-from kblampp.evaluation.answering import Answered, answer_by_lookup, answer_with_rag, mean_gates
+from kblampp.evaluation.answering import Prediction, answer_by_lookup, answer_with_rag, mean_gates
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, chosen_ablations
-from kblampp.evaluation.table import Asked
+from kblampp.evaluation.table import Predictions
 from kblampp.model import batches as batching
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
@@ -112,19 +112,21 @@ def test_a_sentence_of_several_facts_is_shown_once(
 
 
 def test_lookup_says_the_tail_of_the_top_fact_or_unknown(world: TinyWorld) -> None:
-    def selected(top: int, alpha: float, null: float) -> Answered:
-        return Answered("anything", ((0, 1), (top, 2)), ((0.9, 0.1), (alpha, 0.0)), null, prompt_tokens=9)
+    def selected(top: int, alpha: float, null: float) -> Prediction:
+        return Prediction("anything", ((0, 1), (top, 2)), ((0.9, 0.1), (alpha, 0.0)), null, prompt_tokens=9)
 
     sure, even, unsure = answer_by_lookup(
         [selected(5, 0.6, 0.4), selected(6, 0.4, 0.4), selected(7, 0.3, 0.5)], world.facts
     )
-    assert (sure.prediction, even.prediction) == (world.facts[5].tail.name, world.facts[6].tail.name)
-    assert unsure.prediction == "unknown"
+    assert (sure.text, even.text) == (world.facts[5].tail.name, world.facts[6].tail.name)
+    assert unsure.text == "unknown"
     assert sure.prompt_tokens == 0
     assert sure.ranked == ((0, 1), (5, 2)), "what it selected is the model's"
 
 
-def measured(stage: str, model: KBInjectedModel, world: TinyWorld, split: Split, **changes: Any) -> dict[str, Asked]:
+def measured(
+    stage: str, model: KBInjectedModel, world: TinyWorld, split: Split, **changes: Any
+) -> dict[str, Predictions]:
     """What the systems of one stage said."""
     options, splits = changes.pop("options", OPTIONS), changes.pop("splits", ("dev", "swap"))
     return dict(answers_of_stage(stage, params(**changes), options, workspace(world, model, splits), model, split))
@@ -191,8 +193,8 @@ def test_no_lora_is_the_model_on_the_unchanged_backbone(world: TinyWorld, split:
         if "lora_B" in name:
             parameter.data.normal_(std=1.0)
     after = measured("trainB", model, world, split, ablations=("no_lora",), questions_per_type=1)
-    assert after["no_lora"].answers == before.answers
-    assert after["stage_b"].answers != before.answers
+    assert after["no_lora"].predictions == before.predictions
+    assert after["stage_b"].predictions != before.predictions
 
 
 def test_a_smaller_number_of_questions_is_a_part_of_a_larger(split: Split) -> None:

@@ -18,6 +18,7 @@ from kblampp.core.files import write_jsonl
 from kblampp.data.facts import Question
 from kblampp.data.jsonl import read_rows
 from kblampp.data.windows import UNKNOWN, Window, day
+from kblampp.evaluation.metrics import is_correct
 from kblampp.evidence.illustrations import illustrations
 from kblampp.evidence.measures import (
     Explained,
@@ -25,7 +26,6 @@ from kblampp.evidence.measures import (
     evidence_rows,
     gold_path,
     headline,
-    is_correct,
     kendall_tau,
     kilt_em,
     mean_rows,
