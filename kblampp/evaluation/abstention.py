@@ -42,7 +42,7 @@ def choose_threshold(said: Predictions) -> float:
     It stands midway between two scores that occur, or at 0 (refuse all) or 1 (refuse none); among equally good ones it
     is the middle one, which leaves most room to both sides.
     """
-    null, unanswerable, right = _null(said), _unanswerable(said), np.array(said.matches())
+    null, unanswerable, right = said.null, said.unanswerable, np.array(said.matches())
     scores = np.unique(null)
     cuts = np.array([0.0, *(scores[1:] + scores[:-1]) / 2, 1.0])
     accuracy = np.array([np.where(null > cut, unanswerable, right).mean() for cut in cuts])
@@ -51,15 +51,15 @@ def choose_threshold(said: Predictions) -> float:
 
 
 def _figures(said: Predictions, threshold: float | None) -> dict[str, Any]:
-    null, unanswerable, right = _null(said), _unanswerable(said), np.array(said.matches())
+    null, unanswerable, right = said.null, said.unanswerable, np.array(said.matches())
     confidence = _confidence(said)
     row: dict[str, Any] = {
         "n": len(null),
-        "auroc": auroc(null, unanswerable),
+        "auroc": said.abstain_auroc,
         "aurc": float(risk_by_coverage(confidence, right).mean()),
         "ece": calibration_error(confidence, right),
     }
-    refused = None if threshold is None else _refused(said, null, threshold)
+    refused = None if threshold is None else _refused(said, threshold)
     if refused is not None:
         row |= {"threshold": threshold, **_at_threshold(refused, unanswerable, right)}
     for reason in REASONS:
@@ -102,17 +102,9 @@ def risk_coverage(splits: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     return points
 
 
-def _null(said: Predictions) -> NDArray[np.float64]:
-    return np.array([prediction.null or 0.0 for prediction in said.predictions])
-
-
-def _unanswerable(said: Predictions) -> NDArray[np.bool_]:
-    return np.array([question.type == "unanswerable" for question in said.questions])
-
-
-def _refused(said: Predictions, null: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+def _refused(said: Predictions, threshold: float) -> NDArray[np.bool_]:
     in_words = [is_abstention(prediction.text) for prediction in said.predictions]
-    return np.logical_or(null > threshold, in_words)
+    return np.logical_or(said.null > threshold, in_words)
 
 
 def _confidence(said: Predictions) -> NDArray[np.float64]:

@@ -11,13 +11,12 @@ from dvclive.live import Live
 from kblampp.core.files import write_json
 from kblampp.core.params import Params
 from kblampp.evaluation.abstention import abstention_table, risk_coverage
-from kblampp.evaluation.answering import mean_gates
+from kblampp.evaluation.gates import mean_gates
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, open_splits
 from kblampp.evaluation.table import SYSTEM_OF, Predictions, differences, headline, recall_curve, rounded, score_table
 from kblampp.model.checkpoint import load_trained
-from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import SelectorOptions
 from kblampp.model.lora import unload
+from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import Workspace, selector_options
 
 GATE_QUESTIONS = 64
@@ -31,29 +30,27 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
-    workspace, options = Workspace.open(params, data, store), selector_options(params)
+    workspace, options, section = Workspace.open(params, data, store), selector_options(params), params.eval
     splits = open_splits(workspace, options)
     table: Tables = {split.name: {} for split in splits}
     said: dict[str, dict[str, Predictions]] = {split.name: {} for split in splits}
     for stage, system in SYSTEM_OF.items():
         model = load_trained(workspace.folder / stage, workspace.backbone, workspace.projections)
+        predictor = Predictor(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
         for split in splits:
-            for name, predictions in answers_of_stage(stage, params, options, workspace, model, split):
+            for name, predictions in answers_of_stage(stage, params, workspace, predictor, split):
                 said[split.name][name] = predictions
                 table[split.name][name] = score_table(predictions, **_bootstrap(params))
-            table[split.name][system]["all"] |= rounded(_gates(params, options, workspace, model, split))
+            table[split.name][system]["all"] |= rounded(_gates(params, predictor, split))
         unload(model)  # the next one is loaded into the same backbone
     main = SYSTEM_OF[params.eval.adapter]
     _add_differences(params, table, said, main, workspace.dataset.headline_split)
     _write(metrics, table, {split: systems[main] for split, systems in said.items()}, main)
 
 
-def _gates(
-    params: Params, options: SelectorOptions, workspace: Workspace, model: KBInjectedModel, split: Split
-) -> dict[str, float]:
-    some = split.first(params.eval.questions_per_type)
-    questions, vectors = some.questions[:GATE_QUESTIONS], some.vectors[:GATE_QUESTIONS]
-    return mean_gates(model, workspace.backbone, split.base, questions, vectors, options, seed=params.seed)
+def _gates(params: Params, predictor: Predictor, split: Split) -> dict[str, float]:
+    some = split.first(params.eval.questions_per_type).encoded
+    return mean_gates(predictor, split.base, some.part(range(min(GATE_QUESTIONS, len(some)))), seed=params.seed)
 
 
 def _bootstrap(params: Params) -> dict[str, int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kblampp.data.facts import FiveTuple, Question
-from kblampp.evaluation.answering import Prediction
 from kblampp.evaluation.metrics import (
     accepted,
     auroc,
@@ -20,6 +21,7 @@ from kblampp.evaluation.metrics import (
     is_correct,
     paired_bootstrap_interval,
 )
+from kblampp.model.predictor import Prediction
 
 TYPES: Mapping[str, Callable[[Question], bool]] = {
     "single_hop": lambda question: question.type == "single-hop",
@@ -63,6 +65,21 @@ class Predictions:
         first = self.predictions[0].ranked if self.predictions else ()
         return len(first[-1]) if first else 0
 
+    @cached_property
+    def null(self) -> NDArray[np.float64]:
+        """The abstention score of each question: the null fact's weight, 0 of a system without one, (n,)."""
+        return np.array([prediction.null or 0.0 for prediction in self.predictions])
+
+    @cached_property
+    def unanswerable(self) -> NDArray[np.bool_]:
+        """Which questions have no answer, (n,)."""
+        return np.array([question.type == "unanswerable" for question in self.questions])
+
+    @cached_property
+    def abstain_auroc(self) -> float | None:
+        """How well the abstention score tells questions without an answer apart; None if there is one kind alone."""
+        return auroc(self.null, self.unanswerable)
+
     def of(self, belongs: Callable[[Question], bool]) -> Predictions:
         """The part whose questions belong."""
         pairs = [pair for pair in self.pairs if belongs(pair[0])]
@@ -105,7 +122,7 @@ def score_table(said: Predictions, *, bootstrap_samples: int, seed: int) -> dict
     if all(prediction.null is not None for prediction in said.predictions):
         for name in ("unanswerable", "all"):
             if name in table:
-                table[name]["abstain_auroc"] = _abstain_auroc(said)
+                table[name]["abstain_auroc"] = said.abstain_auroc
     return {name: rounded(row) for name, row in table.items()}
 
 
@@ -142,11 +159,6 @@ def _time_accuracy(facts: Sequence[FiveTuple], supported: Sequence[tuple[Questio
         if question.question_time is not None and competing[last.head.name, last.relation.name] > 1:
             holds.append(facts[prediction.ranked[-1][0]].window.overlaps(question.question_time))
     return {"time_accuracy": float(np.mean(holds)), "time_n": len(holds)} if holds else {}
-
-
-def _abstain_auroc(said: Predictions) -> float | None:
-    labels = [question.type == "unanswerable" for question in said.questions]
-    return auroc([prediction.null or 0.0 for prediction in said.predictions], labels)
 
 
 def recall_curve(said: Predictions) -> dict[str, list[float]]:

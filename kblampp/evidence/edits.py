@@ -20,9 +20,10 @@ from kblampp.encoding.projections import Projections
 from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation.metrics import exact_match, is_correct, normalize_answer
-from kblampp.evidence.trace import Asker, Floats
+from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
+from kblampp.model.predictor import Predictor
 from kblampp.time_expressions.parse import parse_question_time
 
 EDITED = "edited"
@@ -103,23 +104,24 @@ class Editor:
 
 
 def answers_after(
-    asker: Asker, editor: Editor, edited: Edited, label: str, vectors: Floats | None = None
+    predictor: Predictor, editor: Editor, edited: Edited, label: str, encoded: EncodedQuestions | None = None
 ) -> tuple[list[float], list[float]]:
     """Asks the edited base.
 
     Args:
-        asker: The model, as it was before the edit.
+        predictor: The model, as it was before the edit.
         editor: What encodes the base.
         edited: The base and the questions.
         label: Name on the progress bar.
-        vectors: The questions' sentence vectors, (n, d_sentence); None to encode them with the base.
+        encoded: The questions, (n,), where their words are those of before the edit; None to encode them with the base.
 
     Returns:
         For each question, whether it was answered as the edited base says, and whether as the former one did, (n,).
     """
-    with editor.base(edited.facts, edited.questions if vectors is None else []) as base:
-        asked = base.store.question_vectors(EDITED) if vectors is None else vectors
-        predictions = asker.answer(base, edited.questions, asked, label)
+    with editor.base(edited.facts, edited.questions if encoded is None else []) as base:
+        if encoded is None:
+            encoded = with_times(edited.questions, base.store.question_vectors(EDITED))
+        predictions = predictor.predict(base, encoded, label)
     new = [is_correct(question, said.text) for question, said in zip(edited.questions, predictions, strict=True)]
     old = [exact_match(said.text, former) for former, said in zip(edited.former, predictions, strict=True)]
     return new, old

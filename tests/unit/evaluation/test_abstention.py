@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kblampp.data.facts import Question
 from kblampp.evaluation.abstention import CURVE_POINTS, abstention_table, choose_threshold, risk_coverage
-from kblampp.evaluation.answering import Prediction
 from kblampp.evaluation.table import Predictions
+from kblampp.model.predictor import Prediction
 
 
 def said(*rows: tuple[str, str, float]) -> Predictions:

@@ -8,7 +8,6 @@ import pytest
 
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.windows import UNKNOWN, Window, year_window
-from kblampp.evaluation.answering import Prediction
 from kblampp.evaluation.table import (
     TYPES,
     Predictions,
@@ -19,6 +18,7 @@ from kblampp.evaluation.table import (
     score_table,
     support_recall,
 )
+from kblampp.model.predictor import Prediction
 
 SETTINGS: dict[str, Any] = {"bootstrap_samples": 50, "seed": 0}
 
