@@ -35,7 +35,7 @@ plots: env  ## Draw the images again and put them on one page that needs no netw
 	@page=$$(python -m kblampp.report.page --draw) && echo "Open $$page in a browser."
 
 sweep: env  ## Run the sweeps as DVC experiments (what is in metrics/sweep/table.json is not run again)
-	python -m kblampp.experiments.sweep
+	python -m kblampp.experiments.sweep && dvc repro --single-item plots
 
 real: env  ## Results on real data by cross-validation (needs the files named in data/raw/*/README.md)
 	python -m kblampp.experiments.cross_validation

@@ -214,7 +214,7 @@ class EvidenceParams(Section):
 
     facts_per_hop: Count
     questions_per_type: Count
-    tau_questions: Count
+    leave_one_out_questions: Count
 
 
 class Params(Section):

@@ -34,6 +34,8 @@ TYPES: Mapping[str, Callable[[Question], bool]] = {
     "all": lambda question: True,
 }
 """The rows of the table; `multi_hop` is 2 and 3 hops together, `all` is every question that was asked."""
+SEPARATE_TYPES = ("single_hop", "temporal", "two_hop", "three_hop", "unanswerable")
+"""The rows that share no question."""
 RECALLS = (1, 8)
 DIGITS = 5
 SYSTEM_OF = {"trainA": "stage_a", "trainB": "stage_b"}
@@ -166,7 +168,7 @@ def recall_curve(said: Predictions) -> dict[str, list[float]]:
     curves = {}
     for name, belongs in TYPES.items():
         rows = [(q, p) for q, p in said.pairs if belongs(q) and q.supporting_facts]
-        if rows and said.top_k and name not in ("all", "answerable", "multi_hop"):
+        if rows and said.top_k and name in SEPARATE_TYPES:
             curves[name] = [
                 round(float(np.mean([hit_at(p.ranked[-1], q.hops[-1], k) for q, p in rows])), DIGITS)
                 for k in range(1, said.top_k + 1)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau  # type: ignore[import-untyped]
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple, Question
@@ -87,15 +86,24 @@ def kilt_em(correct: float, predicted: Sequence[int], gold: Sequence[int]) -> fl
     return correct if set(gold) <= set(predicted) else 0.0
 
 
-def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Rank correlation tau-b of two lists, (n,) each, from -1 to 1; None if one of them does not rank anything.
+def top_agreement(effects: Sequence[float]) -> float | None:
+    """Whether the heaviest fact is also the one without which the answer loses most: 1.0 if so, 0.0 if not.
 
-    Source: Kendall 1938, "A New Measure of Rank Correlation", with the correction for ties of Kendall 1945, "The
-    Treatment of Ties in Ranking Problems".
+    Facts whose effects are the same share the first place, and the figure is the heaviest one's share of it, so that a
+    fact drawn by lot gets 1/n on average.  Where no fact's removal makes the answer less probable, no fact is the cause
+    and the figure is 0.  Only first places are compared: nearly all weight is on one fact, and how the others are
+    ranked says nothing.
+
+    Args:
+        effects: What the answer's log-probability loses without each fact, by falling weight of the facts, (n,).
+
+    Returns:
+        The figure, or None if fewer than two facts were left out, which leaves nothing to choose from.
     """
-    if len(set(a)) < 2 or len(set(b)) < 2:
+    if len(effects) < 2:
         return None
-    return float(kendalltau(a, b, variant="b").statistic)
+    most = max(effects)
+    return 1 / list(effects).count(most) if most > 0 and effects[0] == most else 0.0
 
 
 def mean_rows(
@@ -166,7 +174,8 @@ def headline(rows: Rows) -> dict[str, float]:
         "causal_delta_random": (("answerable",), "causal_n"),
         "tail_swap_follow": (direct, "tail_swap_n"),
         "stale_rate": (("temporal",), "stale_n"),
-        "kendall_tau": (("answerable",), "kendall_tau_n"),
+        "leave_one_out_agreement": (("answerable",), "leave_one_out_n"),
+        "leave_one_out_chance": (("answerable",), "leave_one_out_n"),
     }
     figures = {}
     for name, (kinds, n) in places.items():

@@ -11,15 +11,12 @@ import pytest
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json
 from kblampp.core.params import load_params
-from kblampp.evaluation import systems
 from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.report.tables import (
-    ABLATIONS,
     BEGIN,
     END,
     HEADLINE_BEGIN,
     HEADLINE_END,
-    MODELS,
     ablation_table,
     difference_line,
     headline_table,
@@ -162,11 +159,6 @@ def test_systems_that_were_asked_as_much_share_their_counts() -> None:
 def test_the_small_table_is_of_the_worlds_and_says_so_for_another_dataset() -> None:
     with pytest.raises(DataError, match=r"swap or novel.*git checkout metrics"):
         headline_table({"test": SMALL["swap"]})
-
-
-def test_every_system_of_the_evaluation_has_a_name() -> None:
-    assert set(MODELS) == set(SYSTEM_OF.values())
-    assert set(ABLATIONS) == set(systems.ABLATIONS)
 
 
 def test_the_difference_of_the_stages_is_a_sentence() -> None:
