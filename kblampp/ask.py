@@ -20,7 +20,6 @@ import numpy as np
 import torch
 import transformers
 
-from kblampp.backbone.load import Backbone
 from kblampp.core.errors import DataError, StoreError, one_line_errors
 from kblampp.core.files import MANIFEST
 from kblampp.core.params import Params, load_params
@@ -28,12 +27,11 @@ from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.windows import Window, iso
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.encoding.sentence_encoder import SentenceEncoder, load_encoder
-from kblampp.evaluation.answering import Answered, answer_with_model
+from kblampp.evaluation.questions import with_times
 from kblampp.model.checkpoint import load_trained
-from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import open_backbone, selector_options
-from kblampp.time_expressions.parse import parse_question_time
 
 logger = logging.getLogger(__name__)
 DIGITS = 5
@@ -64,20 +62,14 @@ class Reader:
     """A trained model and the knowledge base that it reads, each checked against the other.
 
     Attributes:
-        backbone: The language model.
-        model: The trained model around it.
+        predictor: The trained model.
         base: The knowledge base.
         encoder: Of the questions.
-        options: How facts are selected.
-        params: For batch size and length of an answer.
     """
 
-    backbone: Backbone
-    model: KBInjectedModel
+    predictor: Predictor
     base: KnowledgeBase
     encoder: SentenceEncoder
-    options: SelectorOptions
-    params: Params
 
     @classmethod
     def open(cls, params: Params, store: Path, *, dataset: str, kb: str, adapter: Path | None) -> Reader:
@@ -120,30 +112,22 @@ class Reader:
         options = replace(options, top_k=min(options.top_k, base.store.n))
         model = load_trained(adapter, backbone, projections)
         logger.info("reads %s with %s", folder / "kb" / kb, adapter)
-        return cls(backbone, model, base, encoder, options, params)
+        section = params.eval
+        return cls(Predictor(model, backbone, options, section.batch_size, section.max_new_tokens), base, encoder)
 
     def ask(self, questions: Sequence[str], top: int) -> list[Reply]:
         """Answers questions, with at most `top` facts each."""
-        asked = [Question(f"asked_{i}", "asked", text, "", (), "unanswerable", ()) for i, text in enumerate(questions)]
-        section = self.params.eval
-        answers = answer_with_model(
-            self.model,
-            self.backbone,
-            self.base,
-            asked,
-            self.encoder.encode(questions).astype(np.float32),
-            self.options,
-            batch_size=section.batch_size,
-            max_new_tokens=section.max_new_tokens,
-        )
-        return [self._reply(text, answer, top) for text, answer in zip(questions, answers, strict=True)]
+        typed = [Question(f"asked_{i}", "asked", text, "", (), "unanswerable", ()) for i, text in enumerate(questions)]
+        encoded = with_times(typed, self.encoder.encode(questions).astype(np.float32))
+        predictions = self.predictor.predict(self.base, encoded)
+        rows = zip(questions, encoded.windows, predictions, strict=True)
+        return [self._reply(question, window, said, top) for question, window, said in rows]
 
-    def _reply(self, question: str, answer: Answered, top: int) -> Reply:
-        time = parse_question_time(question)
-        last = zip(answer.ranked[-1], answer.alpha[-1], strict=True) if answer.ranked else ()
+    def _reply(self, question: str, window: Window | None, said: Prediction, top: int) -> Reply:
+        last = zip(said.ranked[-1], said.alpha[-1], strict=True) if said.ranked else ()
         facts = [_shown(self.base.store.facts[number], alpha) for number, alpha in last if number >= 0]
-        null = None if answer.null is None else round(answer.null, DIGITS)
-        return Reply(question, answer.prediction, None if time is None else time.to_row(), facts[:top], null)
+        null = None if said.null is None else round(said.null, DIGITS)
+        return Reply(question, said.text, None if window is None else window.to_row(), facts[:top], null)
 
 
 def find_adapter(params: Params, store: Path, dataset: str) -> Path:

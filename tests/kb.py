@@ -18,11 +18,12 @@ from kblampp.data.windows import UNKNOWN, Window, day, year_window
 from kblampp.encoding.projections import Projections, fit_projections
 from kblampp.encoding.sentence_encoder import DeterministicEncoder, FloatArray
 from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.batches import TrainingBatches, prompt_batches
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import Knowledge, KnowledgeBase, Questions, SelectorOptions
+from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase, Questions, SelectorOptions
 from kblampp.model.prompts import closed_book_prompt
 from tests.tiny import tiny_tokenizer
 
@@ -72,8 +73,13 @@ class TinyWorld:
     def ask(self, rows: Sequence[int], **options: Any) -> Knowledge:
         """What a call reads that puts these questions."""
         windows = [self.questions[row].question_time for row in rows]
-        asked = Questions.make(self.vectors[list(rows)], windows)
-        return Knowledge(self.base, asked, SelectorOptions(**{"top_k": 6, "over_fetch": 24, **options}))
+        questions = Questions.make(self.vectors[list(rows)], windows)
+        return Knowledge(self.base, questions, SelectorOptions(**{"top_k": 6, "over_fetch": 24, **options}))
+
+    def encoded(self, rows: Sequence[int] | None = None) -> EncodedQuestions:
+        """Some of the questions, or all, as a user puts them."""
+        chosen = list(range(len(self.questions)) if rows is None else rows)
+        return with_times([self.questions[row] for row in chosen], self.vectors[chosen])
 
     def prompts(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Left-padded ids and mask of the questions' prompts, in the order asked."""

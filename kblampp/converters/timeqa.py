@@ -52,8 +52,8 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is known of question number `i` of a page.
+class Annotated:
+    """What the annotation of a page says about one of its questions.
 
     Attributes:
         facts: Ids of the facts that answer it; several are alternatives.
@@ -64,12 +64,15 @@ class Asked:
     answers: tuple[str, ...]
 
 
+NO_ANSWER = Annotated((), ())
+
+
 class Pages:
     """The pages and questions seen so far, so that `*.easy` and `*.hard` find their facts by `idx`."""
 
     def __init__(self, conversion: Conversion, relations: Mapping[str, Property]) -> None:
         self.conversion, self.relations = conversion, relations
-        self.asked: dict[str, Asked] = {}
+        self.annotated: dict[str, Annotated] = {}
         self.known: set[str] = set()
 
     def document(self, row: Fields) -> None:
@@ -88,18 +91,18 @@ class Pages:
         spans = [[_span(row, paras, answer) for answer in answers] for _, answers in questions]
         split, groups = self.conversion.split_of(link), []
         self.known.add(index)
-        for number, (asked, _) in enumerate(questions):
+        for number, (given, _) in enumerate(questions):
             found = [span for span in spans[number] if span is not None]
             self.conversion.count("answer spans", len(found))
-            window = self._window(asked)
+            window = self._window(given)
             if self._add(f"{index}#{number}", split, self._facts(row, paras, window, found), found):
                 groups.append(Group(f"{index}#{number}", window, not found))
-            if isinstance(asked, str):
-                self._ask(f"{index}#{number}", asked, split, "easy")
+            if isinstance(given, str):
+                self._ask(f"{index}#{number}", given, split, "easy")
         if split == "train" and self.conversion.options.template_questions:
             for made in template_questions(_page_name(link), self.relations[kind].templates, groups):
-                asked_of = self.asked[made.idx] if made.answerable else Asked((), ())
-                self.conversion.count("template questions", self._put(made.qid, made.question, split, asked_of))
+                gold = self.annotated[made.idx] if made.answerable else NO_ANSWER
+                self.conversion.count("template questions", self._put(made.qid, made.question, split, gold))
 
     def question(self, level: str, row: Fields) -> None:
         """A line of `*.easy` or `*.hard`, joined to its page's facts by `idx`.
@@ -114,21 +117,21 @@ class Pages:
         page = idx.rpartition("#")[0]
         split = self.conversion.split_of(page.rpartition("#")[0])
         answers = tuple(dict.fromkeys(target for target in targets if target))
-        asked = self.asked.get(idx)
-        if page not in self.known or (answers and (asked is None or not asked.facts)):
+        gold = self.annotated.get(idx)
+        if page not in self.known or (answers and (gold is None or not gold.facts)):
             self.conversion.skip("question of a page without annotation")
-        elif answers and asked is not None and not set(answers) <= set(asked.answers):
+        elif answers and gold is not None and not set(answers) <= set(gold.answers):
             self.conversion.skip("targets differ from the annotated answers")
         else:
             self._ask(idx, text, split, level, answerable=bool(answers))
 
     def _add(self, idx: str, split: str, facts: Sequence[FiveTuple], spans: Sequence[Span]) -> bool:
         """Adds the facts of a question, unless another file has brought them; whether it did."""
-        if idx in self.asked:
+        if idx in self.annotated:
             self.conversion.count("questions annotated twice")
             return False
         ids = tuple(dict.fromkeys(self.conversion.add_fact(fact, split) for fact in facts))
-        self.asked[idx] = Asked(ids, tuple(dict.fromkeys(span.text for span in spans)))
+        self.annotated[idx] = Annotated(ids, tuple(dict.fromkeys(span.text for span in spans)))
         return True
 
     def _facts(self, row: Fields, paras: Sequence[str], window: Window, spans: Sequence[Span]) -> list[FiveTuple]:
@@ -146,25 +149,25 @@ class Pages:
             for span in spans
         ]
 
-    def _window(self, asked: str | tuple[str, str]) -> Window:
+    def _window(self, given: str | tuple[str, str]) -> Window:
         """The window that annotation or question names; unknown, and counted, if it makes no sense."""
-        found = named_window(*asked) if isinstance(asked, tuple) else worded_window(asked)
+        found = named_window(*given) if isinstance(given, tuple) else worded_window(given)
         self.conversion.count("windows parsed" if found else "windows not parsed or reversed")
         return found or UNKNOWN
 
     def _ask(self, idx: str, text: str, split: str, level: str, *, answerable: bool = True) -> None:
-        asked = self.asked[idx] if answerable and idx in self.asked else Asked((), ())
-        if self._put(f"{idx}/{level}", text, LEVELS.get(split, {}).get(level, split), asked):
-            self.conversion.count("questions without an answer", not asked.facts)
+        gold = self.annotated.get(idx, NO_ANSWER) if answerable else NO_ANSWER
+        if self._put(f"{idx}/{level}", text, LEVELS.get(split, {}).get(level, split), gold):
+            self.conversion.count("questions without an answer", not gold.facts)
             parsed = parse_question_time(text) is not None
             self.conversion.count(f"question times {'parsed' if parsed else 'not parsed'} ({level})")
 
-    def _put(self, qid: str, text: str, split: str, asked: Asked) -> bool:
-        answer, *aliases = asked.answers or ("",)
-        kind = "temporal" if asked.facts else "unanswerable"
+    def _put(self, qid: str, text: str, split: str, gold: Annotated) -> bool:
+        answer, *aliases = gold.answers or ("",)
+        kind = "temporal" if gold.facts else "unanswerable"
         time = parse_question_time(text)
         return self.conversion.add_question(
-            split, Question(qid, NAME, text, answer, tuple(aliases), kind, asked.facts, question_time=time)
+            split, Question(qid, NAME, text, answer, tuple(aliases), kind, gold.facts, question_time=time)
         )
 
 
@@ -247,12 +250,12 @@ def _question(row: Fields, number: int) -> tuple[str | tuple[str, str], list[Fie
     pair = row.row["questions"][number]
     if len(pair) != 2 or not isinstance(pair[1], list) or not all(isinstance(answer, dict) for answer in pair[1]):
         raise row.error(where, "[question or [start, end], [answer, ...]]", pair)
-    asked, answers = pair
-    if isinstance(asked, list) and len(asked) == 2 and all(isinstance(end, str) for end in asked):
-        asked = (asked[0], asked[1])
-    elif not isinstance(asked, str) or not asked.strip():
-        raise row.error(where, "a question, or [start, end] as texts", asked)
-    return asked, [Fields(answer, row.where, f"{where}.") for answer in answers]
+    given, answers = pair
+    if isinstance(given, list) and len(given) == 2 and all(isinstance(end, str) for end in given):
+        given = (given[0], given[1])
+    elif not isinstance(given, str) or not given.strip():
+        raise row.error(where, "a question, or [start, end] as texts", given)
+    return given, [Fields(answer, row.where, f"{where}.") for answer in answers]
 
 
 def _span(row: Fields, paras: Sequence[str], answer: Fields) -> Span | None:

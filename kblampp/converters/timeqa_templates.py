@@ -107,8 +107,8 @@ def _open(rng: random.Random, window: Window, others: Sequence[Window], kind: st
 
 def _shared(start: tuple[int, int], end: tuple[int, int], others: Sequence[Window]) -> bool:
     low, high = (month_bounds(year, month + 1) or (None, None) for year, month in (start, end))
-    asked = Window(low[0], high[1], "question_text")
-    return any(asked.overlaps(other) for other in others)
+    window = Window(low[0], high[1], "question_text")
+    return any(window.overlaps(other) for other in others)
 
 
 def _month(month: tuple[int, int]) -> str:

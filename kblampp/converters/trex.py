@@ -151,7 +151,7 @@ def _document(conversion: Conversion, labels: Mapping[str, str], row: Fields) ->
     repeated = document.n_triples - len(document.statements)
     conversion.count("triples", document.n_triples)
     conversion.count("triples that repeat one of their sentence (other mention or aligner)", repeated)
-    asked: dict[tuple[str, str], list[FiveTuple]] = {}
+    facts_of: dict[tuple[str, str], list[FiveTuple]] = {}
     for statement in document.statements.values():
         label = labels.get(statement.predicate)
         if label is None:
@@ -162,8 +162,8 @@ def _document(conversion: Conversion, labels: Mapping[str, str], row: Fields) ->
             conversion.skip("pronoun, or no name, for an entity that is not named elsewhere in the document")
         else:
             fact = _fact(document, statement, label, statement.head, statement.tail)
-            asked.setdefault((str(fact.head.id), statement.predicate), []).append(fact)
-    for (subject, predicate), facts in asked.items():
+            facts_of.setdefault((str(fact.head.id), statement.predicate), []).append(fact)
+    for (subject, predicate), facts in facts_of.items():
         split = conversion.split_of(subject)
         ids = tuple(dict.fromkeys(conversion.add_fact(fact, split) for fact in facts))
         answers = [fact.tail.name for fact in facts]

@@ -68,15 +68,15 @@ class Dataset:
             DataError: A file is missing or malformed, or belongs to another dataset.
         """
         manifest = _manifest(data, name)
-        asked = manifest["kb_of_split"]
+        every = manifest["kb_of_split"]
         for split in splits or ():
-            if split not in asked:
+            if split not in every:
                 raise DataError(
-                    f"dataset {name} has no questions in split {split} (it has {', '.join(sorted(asked)) or 'none'}); "
+                    f"dataset {name} has no questions in split {split} (it has {', '.join(sorted(every)) or 'none'}); "
                     "the stages from trainA on need them: give it questions, or run `dvc repro index` and ask it with "
                     "`python -m kblampp.ask`"
                 )
-        kb_of_split = {split: kb for split, kb in asked.items() if splits is None or split in splits}
+        kb_of_split = {split: kb for split, kb in every.items() if splits is None or split in splits}
         wanted = manifest["kbs"] if splits is None else sorted(set(kb_of_split.values()))
         kbs = {kb: read_facts(_made(data / "5tuple" / f"{kb}.jsonl")) for kb in wanted}
         questions = {

@@ -52,8 +52,8 @@ def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams, start:
         for kb, facts in dataset.kbs.items():
             questions = {
                 split: [question.question for question in dataset.questions[split]]
-                for split, asked in dataset.kb_of_split.items()
-                if asked == kb
+                for split, base in dataset.kb_of_split.items()
+                if base == kb
             }
             KBValueStore.build(
                 folder / kb,

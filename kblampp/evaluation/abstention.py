@@ -18,31 +18,31 @@ from numpy.typing import NDArray
 
 from kblampp.data.facts import REASONS
 from kblampp.evaluation.metrics import auroc, calibration_error, is_abstention, risk_by_coverage
-from kblampp.evaluation.table import DIGITS, Asked, rounded
+from kblampp.evaluation.table import DIGITS, Predictions, rounded
 
 DEV = "dev"
 CURVE_POINTS = 101
 
 
-def abstention_table(splits: Mapping[str, Asked]) -> dict[str, dict[str, Any]]:
+def abstention_table(splits: Mapping[str, Predictions]) -> dict[str, dict[str, Any]]:
     """`{split: {figure: value}}`, and under each reason why a question has no answer the figures of those questions.
 
     Args:
-        splits: Questions and the model's answers by split.  Without `dev` there is no threshold, nor what follows of
+        splits: What the model said, by split.  Without `dev` there is no threshold, nor what follows of
             it; a model that weighs no facts (`selector.top_k` 0) has no figures at all.
     """
-    known = {split: asked for split, asked in splits.items() if asked.top_k}
+    known = {split: said for split, said in splits.items() if said.top_k}
     threshold = choose_threshold(known[DEV]) if DEV in known else None
-    return {split: _figures(asked, threshold) for split, asked in known.items()}
+    return {split: _figures(said, threshold) for split, said in known.items()}
 
 
-def choose_threshold(asked: Asked) -> float:
+def choose_threshold(said: Predictions) -> float:
     """The null weight above which refusing makes most answers right, a refusal of an unanswerable question being right.
 
     It stands midway between two scores that occur, or at 0 (refuse all) or 1 (refuse none); among equally good ones it
     is the middle one, which leaves most room to both sides.
     """
-    null, unanswerable, right = _null(asked), _unanswerable(asked), np.array(asked.matches())
+    null, unanswerable, right = said.null, said.unanswerable, np.array(said.matches())
     scores = np.unique(null)
     cuts = np.array([0.0, *(scores[1:] + scores[:-1]) / 2, 1.0])
     accuracy = np.array([np.where(null > cut, unanswerable, right).mean() for cut in cuts])
@@ -50,20 +50,20 @@ def choose_threshold(asked: Asked) -> float:
     return round(float(best[len(best) // 2]), DIGITS)
 
 
-def _figures(asked: Asked, threshold: float | None) -> dict[str, Any]:
-    null, unanswerable, right = _null(asked), _unanswerable(asked), np.array(asked.matches())
-    confidence = _confidence(asked)
+def _figures(said: Predictions, threshold: float | None) -> dict[str, Any]:
+    null, unanswerable, right = said.null, said.unanswerable, np.array(said.matches())
+    confidence = _confidence(said)
     row: dict[str, Any] = {
         "n": len(null),
-        "auroc": auroc(null, unanswerable),
+        "auroc": said.abstain_auroc,
         "aurc": float(risk_by_coverage(confidence, right).mean()),
         "ece": calibration_error(confidence, right),
     }
-    refused = None if threshold is None else _refused(asked, null, threshold)
+    refused = None if threshold is None else _refused(said, threshold)
     if refused is not None:
         row |= {"threshold": threshold, **_at_threshold(refused, unanswerable, right)}
     for reason in REASONS:
-        near = np.array([question.reason == reason for question in asked.questions])
+        near = np.array([question.reason == reason for question in said.questions])
         if near.any():
             part = near | ~unanswerable
             figures = {"n": int(near.sum()), "auroc": auroc(null[part], near[part])}
@@ -88,12 +88,12 @@ def _at_threshold(
     }
 
 
-def risk_coverage(splits: Mapping[str, Asked]) -> list[dict[str, Any]]:
+def risk_coverage(splits: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Points of the risk-coverage curves, at most 101 a split, at even steps of coverage."""
     points = []
-    for split, asked in splits.items():
-        if asked.top_k:
-            risk = risk_by_coverage(_confidence(asked), asked.matches())
+    for split, said in splits.items():
+        if said.top_k:
+            risk = risk_by_coverage(_confidence(said), said.matches())
             places = np.unique(np.linspace(0, len(risk) - 1, CURVE_POINTS).round().astype(int))
             points += [
                 {"split": split, "coverage": round((i + 1) / len(risk), DIGITS), "risk": round(float(risk[i]), DIGITS)}
@@ -102,18 +102,10 @@ def risk_coverage(splits: Mapping[str, Asked]) -> list[dict[str, Any]]:
     return points
 
 
-def _null(asked: Asked) -> NDArray[np.float64]:
-    return np.array([answer.null or 0.0 for answer in asked.answers])
+def _refused(said: Predictions, threshold: float) -> NDArray[np.bool_]:
+    in_words = [is_abstention(prediction.text) for prediction in said.predictions]
+    return np.logical_or(said.null > threshold, in_words)
 
 
-def _unanswerable(asked: Asked) -> NDArray[np.bool_]:
-    return np.array([question.type == "unanswerable" for question in asked.questions])
-
-
-def _refused(asked: Asked, null: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    said = [is_abstention(answer.prediction) for answer in asked.answers]
-    return np.logical_or(null > threshold, said)
-
-
-def _confidence(asked: Asked) -> NDArray[np.float64]:
-    return np.array([max(answer.alpha[-1][0], answer.null or 0.0) for answer in asked.answers])
+def _confidence(said: Predictions) -> NDArray[np.float64]:
+    return np.array([max(prediction.alpha[-1][0], prediction.null or 0.0) for prediction in said.predictions])

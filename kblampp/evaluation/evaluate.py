@@ -12,12 +12,12 @@ from dvclive.live import Live
 from kblampp.core.files import write_json
 from kblampp.core.params import Params
 from kblampp.evaluation.abstention import abstention_table, risk_coverage
-from kblampp.evaluation.answering import mean_gates
+from kblampp.evaluation.gates import mean_gates
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, open_splits
 from kblampp.evaluation.table import (
     SEPARATE_TYPES,
     SYSTEM_OF,
-    Asked,
+    Predictions,
     differences,
     headline,
     recall_curve,
@@ -25,9 +25,8 @@ from kblampp.evaluation.table import (
     score_table,
 )
 from kblampp.model.checkpoint import load_trained, same_trained
-from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import SelectorOptions
 from kblampp.model.lora import unload
+from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import Workspace, selector_options
 
 logger = logging.getLogger(__name__)
@@ -45,34 +44,32 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
-    workspace, options = Workspace.open(params, data, store), selector_options(params)
+    workspace, options, section = Workspace.open(params, data, store), selector_options(params), params.eval
     splits = open_splits(workspace, options)
     table: Tables = {split.name: {} for split in splits}
-    asked: dict[str, dict[str, Asked]] = {split.name: {} for split in splits}
-    stages, main_stage = list(SYSTEM_OF), params.eval.adapter
+    said: dict[str, dict[str, Predictions]] = {split.name: {} for split in splits}
+    stages, main_stage = list(SYSTEM_OF), section.adapter
     if same_trained(*(workspace.folder / stage for stage in stages)):
         logger.info("Stage B is left out: trainB has passed trainA's modules through")
         stages, main_stage = ["trainA"], "trainA"
     for stage in stages:
         system = SYSTEM_OF[stage]
         model = load_trained(workspace.folder / stage, workspace.backbone, workspace.projections)
+        predictor = Predictor(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
         for split in splits:
-            for name, answers in answers_of_stage(stage, main_stage, params, options, workspace, model, split):
-                asked[split.name][name] = answers
-                table[split.name][name] = score_table(answers, **_bootstrap(params))
-            table[split.name][system]["all"] |= rounded(_gates(params, options, workspace, model, split))
+            for name, predictions in answers_of_stage(stage, main_stage, params, workspace, predictor, split):
+                said[split.name][name] = predictions
+                table[split.name][name] = score_table(predictions, **_bootstrap(params))
+            table[split.name][system]["all"] |= rounded(_gates(params, predictor, split))
         unload(model)  # the next one is loaded into the same backbone
     main = SYSTEM_OF[main_stage]
-    _add_differences(params, table, asked, main, workspace.dataset.headline_split)
-    _write(metrics, table, {split: systems[main] for split, systems in asked.items()}, main)
+    _add_differences(params, table, said, main, workspace.dataset.headline_split)
+    _write(metrics, table, {split: systems[main] for split, systems in said.items()}, main)
 
 
-def _gates(
-    params: Params, options: SelectorOptions, workspace: Workspace, model: KBInjectedModel, split: Split
-) -> dict[str, float]:
-    some = split.first(params.eval.questions_per_type)
-    questions, vectors = some.questions[:GATE_QUESTIONS], some.vectors[:GATE_QUESTIONS]
-    return mean_gates(model, workspace.backbone, split.base, questions, vectors, options, seed=params.seed)
+def _gates(params: Params, predictor: Predictor, split: Split) -> dict[str, float]:
+    some = split.first(params.eval.questions_per_type).encoded
+    return mean_gates(predictor, split.base, some.part(range(min(GATE_QUESTIONS, len(some)))), seed=params.seed)
 
 
 def _bootstrap(params: Params) -> dict[str, int]:
@@ -80,10 +77,10 @@ def _bootstrap(params: Params) -> dict[str, int]:
 
 
 def _add_differences(
-    params: Params, table: Tables, asked: Mapping[str, Mapping[str, Asked]], main: str, split: str
+    params: Params, table: Tables, said: Mapping[str, Mapping[str, Predictions]], main: str, split: str
 ) -> None:
     """Adds how Stage B differs from Stage A, and each ablation from the whole model, on the same questions."""
-    systems = asked.get(split, {})
+    systems = said.get(split, {})
     pairs = {name: main for name in systems if name in ABLATIONS}
     if "stage_b" in systems:
         pairs["stage_b"] = "stage_a"
@@ -93,15 +90,15 @@ def _add_differences(
             table[split][name][kind] |= figures
 
 
-def _write(metrics: Path, table: Tables, asked: Mapping[str, Asked], main: str) -> None:
+def _write(metrics: Path, table: Tables, said: Mapping[str, Predictions], main: str) -> None:
     with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         for name, value in headline(table, main).items():
             live.log_metric(name, value, plot=False)
     write_json(metrics / "table.json", table)
-    write_json(metrics / "abstention.json", abstention_table(asked))
+    write_json(metrics / "abstention.json", abstention_table(said))
     write_json(metrics / "plots" / "em_by_type.json", em_points(table))
-    write_json(metrics / "plots" / "recall_by_k.json", recall_points(asked))
-    write_json(metrics / "plots" / "risk_coverage.json", risk_coverage(asked))
+    write_json(metrics / "plots" / "recall_by_k.json", recall_points(said))
+    write_json(metrics / "plots" / "risk_coverage.json", risk_coverage(said))
 
 
 def em_points(table: Tables) -> list[dict[str, Any]]:
@@ -115,11 +112,11 @@ def em_points(table: Tables) -> list[dict[str, Any]]:
     ]
 
 
-def recall_points(asked: Mapping[str, Asked]) -> list[dict[str, Any]]:
+def recall_points(said: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Points of the plot of recall by k, split and type."""
     return [
         {"split": split, "type": kind, "k": k, "recall": recall}
-        for split, answers in asked.items()
-        for kind, curve in recall_curve(answers).items()
+        for split, predictions in said.items()
+        for kind, curve in recall_curve(predictions).items()
         for k, recall in enumerate(curve, start=1)
     ]

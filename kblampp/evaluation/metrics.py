@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
 from kblampp.core.errors import DataError
-from kblampp.data.facts import UNKNOWN_ANSWER
+from kblampp.data.facts import UNKNOWN_ANSWER, Question
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -51,6 +51,16 @@ def exact_match(prediction: str, answers: Sequence[str]) -> float:
         DataError: there is no answer to compare with.
     """
     return max(float(_tokens(prediction) == _tokens(answer)) for answer in _checked(answers))
+
+
+def accepted(question: Question) -> list[str]:
+    """The answers that count as right; "unknown" for an unanswerable question."""
+    return [question.answer or UNKNOWN_ANSWER, *question.aliases]
+
+
+def is_correct(question: Question, prediction: str) -> float:
+    """EM of what was said to a question: 1.0 or 0.0; an unanswerable question wants an abstention."""
+    return exact_match(prediction, accepted(question))
 
 
 def f1(prediction: str, answers: Sequence[str]) -> float:

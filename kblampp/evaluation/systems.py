@@ -8,23 +8,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from kblampp.core.params import EvalParams, Params
-from kblampp.data.facts import Question
-from kblampp.evaluation.answering import (
-    Answered,
+from kblampp.evaluation.baselines import (
     answer_by_lookup,
     answer_closed_book,
     answer_in_context,
-    answer_with_model,
     answer_with_rag,
+    nearest_sentences,
 )
-from kblampp.evaluation.table import SYSTEM_OF, Asked, first_of_each_type
-from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.evaluation.questions import with_times
+from kblampp.evaluation.table import SYSTEM_OF, Predictions, first_of_each_type
+from kblampp.model.inputs import EncodedQuestions, KnowledgeBase, SelectorOptions
 from kblampp.model.lora import backbone_unchanged
+from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -50,14 +46,12 @@ class Split:
     Attributes:
         name: Its name.
         base: The knowledge base that they ask about.
-        questions: The questions.
-        vectors: Their sentence vectors, (n, d_sentence).
+        encoded: The questions.
     """
 
     name: str
     base: KnowledgeBase
-    questions: list[Question]
-    vectors: npt.NDArray[np.float32]
+    encoded: EncodedQuestions
 
     @classmethod
     def open(cls, workspace: Workspace, name: str) -> Split:
@@ -67,16 +61,15 @@ class Split:
             StoreError: Its store or index is missing, damaged, or made from other data.
         """
         base = workspace.open_base(name)
-        return cls(name, base, workspace.dataset.questions[name], base.store.question_vectors(name))
+        return cls(name, base, with_times(workspace.dataset.questions[name], base.store.question_vectors(name)))
 
     def first(self, n: int) -> Split:
         """The first `n` questions of each type; a smaller `n` gives a part of a larger one's."""
-        places = first_of_each_type(self.questions, n)
-        return replace(self, questions=[self.questions[place] for place in places], vectors=self.vectors[places])
+        return replace(self, encoded=self.encoded.part(first_of_each_type(self.encoded.questions, n)))
 
-    def asked(self, answers: list[Answered]) -> Asked:
-        """The questions with what a system said to them."""
-        return Asked(self.questions, answers, self.base.store.facts)
+    def said(self, predictions: list[Prediction]) -> Predictions:
+        """What a system said to the questions."""
+        return Predictions(self.encoded.questions, predictions, self.base.store.facts)
 
 
 def open_splits(workspace: Workspace, options: SelectorOptions, *, least: int = 0) -> list[Split]:
@@ -97,11 +90,10 @@ def answers_of_stage(
     stage: str,
     main: str,
     params: Params,
-    options: SelectorOptions,
     workspace: Workspace,
-    model: KBInjectedModel,
+    predictor: Predictor,
     split: Split,
-) -> Iterator[tuple[str, Asked]]:
+) -> Iterator[tuple[str, Predictions]]:
     """What is measured with the model of one stage: itself, and what belongs to it.
 
     Baselines need the backbone alone and are measured once, with trainA's model; lookup and ablations are those of the
@@ -111,28 +103,27 @@ def answers_of_stage(
         stage: "trainA" or "trainB".
         main: The stage whose model is the main one.
         params: The parameters.
-        options: How facts are selected.
-        workspace: For the backbone.
-        model: The stage's model.
+        workspace: For the split that ablations are measured on.
+        predictor: The stage's model, asked in the usual way.
         split: All questions of a split.
 
     Yields:
         Name of a system, and what it said.
     """
     section, name = params.eval, SYSTEM_OF[stage]
-    own = _by_model(model, workspace, split.first(section.questions_per_type), options, section, name)
+    own = _by_model(predictor, split.first(section.questions_per_type), name)
     yield name, own
     few = split.first(section.baseline_questions_per_type)
-    if stage == "trainA" and few.questions:
-        yield from _baselines(params, workspace, model, few)
-    if stage == main and options.top_k:
-        yield "lookup", Asked(own.questions, answer_by_lookup(own.answers, own.facts), own.facts)
+    if stage == "trainA" and len(few.encoded):
+        yield from _baselines(params, predictor, few)
+    if stage == main and predictor.options.top_k:
+        yield "lookup", replace(own, predictions=answer_by_lookup(own.predictions, own.facts))
         if split.name == workspace.dataset.headline_split:
             some = split.first(section.ablation_questions_per_type)
             for ablation in chosen_ablations(section, main):
-                changed = replace(options, **ABLATIONS[ablation])
-                with backbone_unchanged(model) if ablation == "no_lora" else nullcontext():
-                    yield ablation, _by_model(model, workspace, some, changed, section, ablation)
+                changed = replace(predictor, options=replace(predictor.options, **ABLATIONS[ablation]))
+                with backbone_unchanged(predictor.model) if ablation == "no_lora" else nullcontext():
+                    yield ablation, _by_model(changed, some, ablation)
 
 
 def chosen_ablations(section: EvalParams, main: str) -> list[str]:
@@ -144,32 +135,16 @@ def chosen_ablations(section: EvalParams, main: str) -> list[str]:
     return [name for name in chosen if name != "no_lora" or main == "trainB"]
 
 
-def _by_model(
-    model: KBInjectedModel, workspace: Workspace, split: Split, options: SelectorOptions, section: EvalParams, name: str
-) -> Asked:
-    logger.info("%s %s: %d questions, %d facts", split.name, name, len(split.questions), split.base.store.n)
-    answers = answer_with_model(
-        model,
-        workspace.backbone,
-        split.base,
-        split.questions,
-        split.vectors,
-        options,
-        batch_size=section.batch_size,
-        max_new_tokens=section.max_new_tokens,
-        label=f"{split.name} {name}",
-    )
-    return split.asked(answers)
+def _by_model(predictor: Predictor, split: Split, name: str) -> Predictions:
+    logger.info("%s %s: %d questions, %d facts", split.name, name, len(split.encoded), split.base.store.n)
+    return split.said(predictor.predict(split.base, split.encoded, f"{split.name} {name}"))
 
 
-def _baselines(
-    params: Params, workspace: Workspace, model: KBInjectedModel, split: Split
-) -> Iterator[tuple[str, Asked]]:
-    section, backbone, store, asked = params.eval, workspace.backbone, split.base.store, split.questions
-    sizes = {"batch_size": section.batch_size, "max_new_tokens": section.max_new_tokens}
-    yield "closed_book", split.asked(answer_closed_book(model, backbone, asked, **sizes))
+def _baselines(params: Params, predictor: Predictor, split: Split) -> Iterator[tuple[str, Predictions]]:
+    section, store, questions = params.eval, split.base.store, split.encoded.questions
+    yield "closed_book", split.said(answer_closed_book(predictor, questions))
     gold = {"distractors": section.distractors, "seed": params.seed}
-    yield "in_context", split.asked(answer_in_context(model, backbone, store.facts, asked, **gold, **sizes))
+    yield "in_context", split.said(answer_in_context(predictor, store.facts, questions, **gold))
+    nearest = nearest_sentences(store, split.encoded, max(section.rag_sentences, default=0))
     for n in section.rag_sentences:
-        found = answer_with_rag(model, backbone, store, asked, split.vectors, sentences=n, **sizes)
-        yield f"rag_{n}", split.asked(found)
+        yield f"rag_{n}", split.said(answer_with_rag(predictor, store.facts, questions, nearest, sentences=n))

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kblampp.data.facts import UNKNOWN_ANSWER, FiveTuple, Question
-from kblampp.evaluation.answering import Answered
-from kblampp.evaluation.metrics import auroc, bootstrap_stderr, exact_match, f1, hit_at, paired_bootstrap_interval
+from kblampp.data.facts import FiveTuple, Question
+from kblampp.evaluation.metrics import (
+    accepted,
+    auroc,
+    bootstrap_stderr,
+    f1,
+    hit_at,
+    is_correct,
+    paired_bootstrap_interval,
+)
+from kblampp.model.predictor import Prediction
 
 TYPES: Mapping[str, Callable[[Question], bool]] = {
     "single_hop": lambda question: question.type == "single-hop",
@@ -33,32 +43,53 @@ SYSTEM_OF = {"trainA": "stage_a", "trainB": "stage_b"}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Questions of one split with what one system said to them."""
+class Predictions:
+    """What one system said to questions of one split.
+
+    Attributes:
+        questions: The questions, (n,).
+        predictions: What was said to each, (n,).
+        facts: The knowledge base.
+    """
 
     questions: Sequence[Question]
-    answers: Sequence[Answered]
+    predictions: Sequence[Prediction]
     facts: Sequence[FiveTuple]
+
+    @property
+    def pairs(self) -> list[tuple[Question, Prediction]]:
+        """Each question with what was said to it."""
+        return list(zip(self.questions, self.predictions, strict=True))
 
     @property
     def top_k(self) -> int:
         """How many facts were ranked for each question; 0 for a system without retrieval."""
-        return len(self.answers[0].ranked[-1]) if self.answers and self.answers[0].ranked else 0
+        first = self.predictions[0].ranked if self.predictions else ()
+        return len(first[-1]) if first else 0
 
-    def of(self, belongs: Callable[[Question], bool]) -> Asked:
+    @cached_property
+    def null(self) -> NDArray[np.float64]:
+        """The abstention score of each question: the null fact's weight, 0 of a system without one, (n,)."""
+        return np.array([prediction.null or 0.0 for prediction in self.predictions])
+
+    @cached_property
+    def unanswerable(self) -> NDArray[np.bool_]:
+        """Which questions have no answer, (n,)."""
+        return np.array([question.type == "unanswerable" for question in self.questions])
+
+    @cached_property
+    def abstain_auroc(self) -> float | None:
+        """How well the abstention score tells questions without an answer apart; None if there is one kind alone."""
+        return auroc(self.null, self.unanswerable)
+
+    def of(self, belongs: Callable[[Question], bool]) -> Predictions:
         """The part whose questions belong."""
-        places = [place for place, question in enumerate(self.questions) if belongs(question)]
-        return Asked([self.questions[i] for i in places], [self.answers[i] for i in places], self.facts)
+        pairs = [pair for pair in self.pairs if belongs(pair[0])]
+        return Predictions([question for question, _ in pairs], [prediction for _, prediction in pairs], self.facts)
 
     def matches(self) -> list[float]:
         """EM of each question."""
-        pairs = zip(self.questions, self.answers, strict=True)
-        return [exact_match(answer.prediction, accepted(question)) for question, answer in pairs]
-
-
-def accepted(question: Question) -> list[str]:
-    """The answers that count as right; "unknown" for an unanswerable question."""
-    return [question.answer or UNKNOWN_ANSWER, *question.aliases]
+        return [is_correct(question, prediction.text) for question, prediction in self.pairs]
 
 
 def recalls(top_k: int) -> dict[str, int]:
@@ -77,97 +108,90 @@ def first_of_each_type(questions: Sequence[Question], n: int) -> list[int]:
     return chosen
 
 
-def score_table(asked: Asked, *, bootstrap_samples: int, seed: int) -> dict[str, dict[str, Any]]:
+def score_table(said: Predictions, *, bootstrap_samples: int, seed: int) -> dict[str, dict[str, Any]]:
     """One system on one split: `{type: {figure: value}}`.
 
     Args:
-        asked: Questions, answers and facts.
+        said: What the system said.
         bootstrap_samples: Of the standard error of EM.
         seed: Of the bootstrap.
     """
     table = {}
     for name, belongs in TYPES.items():
-        part = asked.of(belongs)
+        part = said.of(belongs)
         if part.questions:
             table[name] = _score(part, bootstrap_samples, seed)
-    if all(answer.null is not None for answer in asked.answers):
+    if all(prediction.null is not None for prediction in said.predictions):
         for name in ("unanswerable", "all"):
             if name in table:
-                table[name]["abstain_auroc"] = _abstain_auroc(asked)
+                table[name]["abstain_auroc"] = said.abstain_auroc
     return {name: rounded(row) for name, row in table.items()}
 
 
-def _score(asked: Asked, bootstrap_samples: int, seed: int) -> dict[str, Any]:
-    matches, top_k = asked.matches(), asked.top_k
-    overlaps = [f1(a.prediction, accepted(q)) for q, a in zip(asked.questions, asked.answers, strict=True)]
+def _score(said: Predictions, bootstrap_samples: int, seed: int) -> dict[str, Any]:
+    matches, top_k = said.matches(), said.top_k
+    overlaps = [f1(p.text, accepted(q)) for q, p in said.pairs]
     row: dict[str, Any] = {
         "n": len(matches),
         "em": float(np.mean(matches)),
         "em_stderr": bootstrap_stderr(matches, bootstrap_samples, seed),
         "f1": float(np.mean(overlaps)),
-        "prompt_tokens": float(np.mean([answer.prompt_tokens for answer in asked.answers])),
+        "prompt_tokens": float(np.mean([prediction.prompt_tokens for prediction in said.predictions])),
     }
-    supported = [(q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if q.supporting_facts]
+    supported = [(q, p) for q, p in said.pairs if q.supporting_facts]
     if top_k and supported:
         for name, k in recalls(top_k).items():
-            row[f"recall_at_{name}"] = float(np.mean([hit_at(a.ranked[-1], q.hops[-1], k) for q, a in supported]))
-            row[f"support_recall_at_{name}"] = float(np.mean([support_recall(q, a, k) for q, a in supported]))
-        row |= _time_accuracy(asked.facts, supported)
+            row[f"recall_at_{name}"] = float(np.mean([hit_at(p.ranked[-1], q.hops[-1], k) for q, p in supported]))
+            row[f"support_recall_at_{name}"] = float(np.mean([support_recall(q, p, k) for q, p in supported]))
+        row |= _time_accuracy(said.facts, supported)
     return row
 
 
-def support_recall(question: Question, answer: Answered, k: int) -> float:
+def support_recall(question: Question, prediction: Prediction, k: int) -> float:
     """Share of the question's hops that have a fact among the first `k` of any layer."""
-    return float(np.mean([max(hit_at(ranked, hop, k) for ranked in answer.ranked) for hop in question.hops]))
+    return float(np.mean([max(hit_at(ranked, hop, k) for ranked in prediction.ranked) for hop in question.hops]))
 
 
-def _time_accuracy(facts: Sequence[FiveTuple], supported: Sequence[tuple[Question, Answered]]) -> dict[str, Any]:
+def _time_accuracy(facts: Sequence[FiveTuple], supported: Sequence[tuple[Question, Prediction]]) -> dict[str, Any]:
     """Share of top-1 facts that hold at the question's time, among questions whose last hop has competing windows."""
     competing = Counter((fact.head.name, fact.relation.name) for fact in facts)
     holds = []
-    for question, answer in supported:
+    for question, prediction in supported:
         last = facts[question.hops[-1][0]]
         if question.question_time is not None and competing[last.head.name, last.relation.name] > 1:
-            holds.append(facts[answer.ranked[-1][0]].window.overlaps(question.question_time))
+            holds.append(facts[prediction.ranked[-1][0]].window.overlaps(question.question_time))
     return {"time_accuracy": float(np.mean(holds)), "time_n": len(holds)} if holds else {}
 
 
-def _abstain_auroc(asked: Asked) -> float | None:
-    labels = [question.type == "unanswerable" for question in asked.questions]
-    return auroc([answer.null or 0.0 for answer in asked.answers], labels)
-
-
-def recall_curve(asked: Asked) -> dict[str, list[float]]:
+def recall_curve(said: Predictions) -> dict[str, list[float]]:
     """Recall of the last hop's fact in the last layer by k, 1 to top k, for each type that has supporting facts."""
     curves = {}
     for name, belongs in TYPES.items():
-        rows = [
-            (q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if belongs(q) and q.supporting_facts
-        ]
-        if rows and asked.top_k and name in SEPARATE_TYPES:
+        rows = [(q, p) for q, p in said.pairs if belongs(q) and q.supporting_facts]
+        if rows and said.top_k and name in SEPARATE_TYPES:
             curves[name] = [
-                round(float(np.mean([hit_at(a.ranked[-1], q.hops[-1], k) for q, a in rows])), DIGITS)
-                for k in range(1, asked.top_k + 1)
+                round(float(np.mean([hit_at(p.ranked[-1], q.hops[-1], k) for q, p in rows])), DIGITS)
+                for k in range(1, said.top_k + 1)
             ]
     return curves
 
 
 def differences(
-    asked: Asked, reference: Asked, name: str, *, bootstrap_samples: int, seed: int
+    said: Predictions, reference: Predictions, name: str, *, bootstrap_samples: int, seed: int
 ) -> dict[str, dict[str, float]]:
     """EM of a system minus that of another one on the same questions, with its 95 % interval, by type.
 
     Args:
-        asked: The system.
-        reference: The other one; it may have been asked more.
-        name: The other one's, which becomes part of the figures' names.
+        said: What the system said.
+        reference: What the other one said; it may have been asked more.
+        name: The other one's name, which becomes part of the figures' names.
         bootstrap_samples: Of the interval.
         seed: Of the bootstrap.
     """
     other = dict(zip((question.qid for question in reference.questions), reference.matches(), strict=True))
     table = {}
     for kind, belongs in TYPES.items():
-        part = asked.of(belongs)
+        part = said.of(belongs)
         if part.questions:
             ours, theirs = part.matches(), [other[question.qid] for question in part.questions]
             low, high = paired_bootstrap_interval(ours, theirs, bootstrap_samples, seed)

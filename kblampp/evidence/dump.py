@@ -25,10 +25,11 @@ from kblampp.evidence.measures import (
     merge,
     top_agreement,
 )
-from kblampp.evidence.trace import Asker
+from kblampp.evidence.trace import trace_answers
 from kblampp.index.build import INDEX_OPTIONS
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import Workspace, selector_options
 
 logger = logging.getLogger(__name__)
@@ -44,36 +45,38 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
     options, section = selector_options(params), params.eval
     splits = open_splits(workspace, options, least=1)
     model = load_trained(workspace.folder / section.adapter, workspace.backbone, workspace.projections)
-    asker = Asker(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
+    predictor = Predictor(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
     settings = {"samples": section.bootstrap_samples, "seed": params.seed}
     table: dict[str, Rows] = {}
     plots: list[dict[str, Any]] = []
     with atomic_dir(workspace.folder / "evidence") as folder:
         for split in splits:
             name, base = split.name, split.base
-            logger.info("%s: %d questions, %d facts", name, len(split.questions), base.store.n)
-            explained = explain(asker, split)
+            logger.info("%s: %d questions, %d facts", name, len(split.encoded), base.store.n)
+            explained = explain(predictor, split)
             shown = base.store.facts, model.layers, params.evidence.facts_per_hop
-            lines = zip(explained.questions, explained.predictions, explained.traces, strict=True)
+            windows = explained.encoded.windows
+            lines = zip(explained.questions, windows, explained.predictions, explained.traces, strict=True)
             write_jsonl(folder / f"{name}.jsonl", (evidence_line(*line, *shown) for line in lines))
             table[name] = evidence_rows(explained, top_k=options.top_k, **settings)
             if name == workspace.dataset.headline_split:
                 plots = illustrations(explained, *shown)
-                merge(table[name], intervene(params, workspace, asker, base, explained))
+                merge(table[name], intervene(params, workspace, predictor, base, explained))
     write_json(metrics / "table.json", table)
     write_json(metrics / "metrics.json", headline(table.get(workspace.dataset.headline_split, {})))
     write_json(metrics / "plots" / "questions.json", plots)
 
 
-def explain(asker: Asker, split: Split) -> Explained:
+def explain(predictor: Predictor, split: Split) -> Explained:
     """Answers every question of a split, and traces the answers."""
-    asked = split.base, split.questions, split.vectors
-    predictions = [answer.prediction for answer in asker.answer(*asked, f"{split.name} answers")]
-    traces = asker.trace(*asked, predictions, f"{split.name} evidence")
-    return Explained(split.questions, split.vectors, predictions, traces)
+    predictions = [said.text for said in predictor.predict(split.base, split.encoded, f"{split.name} answers")]
+    traces = trace_answers(predictor, split.base, split.encoded, predictions, f"{split.name} evidence")
+    return Explained(split.encoded, predictions, traces)
 
 
-def intervene(params: Params, workspace: Workspace, asker: Asker, base: KnowledgeBase, explained: Explained) -> Rows:
+def intervene(
+    params: Params, workspace: Workspace, predictor: Predictor, base: KnowledgeBase, explained: Explained
+) -> Rows:
     """Deletes and edits facts of one base, and measures what becomes of the answers, `{type: {figure: value}}`."""
     settings = {"samples": params.eval.bootstrap_samples, "seed": params.seed}
     most, seed, rows = params.evidence.questions_per_type, params.seed, Rows()
@@ -81,11 +84,11 @@ def intervene(params: Params, workspace: Workspace, asker: Asker, base: Knowledg
     able = explained.part(answerable)
 
     chosen = able.part(first_of_each_type(able.questions, most))
-    deltas = causal_deltas(asker, base, chosen, seed)
+    deltas = causal_deltas(predictor, base, chosen, seed)
     merge(rows, mean_rows(chosen.questions, deltas, n="causal_n", **settings))
 
     few = able.part(first_of_each_type(able.questions, params.evidence.leave_one_out_questions))
-    effects = leave_one_out(asker, base, few, params.evidence.facts_per_hop)
+    effects = leave_one_out(predictor, base, few, params.evidence.facts_per_hop)
     agreements = {place: share for place, row in enumerate(effects) if (share := top_agreement(row)) is not None}
     compared = [few.questions[place] for place in agreements]
     figures = {
@@ -97,13 +100,13 @@ def intervene(params: Params, workspace: Workspace, asker: Asker, base: Knowledg
     editor = make_editor(params, workspace)
     direct = chosen.part([p for p, q in enumerate(chosen.questions) if [len(hop) for hop in q.hops] == [1]])
     swapped = swap_tails(base.store.facts, direct.questions, seed)
-    new, old = answers_after(asker, editor, swapped, "tail swap", direct.vectors[swapped.places])
+    new, old = answers_after(predictor, editor, swapped, "tail swap", direct.encoded.part(swapped.places))
     figures = {"tail_swap_follow": new, "tail_swap_old": old}
     merge(rows, mean_rows(swapped.questions, figures, n="tail_swap_n", **settings))
 
     closed = close_windows(base.store.facts, explained.questions, most, seed)
     if closed.questions:
-        new, old = answers_after(asker, editor, closed, "closed windows")
+        new, old = answers_after(predictor, editor, closed, "closed windows")
         merge(rows, mean_rows(closed.questions, {"stale_rate": old, "fresh_rate": new}, n="stale_n", **settings))
     return rows
 

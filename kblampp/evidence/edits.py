@@ -19,13 +19,14 @@ from kblampp.data.windows import Window, iso, year_window
 from kblampp.encoding.projections import Projections
 from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.encoding.store import KBValueStore
-from kblampp.evaluation.metrics import exact_match, normalize_answer
-from kblampp.evidence.trace import Asker, Floats
+from kblampp.evaluation.metrics import exact_match, is_correct, normalize_answer
+from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
+from kblampp.model.predictor import Predictor
 from kblampp.time_expressions.parse import parse_question_time
 
-ASKED = "asked"
+EDITED = "edited"
 FIRST_YEAR = 1000  # years of four digits, so that a question's words name them without doubt
 _TIME = re.compile(
     r"\b(?:in|as of|on|by|during|before|after|since|until|between|from)"
@@ -73,7 +74,7 @@ class Editor:
 
     @contextmanager
     def base(self, facts: Sequence[FiveTuple], questions: Sequence[Question]) -> Iterator[KnowledgeBase]:
-        """Encodes facts and questions (split `ASKED`) to a base that lives as long as the block.
+        """Encodes facts and questions (split `EDITED`) to a base that lives as long as the block.
 
         Raises:
             StoreError: The encoder is not the one of the projections.
@@ -89,7 +90,7 @@ class Editor:
                 dtype=self.dtype,
                 encoder_name=self.cache.encoder.name,
                 encoder_fingerprint=self.cache.encoder.fingerprint,
-                questions={ASKED: [question.question for question in questions]},
+                questions={EDITED: [question.question for question in questions]},
             )
             index = KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256, **self.index)
             index.save(folder / "index")
@@ -103,25 +104,26 @@ class Editor:
 
 
 def answers_after(
-    asker: Asker, editor: Editor, edited: Edited, label: str, vectors: Floats | None = None
+    predictor: Predictor, editor: Editor, edited: Edited, label: str, encoded: EncodedQuestions | None = None
 ) -> tuple[list[float], list[float]]:
     """Asks the edited base.
 
     Args:
-        asker: The model, as it was before the edit.
+        predictor: The model, as it was before the edit.
         editor: What encodes the base.
         edited: The base and the questions.
         label: Name on the progress bar.
-        vectors: The questions' sentence vectors, (n, d_sentence); None to encode them with the base.
+        encoded: The questions, (n,), where their words are those of before the edit; None to encode them with the base.
 
     Returns:
         For each question, whether it was answered as the edited base says, and whether as the former one did, (n,).
     """
-    with editor.base(edited.facts, edited.questions if vectors is None else []) as base:
-        asked = base.store.question_vectors(ASKED) if vectors is None else vectors
-        answers = asker.answer(base, edited.questions, asked, label)
-    new = [exact_match(a.prediction, [q.answer]) for a, q in zip(answers, edited.questions, strict=True)]
-    old = [exact_match(a.prediction, former) for a, former in zip(answers, edited.former, strict=True)]
+    with editor.base(edited.facts, edited.questions if encoded is None else []) as base:
+        if encoded is None:
+            encoded = with_times(edited.questions, base.store.question_vectors(EDITED))
+        predictions = predictor.predict(base, encoded, label)
+    new = [is_correct(question, said.text) for question, said in zip(edited.questions, predictions, strict=True)]
+    old = [exact_match(said.text, former) for former, said in zip(edited.former, predictions, strict=True)]
     return new, old
 
 
@@ -139,7 +141,7 @@ def swap_tails(facts: Sequence[FiveTuple], questions: Sequence[Question], seed: 
     """
     tails = _Tails(facts)
     edited = list(facts)
-    asked, former, places = [], [], []
+    renewed, former, places = [], [], []
     for place, question in enumerate(questions):
         number = question.supporting_facts[-1]
         if edited[number] is facts[number]:
@@ -147,10 +149,10 @@ def swap_tails(facts: Sequence[FiveTuple], questions: Sequence[Question], seed: 
             if tail is None:
                 continue
             edited[number] = _with_tail(facts[number], tail)
-        asked.append(replace(question, answer=edited[number].tail.name, aliases=()))
+        renewed.append(replace(question, answer=edited[number].tail.name, aliases=()))
         former.append([question.answer, *question.aliases])
         places.append(place)
-    return Edited(edited, asked, former, places)
+    return Edited(edited, renewed, former, places)
 
 
 def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], most: int, seed: int) -> Edited:
@@ -170,13 +172,13 @@ def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], mos
     tails, wordings = _Tails(facts), _wordings(facts, questions)
     edited: list[FiveTuple] = list(facts)
     added: list[FiveTuple] = []
-    asked: list[Question] = []
+    written: list[Question] = []
     former: list[list[str]] = []
     last = _last_of_their_kind(facts)
     random.Random(f"stale/{seed}").shuffle(last)
     days = [day for fact in facts for day in (fact.window.start, fact.window.end) if day is not None]
     for number in last:
-        if len(asked) == most:
+        if len(written) == most:
             break
         fact = facts[number]
         rng = random.Random(f"stale/{seed}/{number}")
@@ -194,9 +196,9 @@ def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], mos
         added.append(FiveTuple(fact.head, fact.relation, tail, context, Window(start, None, source)))
         text = _ask(fact, year, rng, wordings.get(fact.relation.name, []))
         qid, dataset = f"stale_{number:05d}", fact.context.source
-        asked.append(Question(qid, dataset, text, tail.name, (), "temporal", (support,), year_window(year)))
+        written.append(Question(qid, dataset, text, tail.name, (), "temporal", (support,), year_window(year)))
         former.append([fact.tail.name])
-    return Edited(edited + added, asked, former, [])
+    return Edited(edited + added, written, former, [])
 
 
 class _Tails:

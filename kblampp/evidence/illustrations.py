@@ -9,7 +9,6 @@ from kblampp.data.facts import FiveTuple, Question
 from kblampp.evaluation.table import SEPARATE_TYPES, TYPES
 from kblampp.evidence.measures import Explained, triple, window_row
 from kblampp.evidence.trace import Trace
-from kblampp.time_expressions.parse import parse_question_time
 
 NULL = "null fact"
 DIGITS = 5
@@ -54,14 +53,14 @@ def illustrations(
 def _illustration(
     kind: str, one: Explained, facts: Sequence[FiveTuple], layers: Sequence[int], most: int
 ) -> dict[str, Any]:
-    (question,), (trace,), (prediction,) = one.questions, one.traces, one.predictions
+    (question,), (window,), (trace,), (prediction,) = one.questions, one.encoded.windows, one.traces, one.predictions
     return {
         "type": kind,
         "qid": question.qid,
         "question": question.question,
         "answer": question.answer,
         "prediction": prediction,
-        "question_time": window_row(parse_question_time(question.question)),
+        "question_time": window_row(window),
         "layers": list(layers),
         "heat_map": _heat_map(question, trace, facts, most),
         "bars": _bars(question, trace, facts, most),

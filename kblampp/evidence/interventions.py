@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 
-from kblampp.evidence.measures import Explained, is_correct
-from kblampp.evidence.trace import Asker, Trace
+from kblampp.evaluation.metrics import is_correct
+from kblampp.evidence.measures import Explained
+from kblampp.evidence.trace import Trace, trace_answers
 from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.predictor import Predictor
 
 EFFECT_DIGITS = 5
 """Log-probabilities that differ by less differ by rounding, and count as ties."""
@@ -18,13 +20,13 @@ def random_others(trace: Trace, rng: random.Random) -> list[int]:
     return rng.sample(others, min(len(trace.chain), len(others)))
 
 
-def causal_deltas(asker: Asker, base: KnowledgeBase, explained: Explained, seed: int) -> dict[str, list[float]]:
+def causal_deltas(predictor: Predictor, base: KnowledgeBase, explained: Explained, seed: int) -> dict[str, list[float]]:
     """How EM falls when the top fact of each layer is withheld, and when as many others of the same top-k are.
 
     Each deletion is of one question alone; the base is searched again without those facts.
 
     Args:
-        asker: The model.
+        predictor: The model.
         base: The base that was asked about.
         explained: The questions with answers and traces of the untouched base, (n,).
         seed: Of the random facts, with each question's id.
@@ -39,13 +41,13 @@ def causal_deltas(asker: Asker, base: KnowledgeBase, explained: Explained, seed:
     ]
     figures = {"causal_em_before": explained.correct}
     for name, withheld in (("causal_delta", chains), ("causal_delta_random", others)):
-        answers = asker.answer(base, explained.questions, explained.vectors, name, withheld)
-        after = [is_correct(q, a.prediction) for q, a in zip(explained.questions, answers, strict=True)]
+        predictions = predictor.predict(base, explained.encoded, name, withheld)
+        after = [is_correct(q, said.text) for q, said in zip(explained.questions, predictions, strict=True)]
         figures[name] = [old - new for old, new in zip(explained.correct, after, strict=True)]
     return figures
 
 
-def leave_one_out(asker: Asker, base: KnowledgeBase, explained: Explained, facts: int) -> list[list[float]]:
+def leave_one_out(predictor: Predictor, base: KnowledgeBase, explained: Explained, facts: int) -> list[list[float]]:
     """The effect of each of the top facts of the last layer on the answer.
 
     It is how much less probable (natural logarithm, teacher-forced) the model finds its own answer when that fact alone
@@ -53,7 +55,7 @@ def leave_one_out(asker: Asker, base: KnowledgeBase, explained: Explained, facts
     2019, "Attention is not Explanation", section 3, which compares it with attention weights.
 
     Args:
-        asker: The model.
+        predictor: The model.
         base: The base that was asked about.
         explained: The questions with answers and traces, (n,).
         facts: How many facts of a question are left out, one at a time.
@@ -65,7 +67,7 @@ def leave_one_out(asker: Asker, base: KnowledgeBase, explained: Explained, facts
     places = [place for place, numbers in enumerate(top) for _ in numbers]
     part = explained.part(places)
     withheld = [[number] for numbers in top for number in numbers]
-    left_out = asker.trace(base, part.questions, part.vectors, part.predictions, "leave one out", withheld)
+    left_out = trace_answers(predictor, base, part.encoded, part.predictions, "leave one out", withheld)
     effects: list[list[float]] = [[] for _ in top]
     for place, trace in zip(places, left_out, strict=True):
         effects[place].append(round(explained.traces[place].log_prob - trace.log_prob, EFFECT_DIGITS))

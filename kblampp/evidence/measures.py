@@ -11,10 +11,10 @@ import numpy as np
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.windows import UNKNOWN, Window
-from kblampp.evaluation.metrics import bootstrap_stderr, exact_match, recall_at
-from kblampp.evaluation.table import DIGITS, TYPES, accepted, recalls
+from kblampp.evaluation.metrics import bootstrap_stderr, is_correct, recall_at
+from kblampp.evaluation.table import DIGITS, TYPES, recalls
 from kblampp.evidence.trace import Trace
-from kblampp.time_expressions.parse import parse_question_time
+from kblampp.model.inputs import EncodedQuestions
 
 COPIED = 0.5
 """Share of a token's probability above which it counts as copied."""
@@ -28,14 +28,12 @@ class Explained:
     """Questions with their answers and what stood behind them, place by place.
 
     Attributes:
-        questions: What was asked, (n,).
-        vectors: Their sentence vectors, (n, d_sentence).
+        encoded: What was asked, (n,).
         predictions: What the model answered, (n,).
         traces: What it read, (n,).
     """
 
-    questions: Sequence[Question]
-    vectors: Any
+    encoded: EncodedQuestions
     predictions: Sequence[str]
     traces: Sequence[Trace]
 
@@ -43,21 +41,20 @@ class Explained:
         """Some of them, in this order."""
         chosen = list(places)
         return Explained(
-            [self.questions[place] for place in chosen],
-            self.vectors[chosen],
+            self.encoded.part(chosen),
             [self.predictions[place] for place in chosen],
             [self.traces[place] for place in chosen],
         )
 
     @property
+    def questions(self) -> Sequence[Question]:
+        """The questions, (n,)."""
+        return self.encoded.questions
+
+    @property
     def correct(self) -> list[float]:
         """EM of each question."""
         return [is_correct(q, text) for q, text in zip(self.questions, self.predictions, strict=True)]
-
-
-def is_correct(question: Question, prediction: str) -> float:
-    """EM of an answer: 1.0 or 0.0; an unanswerable question wants an abstention."""
-    return exact_match(prediction, accepted(question))
 
 
 def gold_path(question: Question, found: Sequence[int]) -> tuple[int, ...]:
@@ -204,6 +201,7 @@ def window_row(window: Window | None) -> list[str | None] | None:
 
 def evidence_line(
     question: Question,
+    window: Window | None,
     prediction: str,
     trace: Trace,
     facts: Sequence[FiveTuple],
@@ -214,6 +212,7 @@ def evidence_line(
 
     Args:
         question: What was asked.
+        window: The time that its words name.
         prediction: What the model answered.
         trace: What it read.
         facts: The knowledge base.
@@ -221,7 +220,7 @@ def evidence_line(
         facts_per_hop: Facts listed for each hop; `top_k_facts` are those of the last one.
 
     Returns:
-        The line. `question_time` is the one read from the question's words; `hops` go from the first injected layer
+        The line. `question_time` is that window; `hops` go from the first injected layer
         to the last; weights and gates are those of the answer's first token; `copied` goes over the answer's tokens.
     """
     hops: list[dict[str, Any]] = [
@@ -242,7 +241,7 @@ def evidence_line(
         "question": question.question,
         "answer": question.answer,
         "pred_answer": prediction,
-        "question_time": window_row(parse_question_time(question.question)),
+        "question_time": window_row(window),
         "supporting_facts": list(question.supporting_facts),
         "chain": {"facts": list(trace.chain), "triples": [triple(facts[number]) for number in trace.chain]},
         "null": _number(trace.null[-1]),

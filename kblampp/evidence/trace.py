@@ -16,15 +16,13 @@ from torch import Tensor
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.progress import progress_bar
-from kblampp.data.facts import Question
-from kblampp.evaluation.answering import Answered, answer_with_model, withheld_ids
-from kblampp.model.injection import CallState, KBInjectedModel, copies
-from kblampp.model.inputs import Knowledge, KnowledgeBase, Questions, SelectorOptions
+from kblampp.model.batches import by_length, padded, tokenize
+from kblampp.model.injection import CallState, copies
+from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase
+from kblampp.model.predictor import Predictor, Withheld
 from kblampp.model.prompts import answer_continuation, closed_book_prompt
-from kblampp.time_expressions.parse import parse_question_time
 
 Floats = npt.NDArray[np.float32]
-Withheld = Sequence[Sequence[int]] | None
 
 
 @dataclass(frozen=True)
@@ -63,81 +61,51 @@ class Trace:
         return tuple(dict.fromkeys(number for number in self.ids[:, 0].tolist() if number >= 0))
 
 
-@dataclass(frozen=True)
-class Asker:
-    """A model and how it is asked; bases, questions and withheld facts change from call to call.
+def trace_answers(
+    predictor: Predictor,
+    base: KnowledgeBase,
+    encoded: EncodedQuestions,
+    texts: Sequence[str],
+    label: str,
+    withheld: Withheld = None,
+) -> list[Trace]:
+    """What stands behind answers.
 
-    Attributes:
-        model: The trained model around `backbone`.
-        backbone: Its backbone.
-        options: How facts are selected; `top_k` is at least 1.
-        batch_size: Questions a batch.
-        max_new_tokens: Longest answer.
+    Args:
+        predictor: The model, whose `top_k` is at least 1.
+        base: The knowledge base.
+        encoded: What was asked, (n,).
+        texts: What was answered, (n,); the texts are tokenised as they continue the prompt.
+        label: Name on the progress bar.
+        withheld: Facts that each question must not find.
     """
+    tokenizer = predictor.backbone.tokenizer
+    prompts = tokenize(tokenizer, [closed_book_prompt(question.question) for question in encoded.questions])
+    answers = tokenize(tokenizer, [answer_continuation(text) if text else "" for text in texts])
+    rows = [[*prompt, *answer, int(tokenizer.eos_token_id)] for prompt, answer in zip(prompts, answers, strict=True)]
+    traces: dict[int, Trace] = {}
+    with progress_bar(total=len(rows), desc=label, leave=False) as progress:
+        for places in by_length(rows, predictor.batch_size):
+            knowledge = predictor.knowledge(base, encoded, places, withheld)
+            starts = [len(prompts[place]) for place in places]
+            found = _trace_batch(predictor, knowledge, [rows[place] for place in places], starts)
+            traces.update(zip(places, found, strict=True))
+            progress.update(len(places))
+    return [traces[place] for place in range(len(rows))]
 
-    model: KBInjectedModel
-    backbone: Backbone
-    options: SelectorOptions
-    batch_size: int
-    max_new_tokens: int
 
-    def answer(
-        self, base: KnowledgeBase, questions: Sequence[Question], vectors: Floats, label: str, withheld: Withheld = None
-    ) -> list[Answered]:
-        """Answers, as in the evaluation; `vectors` is (n, d_sentence), `withheld` a list of facts for each question."""
-        return answer_with_model(
-            self.model,
-            self.backbone,
-            base,
-            questions,
-            vectors,
-            self.options,
-            batch_size=self.batch_size,
-            max_new_tokens=self.max_new_tokens,
-            withheld=withheld,
-            label=label,
-        )
-
-    def trace(
-        self,
-        base: KnowledgeBase,
-        questions: Sequence[Question],
-        vectors: Floats,
-        predictions: Sequence[str],
-        label: str,
-        withheld: Withheld = None,
-    ) -> list[Trace]:
-        """What stands behind answers, (n,), given as text: they are tokenised as they continue the prompt."""
-        tokenizer = self.backbone.tokenizer
-        prompts = _tokens(self.backbone, [closed_book_prompt(question.question) for question in questions])
-        texts = _tokens(self.backbone, [answer_continuation(text) if text else "" for text in predictions])
-        rows = [[*prompt, *text, int(tokenizer.eos_token_id)] for prompt, text in zip(prompts, texts, strict=True)]
-        windows = [parse_question_time(question.question) for question in questions]
-        order = sorted(range(len(rows)), key=lambda place: (len(rows[place]), place))
-        traces: dict[int, Trace] = {}
-        with progress_bar(total=len(rows), desc=label, leave=False) as progress:
-            for first in range(0, len(order), self.batch_size):
-                places = order[first : first + self.batch_size]
-                asked = Questions.make(vectors[places], [windows[place] for place in places], base.device)
-                hidden = withheld_ids(withheld, places, base.device)
-                starts = [len(prompts[place]) for place in places]
-                knowledge = Knowledge(base, asked, self.options, withheld=hidden)
-                found = self._trace_batch(knowledge, [rows[place] for place in places], starts)
-                traces.update(zip(places, found, strict=True))
-                progress.update(len(places))
-        return [traces[place] for place in range(len(rows))]
-
-    @torch.no_grad()
-    def _trace_batch(self, knowledge: Knowledge, rows: Sequence[list[int]], starts: Sequence[int]) -> list[Trace]:
-        width, pad, device = max(map(len, rows)), int(self.backbone.tokenizer.pad_token_id), knowledge.base.device
-        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
-        out = self.model(ids, mask, knowledge=knowledge, answer_start=torch.tensor(starts, device=device))
-        log_probs = torch.log_softmax(out.logits.float(), dim=-1)  # leaves log-probabilities as they are
-        return [
-            _trace(self.backbone, out.state, log_probs[row], row, torch.tensor(tokens, device=device), start)
-            for row, (tokens, start) in enumerate(zip(rows, starts, strict=True))
-        ]
+@torch.no_grad()
+def _trace_batch(
+    predictor: Predictor, knowledge: Knowledge, rows: Sequence[list[int]], starts: Sequence[int]
+) -> list[Trace]:
+    device = knowledge.base.device
+    ids, mask = (part.to(device) for part in padded(rows, int(predictor.backbone.tokenizer.pad_token_id)))
+    out = predictor.model(ids, mask, knowledge=knowledge, answer_start=torch.tensor(starts, device=device))
+    log_probs = torch.log_softmax(out.logits.float(), dim=-1)  # leaves log-probabilities as they are
+    return [
+        _trace(predictor.backbone, out.state, log_probs[row], row, torch.tensor(tokens, device=device), start)
+        for row, (tokens, start) in enumerate(zip(rows, starts, strict=True))
+    ]
 
 
 def _trace(backbone: Backbone, state: CallState, log_probs: Tensor, row: int, tokens: Tensor, start: int) -> Trace:
@@ -177,8 +145,3 @@ def _copied(state: CallState, row: int, tokens: Tensor, start: int) -> Tensor:
 
 def _array(values: Tensor) -> Floats:
     return values.float().cpu().numpy()
-
-
-def _tokens(backbone: Backbone, texts: Sequence[str]) -> list[list[int]]:
-    encoded = backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-    return [list(ids) for ids in encoded]

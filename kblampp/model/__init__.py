@@ -4,5 +4,5 @@ LoRA. From hidden state to copied token, read `query`, `selector`, `injection` a
 Imports `core`, `data`, `encoding`, `index` and `backbone`.
 
 Public names: `injection.KBInjectedModel`, `selector.KBSelector`, `inputs.Knowledge`, `inputs.KnowledgeBase`,
-`checkpoint.load_trained`, `workspace.Workspace`.
+`predictor.Predictor`, `checkpoint.load_trained`, `workspace.Workspace`.
 """

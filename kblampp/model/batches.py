@@ -132,9 +132,9 @@ class TrainingBatches:
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
         special = set(tokenizer.all_special_ids)  # a property that is computed anew each time
         self._usable = np.array([number for number in range(len(tokenizer)) if number not in special])
-        self._prompts = _tokens(tokenizer, [closed_book_prompt(question.question) for question in questions])
+        self._prompts = tokenize(tokenizer, [closed_book_prompt(question.question) for question in questions])
         answers = [answer_continuation(question.answer or UNKNOWN_ANSWER) for question in questions]
-        self._answers = [[*ids, int(tokenizer.eos_token_id)] for ids in _tokens(tokenizer, answers)]
+        self._answers = [[*ids, int(tokenizer.eos_token_id)] for ids in tokenize(tokenizer, answers)]
 
     def batch(self, step: int) -> TrainingBatch:
         """The batch of a step."""
@@ -188,14 +188,9 @@ class TrainingBatches:
 
     def _sequences(self, rows: Sequence[int], answers: Sequence[list[int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         sequences = [self._prompts[row] + answer for row, answer in zip(rows, answers, strict=True)]
-        width = max(map(len, sequences))
-        pad = int(self._tokenizer.pad_token_id)
-        ids = torch.full((len(rows), width), pad)
-        labels = torch.full((len(rows), width), IGNORED)
-        mask = torch.zeros((len(rows), width), dtype=torch.int64)
+        ids, mask = padded(sequences, int(self._tokenizer.pad_token_id))
+        labels = torch.full_like(ids, IGNORED)
         for place, (row, sequence) in enumerate(zip(rows, sequences, strict=True)):
-            ids[place, : len(sequence)] = torch.tensor(sequence)
-            mask[place, : len(sequence)] = 1
             labels[place, len(self._prompts[row]) : len(sequence)] = torch.tensor(answers[place])
         return ids, mask, labels, torch.tensor([len(self._prompts[row]) for row in rows])
 
@@ -217,16 +212,30 @@ def prompt_batches(
     Yields:
         Positions of the prompts in the input, ids (batch, seq) and attention mask (batch, seq).
     """
-    encoded = _tokens(tokenizer, prompts)
-    order = sorted(range(len(prompts)), key=lambda place: (len(encoded[place]), place))
-    pad = int(tokenizer.pad_token_id)
+    rows = tokenize(tokenizer, prompts)
+    for places in by_length(rows, batch_size):
+        yield places, *padded([rows[place] for place in places], int(tokenizer.pad_token_id), left=True)
+
+
+def by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Positions of rows in batches of similar length, the shortest first; equally long ones in their order."""
+    order = sorted(range(len(rows)), key=lambda place: (len(rows[place]), place))
     for first in range(0, len(order), batch_size):
-        places = order[first : first + batch_size]
-        width = max(len(encoded[place]) for place in places)
-        ids = [[pad] * (width - len(encoded[place])) + encoded[place] for place in places]
-        mask = [[0] * (width - len(encoded[place])) + [1] * len(encoded[place]) for place in places]
-        yield places, torch.tensor(ids), torch.tensor(mask)
+        yield order[first : first + batch_size]
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+def padded(rows: Sequence[Sequence[int]], pad: int, *, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Rows of token ids as one tensor, (batch, seq), filled with `pad` after or before them; and its attention mask."""
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad)
+    mask = torch.zeros((len(rows), width), dtype=torch.int64)
+    for place, row in enumerate(rows):
+        columns = slice(width - len(row), width) if left else slice(len(row))
+        ids[place, columns] = torch.tensor(row, dtype=torch.int64)
+        mask[place, columns] = 1
+    return ids, mask
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, without special tokens."""
     return [list(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []

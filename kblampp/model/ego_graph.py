@@ -55,7 +55,7 @@ class FactGraph:
         return found.masked_fill(place >= self.end[facts][..., None], -1)
 
 
-class _Asked(NamedTuple):
+class _Call(NamedTuple):
     """What all rows of a call share: the graph, and by row vectors, windows and withheld facts of the questions."""
 
     graph: FactGraph
@@ -118,34 +118,34 @@ class EgoGraphReadout(nn.Module):
         Returns:
             (batch, seq, d_v).
         """
-        asked = _Asked(graph, questions, windows, withheld)
+        call = _Call(graph, questions, windows, withheld)
         rows = torch.arange(len(ids), device=ids.device)[:, None, None].expand_as(ids)
         facts = ids.clamp(min=0)
-        after = self._nodes(asked, rows.flatten(), facts.flatten(), self.radius).view(*ids.shape, -1)
+        after = self._nodes(call, rows.flatten(), facts.flatten(), self.radius).view(*ids.shape, -1)
         readout: Tensor = self.out(mixture(alpha, after - graph.tensors.values[facts][..., : self.d_ent]))
         return readout
 
-    def _nodes(self, asked: _Asked, rows: Tensor, facts: Tensor, depth: int) -> Tensor:
+    def _nodes(self, call: _Call, rows: Tensor, facts: Tensor, depth: int) -> Tensor:
         """h' of the tails of facts (n,) that rows (n,) of the batch have found, from `depth` facts away, (n, d_ent)."""
         if depth == 0:
-            return asked.graph.tensors.values[facts, : self.d_ent]
-        size = len(asked.graph.by_head)  # what many tokens or facts lead to is computed once a question
+            return call.graph.tensors.values[facts, : self.d_ent]
+        size = len(call.graph.by_head)  # what many tokens or facts lead to is computed once a question
         pairs, place = torch.unique(rows * size + facts, return_inverse=True)
-        return self._updated(asked, pairs // size, pairs % size, depth).index_select(0, place)
+        return self._updated(call, pairs // size, pairs % size, depth).index_select(0, place)
 
-    def _updated(self, asked: _Asked, rows: Tensor, facts: Tensor, depth: int) -> Tensor:
+    def _updated(self, call: _Call, rows: Tensor, facts: Tensor, depth: int) -> Tensor:
         """h' as in `_nodes`, of distinct pairs of row and fact."""
-        tensors, extra = asked.graph.tensors, 0 if asked.withheld is None else asked.withheld.shape[1]
-        edges = asked.graph.onward(facts, self.degree + extra)
-        if asked.withheld is not None:
-            edges = leave_out(edges, asked.withheld[rows], self.degree)
+        tensors, extra = call.graph.tensors, 0 if call.withheld is None else call.withheld.shape[1]
+        edges = call.graph.onward(facts, self.degree + extra)
+        if call.withheld is not None:
+            edges = leave_out(edges, call.withheld[rows], self.degree)
         safe = edges.clamp(min=0)
-        far = self._nodes(asked, rows[:, None].expand_as(safe).flatten(), safe.flatten(), depth - 1)
+        far = self._nodes(call, rows[:, None].expand_as(safe).flatten(), safe.flatten(), depth - 1)
         ends = torch.cat([far.view(*safe.shape, -1), tensors.keys[safe][..., self.d_ent :]], dim=-1)
         low, high = tensors.tau_min[safe], tensors.tau_max[safe]
-        used = (edges >= 0) & ~disjoint(asked.windows[rows], low[:, None], high[:, None])[:, 0]
+        used = (edges >= 0) & ~disjoint(call.windows[rows], low[:, None], high[:, None])[:, 0]
         own = tensors.values[facts, : self.d_ent]
-        query = self.attend(torch.cat([own, asked.vectors[rows]], dim=-1))
+        query = self.attend(torch.cat([own, call.vectors[rows]], dim=-1))
         scores = (ends @ query[..., None]).squeeze(-1).masked_fill(~used, torch.finfo(ends.dtype).min)
         weights = scores.softmax(-1) * used  # all zero where nothing is left to follow: no message
         return own + nn.functional.gelu(self.message((weights[:, None] @ ends).squeeze(1)))

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from kblampp.core.errors import DataError, ParamsError
+from kblampp.data.facts import Question
 from kblampp.data.windows import UNKNOWN, Window, window_bounds
 from kblampp.encoding.store import KBValueStore, StoreTensors
 from kblampp.index.knowledge_index import KnowledgeIndex
@@ -164,6 +165,50 @@ class Questions:
         if times == 1:
             return self
         return Questions(self.vectors.repeat_interleave(times, 0), self.windows.repeat_interleave(times, 0))
+
+
+@dataclass(frozen=True)
+class EncodedQuestions:
+    """Questions as they are put to a model: with their sentence vectors, and with the time that their words name.
+
+    A question's words are parsed once, where it enters (`evaluation.questions.with_times`), and the window travels with
+    it from there on.  `Question.question_time` is another one: what the data say, which training and measures read.
+
+    Attributes:
+        questions: What is asked, (n,).
+        vectors: The sentence vectors, (n, d_sentence) float32.
+        windows: The time that each question names, (n,); None where it names none.
+
+    Raises:
+        DataError: There is not one vector and one window for each question.
+    """
+
+    questions: Sequence[Question]
+    vectors: npt.NDArray[np.float32]
+    windows: tuple[Window | None, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.questions) == len(self.vectors) == len(self.windows):
+            raise DataError(
+                f"there are {len(self.questions)} questions, but {len(self.vectors)} sentence vectors and "
+                f"{len(self.windows)} windows; give each question one of both, None as the window of no time"
+            )
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def part(self, places: Sequence[int]) -> EncodedQuestions:
+        """Those at `places`, in this order."""
+        chosen = list(places)
+        return EncodedQuestions(
+            [self.questions[place] for place in chosen],
+            self.vectors[chosen],
+            tuple(self.windows[place] for place in chosen),
+        )
+
+    def batch(self, device: str = "cpu") -> Questions:
+        """All of them as one batch."""
+        return Questions.make(self.vectors, self.windows, device)
 
 
 @dataclass(frozen=True)

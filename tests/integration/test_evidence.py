@@ -19,13 +19,16 @@ from kblampp.data.dataset import Dataset
 from kblampp.data.jsonl import read_rows
 from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation.metrics import is_correct
+from kblampp.evaluation.questions import with_times
 from kblampp.evidence import dump as evidence_stage
 from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
 from kblampp.evidence.interventions import causal_deltas, leave_one_out
-from kblampp.evidence.measures import Explained, is_correct, top_agreement
-from kblampp.evidence.trace import Asker, Trace
+from kblampp.evidence.measures import Explained, top_agreement
+from kblampp.evidence.trace import Trace, trace_answers
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.inputs import SelectorOptions
+from kblampp.model.predictor import Predictor
 from kblampp.model.prompts import closed_book_prompt
 from kblampp.model.workspace import Workspace
 from tests.house import ROOT
@@ -49,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
 
 
 @pytest.fixture(scope="module")
-def asker(world: TinyWorld) -> Asker:
+def predictor(world: TinyWorld) -> Predictor:
     """A model that copies the tail of the fact with the most weight, asked at both layers with the question alone."""
     model = world.model(FAMILIES["llama"](), trained=False, layers=(1, 3))
     with torch.no_grad():
@@ -57,26 +60,27 @@ def asker(world: TinyWorld) -> Asker:
         for selector in model.selectors:
             selector.null.out.bias.fill_(-10.0)
         model.selectors[1].query.hop_gate.out.bias.fill_(-20.0)
-    return Asker(model, world.backbone(model.backbone), OPTIONS, batch_size=16, max_new_tokens=14)
+    return Predictor(model, world.backbone(model.backbone), OPTIONS, batch_size=16, max_new_tokens=14)
 
 
 @pytest.fixture(scope="module")
-def explained(world: TinyWorld, asker: Asker) -> Explained:
-    return ask(world, asker, [*world.rows_of("single-hop"), *world.rows_of("temporal")])
+def explained(world: TinyWorld, predictor: Predictor) -> Explained:
+    return ask(world, predictor, [*world.rows_of("single-hop"), *world.rows_of("temporal")])
 
 
-def aim(world: TinyWorld, asker: Asker, facts: list[int]) -> Any:
+def aim(world: TinyWorld, predictor: Predictor, facts: list[int]) -> Any:
     """Question vectors whose query is the key of a fact (n, d_sentence): questions that cannot be misunderstood."""
-    linear = asker.model.selectors[0].query.from_question
+    linear = predictor.model.selectors[0].query.from_question
     with torch.no_grad():
         return (torch.linalg.pinv(linear.weight) @ (world.base.tensors.keys[facts] - linear.bias).T).T.numpy()
 
 
-def ask(world: TinyWorld, asker: Asker, rows: list[int]) -> Explained:
+def ask(world: TinyWorld, predictor: Predictor, rows: list[int]) -> Explained:
     questions = [world.questions[row] for row in rows]
-    vectors = aim(world, asker, [question.supporting_facts[0] for question in questions])
-    predictions = [answer.prediction for answer in asker.answer(world.base, questions, vectors, "test")]
-    return Explained(questions, vectors, predictions, asker.trace(world.base, questions, vectors, predictions, "test"))
+    vectors = aim(world, predictor, [question.supporting_facts[0] for question in questions])
+    encoded = with_times(questions, vectors)
+    texts = [prediction.text for prediction in predictor.predict(world.base, encoded)]
+    return Explained(encoded, texts, trace_answers(predictor, world.base, encoded, texts, "test"))
 
 
 def make_editor(world: TinyWorld) -> Editor:
@@ -87,28 +91,27 @@ def test_the_model_of_these_tests_answers(explained: Explained) -> None:
     assert np.mean(explained.correct) > 0.9
 
 
-def trained_asker(world: TinyWorld) -> Asker:
+def trained_predictor(world: TinyWorld) -> Predictor:
     """A model with no weight at zero, so that every gate and part differs."""
     model = world.model(FAMILIES["llama"](), layers=(1, 3))
-    return Asker(model, world.backbone(model.backbone), OPTIONS, batch_size=3, max_new_tokens=6)
+    return Predictor(model, world.backbone(model.backbone), OPTIONS, batch_size=3, max_new_tokens=6)
 
 
 def test_traced_weights_are_those_of_generation(world: TinyWorld) -> None:
-    asker, rows = trained_asker(world), [0, 9, 12, 30, 40]
-    questions, vectors = [world.questions[row] for row in rows], world.vectors[rows]
-    answers = asker.answer(world.base, questions, vectors, "test")
-    traces = asker.trace(world.base, questions, vectors, [a.prediction for a in answers], "test")
-    for answer, trace in zip(answers, traces, strict=True):
-        assert trace.alpha == pytest.approx(np.array(answer.alpha), abs=1e-4)
-        assert trace.null[-1] == pytest.approx(answer.null, abs=1e-4)
-        assert trace.chain == tuple(dict.fromkeys(ranked[0] for ranked in answer.ranked))
+    predictor, rows = trained_predictor(world), [0, 9, 12, 30, 40]
+    encoded = world.encoded(rows)
+    predictions = predictor.predict(world.base, encoded)
+    traces = trace_answers(predictor, world.base, encoded, [said.text for said in predictions], "test")
+    for said, trace in zip(predictions, traces, strict=True):
+        assert trace.alpha == pytest.approx(np.array(said.alpha), abs=1e-4)
+        assert trace.null[-1] == pytest.approx(said.null, abs=1e-4)
+        assert trace.chain == tuple(dict.fromkeys(ranked[0] for ranked in said.ranked))
 
 
 def test_a_trace_is_the_formula_and_the_probability_of_the_answer(world: TinyWorld) -> None:
-    asker, texts = trained_asker(world), ["Port Alder", "", "zq"]
+    predictor, texts = trained_predictor(world), ["Port Alder", "", "zq"]
     rows = [0, 9, 12]
-    questions = [world.questions[row] for row in rows]
-    traces = asker.trace(world.base, questions, world.vectors[rows], texts, "test")
+    traces = trace_answers(predictor, world.base, world.encoded(rows), texts, "test")
     for row, text, trace in zip(rows, texts, traces, strict=True):
         prompt = closed_book_prompt(world.questions[row].question)
         answer = f" {text}" if text else ""
@@ -116,36 +119,38 @@ def test_a_trace_is_the_formula_and_the_probability_of_the_answer(world: TinyWor
         start = len(ids) - len(answer) - 1
         assert (trace.start, len(trace.tokens)) == (start, len(ids))
         assert "".join(trace.tokens[:-1]) == prompt + answer
-        total = log_prob(asker, world, row, ids, start, copy_head=True)
+        total = log_prob(predictor, world, row, ids, start, copy_head=True)
         assert trace.log_prob == pytest.approx(float(total.sum()), abs=1e-3)
         score = trace.parts.sum(0)  # gamma and eta are 1
         for layer in range(2):
             logits = np.append(score[layer], np.log(trace.null[layer] / trace.alpha[layer, 0]) + score[layer, 0])
             weights = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
             assert weights[:-1] == pytest.approx(trace.alpha[layer], abs=1e-4)
-        plain = log_prob(asker, world, row, ids, start, copy_head=False)
+        plain = log_prob(predictor, world, row, ids, start, copy_head=False)
         assert ((trace.copied >= 0) & (trace.copied <= 1 + 1e-4)).all()
         assert ((1 - trace.copied) * total.exp().numpy() <= plain.exp().numpy() + 1e-6).all(), "the rest is its own"
 
 
-def log_prob(asker: Asker, world: TinyWorld, row: int, ids: list[int], start: int, *, copy_head: bool) -> torch.Tensor:
+def log_prob(
+    predictor: Predictor, world: TinyWorld, row: int, ids: list[int], start: int, *, copy_head: bool
+) -> torch.Tensor:
     """Of each answer token, from the model itself."""
     knowledge = replace(world.ask([row]), options=replace(OPTIONS, copy_head=copy_head))
     tokens = torch.tensor([ids])
     with torch.no_grad():
-        out = asker.model(tokens, torch.ones_like(tokens), knowledge=knowledge, answer_start=torch.tensor([start]))
+        out = predictor.model(tokens, torch.ones_like(tokens), knowledge=knowledge, answer_start=torch.tensor([start]))
     every = out.logits[0].log_softmax(-1)
     return every[torch.arange(start - 1, len(ids) - 1), tokens[0, start:]]
 
 
 def test_what_is_not_copied_is_the_language_models(world: TinyWorld) -> None:
     """Where no tail goes on, nothing is copied; with the copy head off, nothing ever is."""
-    asker = trained_asker(world)
-    question, vector = [world.questions[12]], world.vectors[[12]]
-    (trace,) = asker.trace(world.base, question, vector, ["zzzz"], "test")
+    predictor = trained_predictor(world)
+    encoded = world.encoded([12])
+    (trace,) = trace_answers(predictor, world.base, encoded, ["zzzz"], "test")
     assert (trace.copied[2:] == 0).all()
-    off = replace(asker, options=replace(OPTIONS, copy_head=False))
-    (trace,) = off.trace(world.base, question, vector, ["Ada Low"], "test")
+    off = replace(predictor, options=replace(OPTIONS, copy_head=False))
+    (trace,) = trace_answers(off, world.base, encoded, ["Ada Low"], "test")
     assert (trace.copied == 0).all()
 
 
@@ -154,59 +159,57 @@ def test_a_copied_answer_is_reported_as_copied(explained: Explained) -> None:
     assert np.mean([trace.copied.min() > 0.5 for trace in right]) > 0.9
 
 
-def test_a_withheld_chain_never_comes_back(world: TinyWorld, asker: Asker, explained: Explained) -> None:
+def test_a_withheld_chain_never_comes_back(world: TinyWorld, predictor: Predictor, explained: Explained) -> None:
     chains = [trace.chain for trace in explained.traces]
-    again = asker.trace(
-        world.base, explained.questions, explained.vectors, explained.predictions, "test", withheld=chains
-    )
+    again = trace_answers(predictor, world.base, explained.encoded, explained.predictions, "test", withheld=chains)
     for chain, trace in zip(chains, again, strict=True):
         assert not set(chain) & set(trace.ids.ravel().tolist())
         assert (trace.ids >= 0).all(), "others take their places"
 
 
 def test_without_its_fact_an_answer_is_lost_and_without_others_it_stays(
-    world: TinyWorld, asker: Asker, explained: Explained
+    world: TinyWorld, predictor: Predictor, explained: Explained
 ) -> None:
-    figures = causal_deltas(asker, world.base, explained, seed=0)
+    figures = causal_deltas(predictor, world.base, explained, seed=0)
     assert figures["causal_em_before"] == explained.correct
     assert np.mean(figures["causal_delta"]) >= np.mean(explained.correct) - 0.2
     assert abs(np.mean(figures["causal_delta_random"])) < 0.15
-    assert figures == causal_deltas(asker, world.base, explained, seed=0)
+    assert figures == causal_deltas(predictor, world.base, explained, seed=0)
 
 
 def test_leave_one_out_is_the_answers_loss_without_each_fact(
-    world: TinyWorld, asker: Asker, explained: Explained
+    world: TinyWorld, predictor: Predictor, explained: Explained
 ) -> None:
     some = explained.part(range(6))
-    effects = leave_one_out(asker, world.base, some, 4)
+    effects = leave_one_out(predictor, world.base, some, 4)
     assert [len(row) for row in effects] == [4] * 6
     for place, row in enumerate(effects):
         one, trace = some.part([place]), some.traces[place]
         for effect, number in zip(row, trace.ids[-1, :4].tolist(), strict=True):
-            (without,) = asker.trace(world.base, one.questions, one.vectors, one.predictions, "test", [[number]])
+            (without,) = trace_answers(predictor, world.base, one.encoded, one.predictions, "test", [[number]])
             assert effect == pytest.approx(trace.log_prob - without.log_prob, abs=1e-3)
     right = [top_agreement(row) for row, em in zip(effects, some.correct, strict=True) if em]
     assert right
     assert np.mean(right) > 0.8, "the model copies from the fact with the most weight"
 
 
-def test_an_answer_follows_its_fact(world: TinyWorld, asker: Asker, explained: Explained) -> None:
+def test_an_answer_follows_its_fact(world: TinyWorld, predictor: Predictor, explained: Explained) -> None:
     """Keys and question vectors are untouched, so the same facts are found: who answered from the fact answers anew."""
     edited = swap_tails(world.facts, explained.questions, seed=0)
-    new, old = answers_after(asker, make_editor(world), edited, "test", explained.vectors[edited.places])
+    new, old = answers_after(predictor, make_editor(world), edited, "test", explained.encoded.part(edited.places))
     followed = [new[place] for place, em in enumerate(explained.correct) if em]
     assert np.mean(followed) > 0.9
     assert max(n + o for n, o in zip(new, old, strict=True)) == 1.0
     assert np.mean(old) < 0.1
 
 
-def test_a_closed_window_hides_the_former_answer(world: TinyWorld, asker: Asker) -> None:
+def test_a_closed_window_hides_the_former_answer(world: TinyWorld, predictor: Predictor) -> None:
     edited = close_windows(world.facts, world.questions, 100, seed=0)
     closed = [number for number, fact in enumerate(world.facts) if edited.facts[number] != fact]
     number_of = {(world.facts[number].head, world.facts[number].relation): number for number in closed}
     successors = [edited.facts[question.supporting_facts[0]] for question in edited.questions]
-    vectors = aim(world, asker, [number_of[fact.head, fact.relation] for fact in successors])
-    fresh, stale = answers_after(asker, make_editor(world), edited, "test", vectors)
+    vectors = aim(world, predictor, [number_of[fact.head, fact.relation] for fact in successors])
+    fresh, stale = answers_after(predictor, make_editor(world), edited, "test", with_times(edited.questions, vectors))
     assert np.mean(fresh) > 0.9
     assert np.mean(stale) < 0.1
 
@@ -218,7 +221,7 @@ def test_the_chain_is_what_the_last_layers_copy_from(explained: Explained) -> No
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, world: TinyWorld, asker: Asker) -> Workspace:
+def workspace(tmp_path: Path, world: TinyWorld, predictor: Predictor) -> Workspace:
     """The tiny world as the base of split swap, where the stage looks for it."""
     names = {"encoder_name": ENCODER.name, "encoder_fingerprint": ENCODER.fingerprint}
     texts = {"swap": [question.question for question in world.questions]}
@@ -226,17 +229,17 @@ def workspace(tmp_path: Path, world: TinyWorld, asker: Asker) -> Workspace:
     store = KBValueStore.build(kb, world.facts, ENCODER.encode, world.projections, questions=texts, **names)
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(tmp_path / "tiny" / "index" / "swap")
     dataset = Dataset("tiny", {"swap": world.facts}, {"swap": world.questions}, {"swap": "swap"})
-    return Workspace(dataset, asker.backbone, world.projections, tmp_path / "tiny")
+    return Workspace(dataset, predictor.backbone, world.projections, tmp_path / "tiny")
 
 
-def run(workspace: Workspace, asker: Asker, monkeypatch: pytest.MonkeyPatch, metrics: Path) -> Params:
+def run(workspace: Workspace, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, metrics: Path) -> Params:
     """The stage on small parameters that it declares in the pipeline."""
     file = metrics.parent / "params.yaml"
     shutil.copy(ROOT / "params.yaml", file)
     set_params(file, SMALL)
     params = load_params(file, only=declared_params("dump_evidence", ROOT / "dvc.yaml"))
     monkeypatch.setattr(Workspace, "open", lambda *_: workspace)
-    monkeypatch.setattr(evidence_stage, "load_trained", lambda *_: asker.model)
+    monkeypatch.setattr(evidence_stage, "load_trained", lambda *_: predictor.model)
     monkeypatch.setattr(evidence_stage, "load_encoder", lambda *_, **__: ENCODER)
     evidence_stage.dump_evidence(params, data=metrics, store=metrics, metrics=metrics)
     return params
@@ -248,20 +251,20 @@ def outputs(workspace: Workspace, metrics: Path) -> dict[str, Any]:
 
 
 def test_without_selection_there_is_no_evidence_and_nothing_is_begun(
-    workspace: Workspace, asker: Asker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workspace: Workspace, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(SMALL, "selector.top_k", 0)
     with pytest.raises(ParamsError, match=r"selector\.top_k is 0.*set selector\.top_k to at least 1"):
-        run(workspace, asker, monkeypatch, tmp_path / "metrics")
+        run(workspace, predictor, monkeypatch, tmp_path / "metrics")
     assert not (workspace.folder / "evidence").exists()
     assert not (tmp_path / "metrics").exists()
 
 
 def test_the_stage_writes_lines_tables_and_plots(
-    workspace: Workspace, asker: Asker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workspace: Workspace, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     metrics = tmp_path / "metrics"
-    run(workspace, asker, monkeypatch, metrics)
+    run(workspace, predictor, monkeypatch, metrics)
     lines = [row for _, row in read_rows(workspace.folder / "evidence" / "swap.jsonl")]
     assert [line["qid"] for line in lines] == [question.qid for question in workspace.dataset.questions["swap"]]
     table, figures = read_json(metrics / "table.json"), read_json(metrics / "metrics.json")
@@ -291,18 +294,18 @@ def test_the_stage_writes_lines_tables_and_plots(
     shown = json.loads((metrics / "plots" / "questions.json").read_text())
     assert [row["type"] for row in shown] == ["single_hop", "temporal", "two_hop", "unanswerable"]
     first = outputs(workspace, metrics)
-    run(workspace, asker, monkeypatch, metrics)
+    run(workspace, predictor, monkeypatch, metrics)
     assert outputs(workspace, metrics) == first, "equal inputs, equal bytes"
 
 
 def test_an_interrupted_stage_leaves_nothing_half_written(
-    workspace: Workspace, asker: Asker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workspace: Workspace, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evidence_stage, "intervene", stop)
     with pytest.raises(KeyboardInterrupt):
-        run(workspace, asker, monkeypatch, tmp_path / "metrics")
+        run(workspace, predictor, monkeypatch, tmp_path / "metrics")
     assert not (workspace.folder / "evidence").exists()
     assert not (tmp_path / "metrics").exists()

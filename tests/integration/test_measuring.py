@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from kblampp.core.errors import KBLaMError, StoreError
 from kblampp.core.files import read_json
 from kblampp.core.params import Params, load_params
 from kblampp.data.dataset import Dataset
+from kblampp.data.windows import Window
 from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation import questions as asking
 from kblampp.evaluation.evaluate import run_evaluation
 from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.index.knowledge_index import KnowledgeIndex
@@ -109,6 +112,22 @@ def test_every_system_is_measured_once(metrics: Path) -> None:
     assert table["swap"]["rag_2"]["single_hop"]["recall_at_1"] >= 0
     assert "recall_at_8" not in table["swap"]["rag_2"]["single_hop"]
     assert "fusion_gate_answer" in table["dev"]["stage_b"]["all"]
+
+
+def test_the_time_of_a_question_is_read_once(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By no system again, however many ask it."""
+    read: Counter[str] = Counter()
+    inner = asking.parse_question_time
+
+    def counted(text: str) -> Window | None:
+        read[text] += 1
+        return inner(text)
+
+    monkeypatch.setattr(asking, "parse_question_time", counted)
+    evaluate(workspace, tmp_path / "metrics", monkeypatch, params())
+    assert read == Counter(question.question for split in SPLITS for question in workspace.dataset.questions[split])
 
 
 def test_stages_and_ablations_are_compared_question_by_question(metrics: Path) -> None:

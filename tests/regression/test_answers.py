@@ -17,10 +17,11 @@ from kblampp.data.facts import Question, read_facts, read_questions
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
 from kblampp.encoding.store import KBValueStore
-from kblampp.evaluation.answering import Answered, answer_with_model
+from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import selector_options
 from tests.house import ROOT
 
@@ -30,7 +31,7 @@ TYPES = ("single-hop", "temporal", "multi-hop", "unanswerable")
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answered]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prediction]:
     params = load_params(ROOT / "params.yaml")
     folder = ROOT / "store" / params.dataset
     projections = Projections.load(folder / PROJECTION)
@@ -52,16 +53,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answered]:
     base = KnowledgeBase.load(place / "kb", place / "index", backbone.tokenizer)
     threads = torch.get_num_threads()
     torch.set_num_threads(params.threads)
-    found = answer_with_model(
-        model,
-        backbone,
-        base,
-        QUESTIONS,
-        store.question_vectors("frozen"),
-        selector_options(params),
-        batch_size=params.eval.batch_size,
-        max_new_tokens=params.eval.max_new_tokens,
-    )
+    options, section = selector_options(params), params.eval
+    predictor = Predictor(model, backbone, options, section.batch_size, section.max_new_tokens)
+    found = predictor.predict(base, with_times(QUESTIONS, store.question_vectors("frozen")))
     torch.set_num_threads(threads)
     return {question.qid: answer for question, answer in zip(QUESTIONS, found, strict=True)}
 
@@ -71,9 +65,9 @@ def test_there_are_ten_questions_of_each_type() -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.qid)
-def test_the_committed_adapter_answers_from_the_right_facts(question: Question, answers: dict[str, Answered]) -> None:
+def test_the_committed_adapter_answers_from_the_right_facts(question: Question, answers: dict[str, Prediction]) -> None:
     answer = answers[question.qid]
-    assert answer.prediction == (question.answer or "unknown")
+    assert answer.text == (question.answer or "unknown")
     hops = question.supporting_facts
     if hops:
         assert [answer.ranked[layer][0] for layer in range(len(hops))] == list(hops)

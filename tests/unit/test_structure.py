@@ -24,12 +24,12 @@ MAY_IMPORT: dict[str, str] = {
     "model": "core data encoding index backbone",
     "training": "core backbone model",
     "pretraining": "core data synthetic model",
-    "evaluation": "core data time_expressions encoding backbone model",
+    "evaluation": "core data time_expressions encoding model",
     "evidence": "core data time_expressions encoding index backbone model evaluation",
     "report": "core data",
     "experiments": "core report",
     "doctor": "core encoding backbone",
-    "ask": "core data time_expressions encoding backbone model evaluation",
+    "ask": "core data encoding model evaluation",
 }
 """Folder (or file beside the folders) -> the folders that it may import from.  A new arrow is a decision."""
 

@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from kblampp.data.facts import Question
 from kblampp.evaluation.abstention import CURVE_POINTS, abstention_table, choose_threshold, risk_coverage
-from kblampp.evaluation.answering import Answered
-from kblampp.evaluation.table import Asked
+from kblampp.evaluation.table import Predictions
+from kblampp.model.predictor import Prediction
 
 
-def asked(*rows: tuple[str, str, float]) -> Asked:
+def said(*rows: tuple[str, str, float]) -> Predictions:
     """Questions as (right answer or reason, prediction, null weight); what is no reason is an answer."""
-    questions, answers = [], []
+    questions, predictions = [], []
     for number, (truth, prediction, null) in enumerate(rows):
         reason = truth if "_" in truth else None
         kind, answer, support = ("unanswerable", "", ()) if reason else ("single-hop", truth, (0,))
         questions.append(Question(f"q{number}", "test", "?", answer, (), kind, support, None, reason))
-        answers.append(Answered(prediction, ((0,),), ((1 - null,),), null))
-    return Asked(questions, answers, [])
+        predictions.append(Prediction(prediction, ((0,),), ((1 - null,),), null))
+    return Predictions(questions, predictions, [])
 
 
-DEV = asked(("Rome", "Rome", 0.1), ("Oslo", "Oslo", 0.2), ("unknown_head", "Oslo", 0.6), ("wrong_time", "Rome", 0.8))
-SWAP = asked(
+DEV = said(("Rome", "Rome", 0.1), ("Oslo", "Oslo", 0.2), ("unknown_head", "Oslo", 0.6), ("wrong_time", "Rome", 0.8))
+SWAP = said(
     ("Rome", "Rome", 0.0),
     ("Oslo", "Oslo", 0.5),  # right, but refused
     ("Oslo", "Rome", 0.1),
@@ -64,7 +64,7 @@ def test_confidence_is_that_of_the_heaviest_candidate() -> None:
 
 
 def test_the_threshold_is_chosen_on_dev_alone() -> None:
-    other = asked(("Rome", "Rome", 0.9), ("unknown_head", "Rome", 0.1))
+    other = said(("Rome", "Rome", 0.9), ("unknown_head", "Rome", 0.1))
     assert abstention_table({"dev": DEV, "swap": other})["swap"]["threshold"] == 0.4
     alone = abstention_table({"swap": SWAP})["swap"]
     assert {"threshold", "accuracy", "refusal_f1"}.isdisjoint(alone)
@@ -73,7 +73,7 @@ def test_the_threshold_is_chosen_on_dev_alone() -> None:
 
 
 def test_a_model_that_weighs_no_facts_has_no_figures() -> None:
-    plain = Asked(DEV.questions, [Answered("x")] * 4, [])
+    plain = Predictions(DEV.questions, [Prediction("x")] * 4, [])
     assert abstention_table({"dev": plain}) == {}
     assert risk_coverage({"dev": plain}) == []
 
@@ -101,8 +101,8 @@ def accuracy(rows: list[tuple[str, str, float]], threshold: float) -> float:
 @settings(deadline=None)
 @given(ROWS)
 def test_no_other_threshold_is_more_often_right(rows: list[tuple[str, str, float]]) -> None:
-    table = abstention_table({"dev": asked(*rows)})["dev"]
-    assert table["threshold"] == choose_threshold(asked(*rows))
+    table = abstention_table({"dev": said(*rows)})["dev"]
+    assert table["threshold"] == choose_threshold(said(*rows))
     assert table["accuracy"] == pytest.approx(accuracy(rows, table["threshold"]), abs=1e-5)
     for other in (0.0, 0.1, 0.3, 0.6, 0.8, 1.0):
         assert accuracy(rows, other) <= accuracy(rows, table["threshold"]) + 1e-9
@@ -112,7 +112,7 @@ def test_no_other_threshold_is_more_often_right(rows: list[tuple[str, str, float
 @given(st.integers(1, 400))
 def test_curves_have_few_points_and_reach_full_coverage(n: int) -> None:
     rows = [("Rome", "Rome" if number % 3 else "Oslo", number / n) for number in range(n)]
-    points = risk_coverage({"swap": asked(*rows)})
+    points = risk_coverage({"swap": said(*rows)})
     assert len(points) == min(n, CURVE_POINTS)
     assert points[-1]["coverage"] == 1.0
     assert points[-1]["risk"] == pytest.approx(-(-n // 3) / n, abs=1e-5)

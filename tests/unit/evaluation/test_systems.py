@@ -14,13 +14,15 @@ from transformers import PreTrainedModel
 from kblampp.core.params import EvalParams, Params, load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.facts import MOST_HOPS, Question, evidence_sentence
-from kblampp.evaluation.answering import Answered, answer_by_lookup, answer_with_rag, mean_gates
+from kblampp.evaluation.baselines import answer_by_lookup, answer_with_rag, nearest_sentences
+from kblampp.evaluation.gates import mean_gates
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, chosen_ablations
-from kblampp.evaluation.table import Asked
+from kblampp.evaluation.table import Predictions
 from kblampp.model import batches as batching
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import SelectorOptions
+from kblampp.model.inputs import EncodedQuestions, SelectorOptions
 from kblampp.model.lora import change_backbone
+from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import Workspace
 from tests.house import ROOT
 from tests.kb import ENCODER, TinyWorld, make_world
@@ -49,7 +51,7 @@ def model(world: TinyWorld, decoder: PreTrainedModel) -> Iterator[KBInjectedMode
 
 @pytest.fixture
 def split(world: TinyWorld) -> Split:
-    return Split("swap", world.base, world.questions, world.vectors)
+    return Split("swap", world.base, world.encoded())
 
 
 def params(**changes: Any) -> Params:
@@ -65,6 +67,10 @@ def workspace(world: TinyWorld, model: KBInjectedModel, splits: Sequence[str] = 
     return Workspace(dataset, world.backbone(model.backbone), world.projections, Path())
 
 
+def predictor(world: TinyWorld, model: KBInjectedModel, options: SelectorOptions = OPTIONS) -> Predictor:
+    return Predictor(model, world.backbone(model.backbone), options, **SIZES)
+
+
 def prompts_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Fills with the prompts that are asked from now on."""
     seen: list[str] = []
@@ -74,7 +80,7 @@ def prompts_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.extend(prompts)
         return inner(prompts, *arguments)
 
-    monkeypatch.setattr("kblampp.evaluation.answering.prompt_batches", noted)
+    monkeypatch.setattr("kblampp.model.predictor.prompt_batches", noted)
     return seen
 
 
@@ -83,8 +89,9 @@ def test_rag_shows_the_sentences_nearest_to_the_question(
     n: int, world: TinyWorld, model: KBInjectedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = prompts_seen(monkeypatch)
-    backbone, questions = world.backbone(model.backbone), world.questions[:5]
-    answers = answer_with_rag(model, backbone, world.base.store, questions, world.vectors[:5], sentences=n, **SIZES)
+    few = world.encoded(range(5))
+    nearest = nearest_sentences(world.base.store, few, 4)
+    answers = answer_with_rag(predictor(world, model), world.facts, few.questions, nearest, sentences=n)
     sentences = [evidence_sentence(fact) for fact in world.facts]
     vectors = ENCODER.encode(sentences)
     for place, (prompt, answer) in enumerate(zip(seen, answers, strict=True)):
@@ -94,7 +101,7 @@ def test_rag_shows_the_sentences_nearest_to_the_question(
         assert nearness[list(found)] == pytest.approx(np.sort(nearness)[::-1][:n], abs=2e-3)  # the store is float16
         shown, question = prompt.split("Question: ")
         assert shown.splitlines() == list(dict.fromkeys(sentences[i] for i in found))
-        assert question.startswith(questions[place].question)
+        assert question.startswith(few.questions[place].question)
         assert answer.null is None
 
 
@@ -103,32 +110,33 @@ def test_a_sentence_of_several_facts_is_shown_once(
 ) -> None:
     everything = len(world.facts)
     seen = prompts_seen(monkeypatch)
-    backbone = world.backbone(model.backbone)
-    answer_with_rag(
-        model, backbone, world.base.store, world.questions[:1], world.vectors[:1], sentences=everything, **SIZES
-    )
+    one = world.encoded([0])
+    nearest = nearest_sentences(world.base.store, one, everything)
+    answer_with_rag(predictor(world, model), world.facts, one.questions, nearest, sentences=everything)
     shown = seen[0].split("Question: ")[0].splitlines()
     assert sorted(shown) == sorted({evidence_sentence(fact) for fact in world.facts})
 
 
 def test_lookup_says_the_tail_of_the_top_fact_or_unknown(world: TinyWorld) -> None:
-    def selected(top: int, alpha: float, null: float) -> Answered:
-        return Answered("anything", ((0, 1), (top, 2)), ((0.9, 0.1), (alpha, 0.0)), null, prompt_tokens=9)
+    def selected(top: int, alpha: float, null: float) -> Prediction:
+        return Prediction("anything", ((0, 1), (top, 2)), ((0.9, 0.1), (alpha, 0.0)), null, prompt_tokens=9)
 
     sure, even, unsure = answer_by_lookup(
         [selected(5, 0.6, 0.4), selected(6, 0.4, 0.4), selected(7, 0.3, 0.5)], world.facts
     )
-    assert (sure.prediction, even.prediction) == (world.facts[5].tail.name, world.facts[6].tail.name)
-    assert unsure.prediction == "unknown"
+    assert (sure.text, even.text) == (world.facts[5].tail.name, world.facts[6].tail.name)
+    assert unsure.text == "unknown"
     assert sure.prompt_tokens == 0
     assert sure.ranked == ((0, 1), (5, 2)), "what it selected is the model's"
 
 
-def measured(stage: str, model: KBInjectedModel, world: TinyWorld, split: Split, **changes: Any) -> dict[str, Asked]:
+def measured(
+    stage: str, model: KBInjectedModel, world: TinyWorld, split: Split, **changes: Any
+) -> dict[str, Predictions]:
     """What the systems of one stage said."""
     options, splits = changes.pop("options", OPTIONS), changes.pop("splits", ("dev", "swap"))
-    where = workspace(world, model, splits)
-    return dict(answers_of_stage(stage, "trainB", params(**changes), options, where, model, split))
+    place = workspace(world, model, splits)
+    return dict(answers_of_stage(stage, "trainB", params(**changes), place, predictor(world, model, options), split))
 
 
 def test_baselines_come_with_stage_a_and_ablations_with_the_chosen_model(
@@ -199,13 +207,13 @@ def test_no_lora_is_the_model_on_the_unchanged_backbone(world: TinyWorld, split:
         if "lora_B" in name:
             parameter.data.normal_(std=1.0)
     after = measured("trainB", model, world, split, ablations=("no_lora",), questions_per_type=1)
-    assert after["no_lora"].answers == before.answers
-    assert after["stage_b"].answers != before.answers
+    assert after["no_lora"].predictions == before.predictions
+    assert after["stage_b"].predictions != before.predictions
 
 
 def test_a_smaller_number_of_questions_is_a_part_of_a_larger(split: Split) -> None:
-    few, many = split.first(1), split.first(3)
-    assert [question for question in many.questions if question in few.questions] == few.questions
+    few, many = split.first(1).encoded, split.first(3).encoded
+    assert [question for question in many.questions if question in few.questions] == list(few.questions)
     rows = [many.questions.index(question) for question in few.questions]
     assert (many.vectors[rows] == few.vectors).all()
 
@@ -214,11 +222,12 @@ def test_gates_are_measured_without_questions_of_too_many_hops(world: TinyWorld,
     path = next(question for question in world.questions if question.type == "multi-hop")
     long = replace(path, qid="long", supporting_facts=tuple(range(MOST_HOPS + 1)))
     several = replace(long, qid="several", type="single-hop")  # alternatives are one hop, however many
-    backbone, rows = world.backbone(model.backbone), [0, 9, 12]
+    rows = [0, 9, 12]
     few = [world.questions[row] for row in rows]
 
     def gates(questions: list[Question], vectors: Any) -> dict[str, float]:
-        return mean_gates(model, backbone, world.base, questions, vectors, OPTIONS, seed=0)
+        encoded = EncodedQuestions(questions, vectors, (None,) * len(questions))  # gates are of the data's windows
+        return mean_gates(predictor(world, model), world.base, encoded, seed=0)
 
     plain, vectors = gates(few, world.vectors[rows]), world.vectors[[rows[0], 20, *rows[1:]]]
     assert gates([few[0], long, *few[1:]], vectors) == plain

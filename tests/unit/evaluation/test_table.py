@@ -8,10 +8,9 @@ import pytest
 
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.windows import UNKNOWN, Window, year_window
-from kblampp.evaluation.answering import Answered
 from kblampp.evaluation.table import (
     TYPES,
-    Asked,
+    Predictions,
     differences,
     first_of_each_type,
     headline,
@@ -19,6 +18,7 @@ from kblampp.evaluation.table import (
     score_table,
     support_recall,
 )
+from kblampp.model.predictor import Prediction
 
 SETTINGS: dict[str, Any] = {"bootstrap_samples": 50, "seed": 0}
 
@@ -63,26 +63,26 @@ FIRST_LAYER = (0, 1, 2, 3, 4, 5)
 """Ranking in the first of two layers; it must not count, but for the support of the hops."""
 
 
-def answered(prediction: str, ranked: tuple[int, ...], null: float, tokens: int = 10) -> Answered:
-    return Answered(prediction, (FIRST_LAYER, ranked), null=null, prompt_tokens=tokens)
+def predicted(prediction: str, ranked: tuple[int, ...], null: float, tokens: int = 10) -> Prediction:
+    return Prediction(prediction, (FIRST_LAYER, ranked), null=null, prompt_tokens=tokens)
 
 
-ANSWERS = [
-    answered("rome.", (0, 1, 2), 0.1),  # right: case and full stop do not count
-    answered("oslo city", (0, 1, 2), 0.2, tokens=20),  # right by its alias; fact 1 stands second
-    answered("Di", (3, 2, 0), 0.0),  # right; its first fact holds in 2002
-    answered("Di", (3, 0, 1), 0.3),  # wrong; its first fact does not hold in 2001, and fact 2 is nowhere
-    answered("Cy Ed", (2, 4, 0), 0.1),  # half right; no other mayor of Rome, so its time does not count
-    answered("Di", (1, 3, 2), 0.4),  # right; the last hop's fact 3 stands second, the first hop's fact first
-    answered("Fox", (5, 3, 1), 0.0),  # one of two words
-    answered("", (0, 1, 2), 0.9),  # right: an abstention
+PREDICTIONS = [
+    predicted("rome.", (0, 1, 2), 0.1),  # right: case and full stop do not count
+    predicted("oslo city", (0, 1, 2), 0.2, tokens=20),  # right by its alias; fact 1 stands second
+    predicted("Di", (3, 2, 0), 0.0),  # right; its first fact holds in 2002
+    predicted("Di", (3, 0, 1), 0.3),  # wrong; its first fact does not hold in 2001, and fact 2 is nowhere
+    predicted("Cy Ed", (2, 4, 0), 0.1),  # half right; no other mayor of Rome, so its time does not count
+    predicted("Di", (1, 3, 2), 0.4),  # right; the last hop's fact 3 stands second, the first hop's fact first
+    predicted("Fox", (5, 3, 1), 0.0),  # one of two words
+    predicted("", (0, 1, 2), 0.9),  # right: an abstention
 ]
-ASKED = Asked(QUESTIONS, ANSWERS, FACTS)
+SAID = Predictions(QUESTIONS, PREDICTIONS, FACTS)
 
 
 @pytest.fixture(scope="module")
 def table() -> dict[str, dict[str, Any]]:
-    return score_table(ASKED, **SETTINGS)
+    return score_table(SAID, **SETTINGS)
 
 
 def test_a_row_for_each_type_with_its_number_of_questions(table: dict[str, dict[str, Any]]) -> None:
@@ -142,19 +142,19 @@ def test_support_recall_is_the_share_of_hops_found_by_any_layer(table: dict[str,
 
 def test_support_recall_counts_the_first_facts_of_each_layer() -> None:
     path = question(0, "multi-hop", "Di", (7, 8, 9))
-    answer = Answered("Di", ((7, 1, 9), (2, 8, 3), (4, 5, 6)))
+    answer = Prediction("Di", ((7, 1, 9), (2, 8, 3), (4, 5, 6)))
     assert [support_recall(path, answer, k) for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
 def test_any_of_the_alternatives_of_a_hop_counts_as_found() -> None:
     """Three facts answer the question; the last layer ranks one of them second and another third."""
     several = question(0, "temporal", "Di", (3, 2, 6), year_window(2002))
-    asked = Asked([several], [Answered("Di", ((5, 4, 3), (1, 2, 6)))], FACTS)
-    row = score_table(asked, **SETTINGS)["temporal"]
+    said = Predictions([several], [Prediction("Di", ((5, 4, 3), (1, 2, 6)))], FACTS)
+    row = score_table(said, **SETTINGS)["temporal"]
     assert (row["recall_at_1"], row["recall_at_k"]) == (0.0, 1.0)
     assert (row["support_recall_at_1"], row["support_recall_at_k"]) == (0.0, 1.0)
-    assert recall_curve(asked) == {"temporal": [0.0, 1.0, 1.0]}
-    first_alone = Asked([several], [Answered("Di", ((6, 0, 0), (1, 0, 4)))], FACTS)
+    assert recall_curve(said) == {"temporal": [0.0, 1.0, 1.0]}
+    first_alone = Predictions([several], [Prediction("Di", ((6, 0, 0), (1, 0, 4)))], FACTS)
     row = score_table(first_alone, **SETTINGS)["temporal"]
     assert (row["recall_at_k"], row["support_recall_at_1"]) == (0.0, 1.0), "recall is of the last layer"
 
@@ -162,14 +162,14 @@ def test_any_of_the_alternatives_of_a_hop_counts_as_found() -> None:
 def test_facts_of_a_path_are_no_alternatives() -> None:
     """The first hop's fact on top is no hit for the question, which wants the last one's."""
     path = question(0, "multi-hop", "Di", (1, 3), year_window(2002))
-    asked = Asked([path], [Answered("Di", ((1, 0), (1, 0)))], FACTS)
-    row = score_table(asked, **SETTINGS)["two_hop"]
+    said = Predictions([path], [Prediction("Di", ((1, 0), (1, 0)))], FACTS)
+    row = score_table(said, **SETTINGS)["two_hop"]
     assert (row["recall_at_k"], row["support_recall_at_k"]) == (0.0, 0.5)
 
 
 def test_a_question_of_several_alternatives_is_no_multi_hop_question() -> None:
-    asked = Asked([question(0, "single-hop", "Di", (1, 2, 3))], [Answered("Di", ((1, 2),))], FACTS)
-    assert set(score_table(asked, **SETTINGS)) == {"single_hop", "answerable", "all"}
+    said = Predictions([question(0, "single-hop", "Di", (1, 2, 3))], [Prediction("Di", ((1, 2),))], FACTS)
+    assert set(score_table(said, **SETTINGS)) == {"single_hop", "answerable", "all"}
 
 
 def test_time_accuracy_is_of_questions_with_competing_windows(table: dict[str, dict[str, Any]]) -> None:
@@ -180,39 +180,39 @@ def test_time_accuracy_is_of_questions_with_competing_windows(table: dict[str, d
 
 
 def test_the_null_weight_tells_unanswerable_questions_apart() -> None:
-    assert score_table(ASKED, **SETTINGS)["all"]["abstain_auroc"] == 1.0
-    low = [*ANSWERS[:-1], answered("", (0, 1, 2), 0.15)]  # above four of seven, below three
-    changed = score_table(Asked(QUESTIONS, low, FACTS), **SETTINGS)
+    assert score_table(SAID, **SETTINGS)["all"]["abstain_auroc"] == 1.0
+    low = [*PREDICTIONS[:-1], predicted("", (0, 1, 2), 0.15)]  # above four of seven, below three
+    changed = score_table(Predictions(QUESTIONS, low, FACTS), **SETTINGS)
     assert changed["all"]["abstain_auroc"] == changed["unanswerable"]["abstain_auroc"] == pytest.approx(4 / 7, abs=1e-5)
 
 
 def test_abstention_needs_both_kinds_of_questions() -> None:
-    table = score_table(Asked(QUESTIONS[:-1], ANSWERS[:-1], FACTS), **SETTINGS)
+    table = score_table(Predictions(QUESTIONS[:-1], PREDICTIONS[:-1], FACTS), **SETTINGS)
     assert table["all"]["abstain_auroc"] is None
     assert "unanswerable" not in table
 
 
 def test_a_system_without_retrieval_has_no_retrieval_figures() -> None:
-    plain = [Answered(answer.prediction, prompt_tokens=5) for answer in ANSWERS]
-    table = score_table(Asked(QUESTIONS, plain, FACTS), **SETTINGS)
+    plain = [Prediction(answer.text, prompt_tokens=5) for answer in PREDICTIONS]
+    table = score_table(Predictions(QUESTIONS, plain, FACTS), **SETTINGS)
     for row in table.values():
         assert set(row) == {"n", "em", "em_stderr", "f1", "prompt_tokens"}
 
 
 def test_an_answer_of_unknown_is_an_abstention_too() -> None:
-    answers = [Answered("Unknown."), Answered("Rome")]
+    answers = [Prediction("Unknown."), Prediction("Rome")]
     twice = [QUESTIONS[-1], question(8, "unanswerable", "", ())]
-    assert score_table(Asked(twice, answers, FACTS), **SETTINGS)["unanswerable"]["em"] == 0.5
+    assert score_table(Predictions(twice, answers, FACTS), **SETTINGS)["unanswerable"]["em"] == 0.5
 
 
 def test_equal_seeds_give_equal_tables() -> None:
-    first = score_table(ASKED, bootstrap_samples=50, seed=1)
-    assert first == score_table(ASKED, bootstrap_samples=50, seed=1)
-    assert first != score_table(ASKED, bootstrap_samples=50, seed=2)
+    first = score_table(SAID, bootstrap_samples=50, seed=1)
+    assert first == score_table(SAID, bootstrap_samples=50, seed=1)
+    assert first != score_table(SAID, bootstrap_samples=50, seed=2)
 
 
 def test_recall_curves_rise_and_end_at_recall_at_k(table: dict[str, dict[str, Any]]) -> None:
-    curves = recall_curve(ASKED)
+    curves = recall_curve(SAID)
     assert set(curves) == {"single_hop", "temporal", "two_hop", "three_hop"}
     for name, curve in curves.items():
         assert len(curve) == 3
@@ -229,8 +229,8 @@ def test_first_of_each_type_keeps_the_order_of_the_file() -> None:
 
 
 def test_a_system_is_compared_with_another_on_the_questions_that_both_were_asked() -> None:
-    silent = Asked(QUESTIONS[1:], [Answered("unknown")] * 7, FACTS)
-    table = differences(silent, ASKED, "stage_a", **SETTINGS)
+    silent = Predictions(QUESTIONS[1:], [Prediction("unknown")] * 7, FACTS)
+    table = differences(silent, SAID, "stage_a", **SETTINGS)
     assert table["temporal"]["em_minus_stage_a"] == pytest.approx(-1 / 3, abs=1e-5)
     assert table["single_hop"]["em_minus_stage_a"] == -1.0, "the first question was asked of the other alone"
     assert table["unanswerable"] == dict.fromkeys(
@@ -242,7 +242,7 @@ def test_a_system_is_compared_with_another_on_the_questions_that_both_were_asked
 
 
 def test_a_retriever_without_null_fact_has_recall_but_no_abstention_score() -> None:
-    found = Asked(QUESTIONS, [Answered("x", ranked=(answer.ranked[-1],)) for answer in ANSWERS], FACTS)
+    found = Predictions(QUESTIONS, [Prediction("x", ranked=(answer.ranked[-1],)) for answer in PREDICTIONS], FACTS)
     table = score_table(found, **SETTINGS)
     assert table["single_hop"]["recall_at_1"] == 0.5
     assert "abstain_auroc" not in table["all"]

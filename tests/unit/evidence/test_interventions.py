@@ -13,7 +13,7 @@ import pytest
 from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.evaluation.metrics import normalize_answer
-from kblampp.evidence.edits import ASKED, Edited, Editor, close_windows, swap_tails
+from kblampp.evidence.edits import EDITED, Edited, Editor, close_windows, swap_tails
 from kblampp.evidence.interventions import random_others
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.time_expressions.parse import parse_question_time
@@ -103,13 +103,13 @@ def check_closed(edited: Edited) -> None:
         new = edited.facts[n + place]
         assert question.supporting_facts == (n + place,)
         assert question.answer == new.tail.name != former[0]
-        asked = parse_question_time(question.question)
-        assert asked is not None
+        time = parse_question_time(question.question)
+        assert time is not None
         rivals = [
-            f for f in edited.facts if (f.head, f.relation) == (new.head, new.relation) and f.window.overlaps(asked)
+            f for f in edited.facts if (f.head, f.relation) == (new.head, new.relation) and f.window.overlaps(time)
         ]
         assert rivals == [new], "after the edit there is one answer"
-        before = [f for f in FACTS if (f.head, f.relation) == (new.head, new.relation) and f.window.overlaps(asked)]
+        before = [f for f in FACTS if (f.head, f.relation) == (new.head, new.relation) and f.window.overlaps(time)]
         assert [f.tail.name for f in before] == former, "and before it the former was the only one"
         assert question.question.count(new.head.name) == 1
 
@@ -168,7 +168,7 @@ def test_a_closed_base_keeps_every_old_key_and_encodes_the_questions(world: Tiny
     before = arrays(world.base)
     with make_editor(world).base(edited.facts, edited.questions) as base:
         after = arrays(base)
-        vectors = base.store.question_vectors(ASKED)
+        vectors = base.store.question_vectors(EDITED)
     n = len(FACTS)
     # More rows in one matrix product may round otherwise: equal up to the last bit of a float16.
     assert np.allclose(before["keys"], after["keys"][:n], rtol=2**-10, atol=2**-14)

@@ -17,6 +17,8 @@ from kblampp.core.files import write_jsonl
 from kblampp.data.facts import Question
 from kblampp.data.jsonl import read_rows
 from kblampp.data.windows import UNKNOWN, Window, day
+from kblampp.evaluation.metrics import is_correct
+from kblampp.evaluation.questions import with_times
 from kblampp.evidence.illustrations import illustrations
 from kblampp.evidence.measures import (
     Explained,
@@ -24,7 +26,6 @@ from kblampp.evidence.measures import (
     evidence_rows,
     gold_path,
     headline,
-    is_correct,
     kilt_em,
     mean_rows,
     merge,
@@ -33,6 +34,7 @@ from kblampp.evidence.measures import (
     window_row,
 )
 from kblampp.evidence.trace import Trace
+from kblampp.model.inputs import EncodedQuestions
 from tests.kb import ALWAYS, make_facts, make_questions
 
 FACTS = make_facts()
@@ -73,7 +75,11 @@ def test_path_f1_needs_gold_facts() -> None:
         path_f1((1,), ())
 
 
-def asked(kind: str, *facts: int) -> Question:
+def encoded(*questions: Question) -> EncodedQuestions:
+    return with_times(questions, np.zeros((len(questions), 4), dtype=np.float32))
+
+
+def question_of(kind: str, *facts: int) -> Question:
     return Question("q0", "tiny", "Who?", "Ada", (), kind, facts, None)
 
 
@@ -92,14 +98,14 @@ def asked(kind: str, *facts: int) -> Question:
 def test_the_gold_path_has_of_several_alternatives_the_one_found_first(
     found: list[int], expected: tuple[int, ...]
 ) -> None:
-    assert gold_path(asked("single-hop", 5, 4, 6), found) == expected
+    assert gold_path(question_of("single-hop", 5, 4, 6), found) == expected
 
 
 @given(st.lists(st.integers(0, 4)), st.permutations(range(5)), st.integers(0, 5))
 def test_the_gold_path_of_a_path_is_all_its_facts_in_their_order(
     found: list[int], facts: list[int], length: int
 ) -> None:
-    assert gold_path(asked("multi-hop", *facts[:length]), found) == tuple(facts[:length])
+    assert gold_path(question_of("multi-hop", *facts[:length]), found) == tuple(facts[:length])
 
 
 def test_an_answer_counts_only_with_all_its_evidence() -> None:
@@ -170,7 +176,7 @@ def explained() -> Explained:
         make_trace([[first, 60], [61, last]]),
         make_trace([[60, 61], [61, 60]]),
     ]
-    return Explained([single, multi, none], np.zeros((3, 4)), [single.answer, multi.answer, ""], traces)
+    return Explained(encoded(single, multi, none), [single.answer, multi.answer, ""], traces)
 
 
 def test_rows_count_paths_and_answers_by_type() -> None:
@@ -185,12 +191,12 @@ def test_rows_count_paths_and_answers_by_type() -> None:
 
 def test_a_path_over_any_alternative_is_whole_evidence() -> None:
     """Facts 5, 4 and 6 do each; the layers' top facts are 4 and 60, and fact 6 comes second in the first layer."""
-    one = Explained([asked("single-hop", 5, 4, 6)], np.zeros((1, 4)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
+    one = Explained(encoded(question_of("single-hop", 5, 4, 6)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
     row = evidence_rows(one, top_k=2, samples=20, seed=0)["single_hop"]
     assert row["path_f1"] == pytest.approx(2 / 3, abs=1e-4)  # chain 4, 60 against 4
     assert row["kilt_em"] == 1.0
     assert (row["recall_at_1"], row["recall_at_k"]) == (1.0, 1.0)
-    other = Explained([asked("multi-hop", 5, 4)], np.zeros((1, 4)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
+    other = Explained(encoded(question_of("multi-hop", 5, 4)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
     row = evidence_rows(other, top_k=2, samples=20, seed=0)["two_hop"]
     assert (row["kilt_em"], row["path_f1"]) == (0.0, 0.5), "a path needs all its facts"
 
@@ -219,7 +225,7 @@ def test_the_headline_weighs_types_by_their_questions() -> None:
 
 def lines(facts_per_hop: int = 1) -> list[dict[str, Any]]:
     all_of = explained()
-    rows = zip(all_of.questions, all_of.predictions, all_of.traces, strict=True)
+    rows = zip(all_of.questions, all_of.encoded.windows, all_of.predictions, all_of.traces, strict=True)
     return [evidence_line(*row, FACTS, LAYERS, facts_per_hop) for row in rows]
 
 
@@ -273,7 +279,7 @@ def test_an_illustration_has_a_number_for_every_cell() -> None:
 def test_a_timeline_shows_every_competing_window() -> None:
     temporal = next(question for question in QUESTIONS if question.type == "temporal")
     (gold,) = temporal.supporting_facts
-    one = Explained([temporal], np.zeros((1, 4)), ["x"], [make_trace([[gold, 60], [gold, 61]])])
+    one = Explained(encoded(temporal), ["x"], [make_trace([[gold, 60], [gold, 61]])])
     (row,) = illustrations(one, FACTS, LAYERS, 2)
     assert row["timeline"]["relation"] == "mayor"
     starts = [fact["window"][0] for fact in row["timeline"]["facts"]]
