@@ -55,19 +55,24 @@ class Previous(Protocol):
         """(batch, seq, d_k)."""
 
     @property
-    def value(self) -> Tensor:
-        """Of the facts that it read, weighed, (batch, seq, d_v)."""
+    def rest(self) -> Tensor:
+        """What the facts read before it leave of the question, (batch, seq, d_sentence)."""
 
     @property
-    def rest(self) -> Tensor:
-        """What they leave of the question, (batch, seq, d_sentence)."""
+    def key(self) -> Tensor:
+        """Of the facts that it read, weighed, (batch, seq, d_k)."""
+
+    @property
+    def value(self) -> Tensor:
+        """Theirs, weighed, (batch, seq, d_v)."""
 
 
 class KBQuery(nn.Module):
     """Makes a token's query from its hidden state, the question, and the fact of the layer before.
 
     The first layer asks with both blocks of a key.  A later one takes the entity from the fact before, so it owns the
-    relation block alone.
+    relation block alone; what it takes a name away with stays the projection, untrained, so that names never met go as
+    well as those of the training base (docs/log.md).
 
     Args:
         d_hidden: Width of the hidden state.
@@ -88,6 +93,7 @@ class KBQuery(nn.Module):
         self.from_question = nn.Linear(d_sentence, width)
         nn.init.zeros_(self.from_hidden.weight)
         if hops:
+            self.names = nn.Parameter(torch.zeros(d_ent, d_sentence), requires_grad=False)
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
 
@@ -102,18 +108,19 @@ class KBQuery(nn.Module):
             questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
         """
         blocks = []
-        for linear in (projections.relation,) if self.hops else (projections.entity, projections.relation):
+        for linear in (projections.entity, projections.relation):
             weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
             norm = (questions @ weight.T + bias).norm(dim=-1).mean()
             blocks.append((weight / norm, bias / norm))
+        if self.hops:
+            self.names.copy_(blocks.pop(0)[0])
+            self.from_value.weight.copy_(torch.eye(self.d_ent))
         self.from_question.weight.copy_(torch.cat([weight for weight, _ in blocks]))
         self.from_question.bias.copy_(torch.cat([bias for _, bias in blocks]))
-        if self.hops:
-            self.from_value.weight.copy_(torch.eye(self.d_ent))
 
     def forward(
         self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of all tokens.
 
         A question whose hops are done keeps the query of the layer before: in the third layer a two-hop question must
@@ -126,11 +133,12 @@ class KBQuery(nn.Module):
             knowledge: Its switches; in training, the rows whose hidden state is not read and the gates' noise.
 
         Returns:
-            Queries (batch, seq, d_k), and logits of the hop gates (batch, seq), minus infinity where there is no hop.
+            Queries (batch, seq, d_k), what the facts read so far leave of the question (batch, seq, d_sentence), and
+            logits of the hop gates (batch, seq), minus infinity where there is no hop.
         """
         closed = hidden.new_full(hidden.shape[:2], -torch.inf)
         if previous is not None and not knowledge.options.hop:
-            return previous.query, closed
+            return previous.query, previous.rest, closed
         training = knowledge.training
         own = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
         if knowledge.options.hidden_query:
@@ -140,28 +148,27 @@ class KBQuery(nn.Module):
             own = own + from_hidden
         own = self.scale * own
         if previous is None:
-            return own, closed
+            return own, question[:, None].expand(-1, hidden.shape[1], -1), closed
+        rest = self.unanswered(previous.rest, previous.key)
         noise = None if training is None else training.gate_noise
-        logit = self.hop_gate(previous.rest if noise is None else previous.rest + noise[:, None])
+        logit = self.hop_gate(rest if noise is None else rest + noise[:, None])
         hop = logit.sigmoid()[..., None]
         onward = torch.cat([self.scale * self.from_value(previous.value[..., : self.d_ent]), own], dim=-1)
-        return (1 - hop) * previous.query + hop * onward, logit
+        return (1 - hop) * previous.query + hop * onward, rest, logit
 
     @torch.no_grad()
     def unanswered(self, question: Tensor, key: Tensor) -> Tensor:
-        """A question without the directions in which the fact that this layer read matches it: what is left to answer.
+        """A question without the directions in which a fact's head and relation match it: what is left to be answered.
 
         Whether that asks for another hop shows in few directions once the name is gone, so that unseen names do not
-        matter (docs/log.md).  A later layer takes the relation away alone: the question does not name its entity.  No
-        gradient flows: else the query would learn to hide from the gate what it asks for.
+        matter (docs/log.md).  No gradient flows: else the query would learn to hide from the gate what it asks for.
 
         Args:
             question: (batch, seq, d_sentence).
             key: The fact's, (batch, seq, d_k); a block shorter than one, as of facts weighed little, takes less away.
         """
-        weight, d_rel = self.from_question.weight, key.shape[-1] - self.d_ent
-        relation = (key[..., self.blocks[1]], weight[-d_rel:])
-        for part, rows in [relation] if self.hops else [(key[..., self.blocks[0]], weight[:-d_rel]), relation]:
+        for block, rows in zip(self.blocks, (self.names, self.from_question.weight), strict=True):
+            part = key[..., block]
             matched = nn.functional.normalize(part @ rows, dim=-1)
             strength = (question * matched).sum(-1, keepdim=True) * part.norm(dim=-1, keepdim=True)
             question = question - strength * matched

@@ -43,26 +43,27 @@ class Selection:
 
     Attributes:
         query: (batch, seq, d_k).
+        rest: What facts read by the layers before leave of the question, (batch, seq, d_sentence).
         ids: Facts, (batch, seq or 1, n), best first when searched for; -1 where there is none.
         alpha: Weights of the facts, (batch, seq, n).
         null: Weight of the null fact, (batch, seq): the abstention score.
         scores: Scores before the softmax, null last, (batch, seq, n + 1).
         parts: What the scores are the weighted sum of.
-        value: The mixture of the facts' values, (batch, seq, d_v).
+        key: The mixture of the facts' keys, (batch, seq, d_k), without gradient; empty where no later layer reads it.
+        value: That of their values, (batch, seq, d_v).
         hop_logit: Of the hop gate, (batch, seq); minus infinity where there is no hop, as in the first layer.
-        rest: What the facts read so far, this layer's included, leave of the question, (batch, seq, d_sentence); the
-            question itself where no later layer asks for it.
     """
 
     query: Tensor
+    rest: Tensor
     ids: Tensor
     alpha: Tensor
     null: Tensor
     scores: Tensor
     parts: ScoreParts
+    key: Tensor
     value: Tensor
     hop_logit: Tensor
-    rest: Tensor
 
     @property
     def hop(self) -> Tensor:
@@ -133,7 +134,7 @@ class KBSelector(nn.Module):
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        query, hop_logit = self.query(hidden, questions, previous, knowledge)
+        query, rest, hop_logit = self.query(hidden, questions, previous, knowledge)
         if knowledge.training is None:
             ids = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
@@ -145,8 +146,7 @@ class KBSelector(nn.Module):
             best = _top(knowledge, ids, score)
             ids, score = ids.gather(-1, best), score.gather(-1, best)
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
-        rest = previous.rest if previous is not None else questions[:, None].expand(-1, hidden.shape[1], -1)
-        selection = self._weigh(query, hop_logit, rest, knowledge, ids, parts, score, null)
+        selection = self._weigh(query, rest, hop_logit, knowledge, ids, parts, score, null)
         if self.graph is None or not options.ego_graph:
             return selection
         added = self.graph(base.graph, questions, knowledge.questions.windows, ids, selection.alpha, knowledge.withheld)
@@ -187,8 +187,8 @@ class KBSelector(nn.Module):
     def _weigh(
         self,
         query: Tensor,
-        hop_logit: Tensor,
         rest: Tensor,
+        hop_logit: Tensor,
         knowledge: Knowledge,
         ids: Tensor,
         parts: ScoreParts,
@@ -203,9 +203,9 @@ class KBSelector(nn.Module):
         alpha, null_weight = weights[..., :-1], weights[..., -1]
         tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
         value = mixture(alpha, tensors.values[safe]) + null_weight[..., None] * self.null_value
-        if options.hop and not self.last:
-            rest = self.query.unanswered(rest, mixture(alpha.detach(), tensors.keys[safe]))
-        return Selection(query, ids, alpha, null_weight, scores, parts, value, hop_logit, rest)
+        read_later = options.hop and not self.last
+        key = mixture(alpha.detach(), tensors.keys[safe]) if read_later else query.new_zeros(0)
+        return Selection(query, rest, ids, alpha, null_weight, scores, parts, key, value, hop_logit)
 
 
 def _top(knowledge: Knowledge, ids: Tensor, score: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def make_selection(batch: TrainingBatch, scores: Tensor, hop: Tensor | None = No
     unused = torch.zeros(())
     hop = torch.zeros(scores.shape[:2]) if hop is None else hop
     parts = ScoreParts(unused, unused, unused)
-    return Selection(unused, ids, weights[..., :-1], weights[..., -1], scores, parts, unused, hop, unused)
+    return Selection(unused, unused, ids, weights[..., :-1], weights[..., -1], scores, parts, unused, unused, hop)
 
 
 def make_state(selections: dict[int, Selection], *, hop: bool = True) -> Any:
