@@ -1,10 +1,10 @@
-# Each target's plain commands stand in README.md, section "Without make".
+# Each target's plain commands stand in docs/troubleshooting.md, section "Without make".
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 READY := $(VENV)/.ready
 
-.PHONY: help env repro results plots sweep real test checks smoke pretrain benchmarks clean
+.PHONY: help env repro results doctor plots sweep real test checks smoke pretrain benchmarks clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,19 +17,25 @@ $(READY): requirements.txt pyproject.toml
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# No recipe calls make: `make -n` would run it.
+SHOW := dvc metrics show metrics/eval/metrics.json && dvc metrics show metrics/evidence/metrics.json && python -m kblampp.report
+
 repro: env  ## Run the whole experiment (what is up to date is skipped) and show its figures
-	@start=$$(date +%s) && dvc repro && $(MAKE) --no-print-directory results \
+	@start=$$(date +%s) && dvc repro && $(SHOW) \
 	  && echo "Look at the plots next: make plots   (one page, no network; to compare runs: dvc plots diff)" \
 	  && echo "Finished in $$(( ($$(date +%s) - start) / 60 )) min $$(( ($$(date +%s) - start) % 60 )) s."
 
 results: env  ## Show the headlines and the tables of the committed or latest run
-	@dvc metrics show metrics/eval/metrics.json && dvc metrics show metrics/evidence/metrics.json && python -m kblampp.report
+	@$(SHOW)
+
+doctor: env  ## Say whether this machine makes the committed bytes, and how long the stages take here
+	python -m kblampp.doctor
 
 plots: env  ## Draw the images again and put them on one page that needs no network
 	@page=$$(python -m kblampp.report.page --draw) && echo "Open $$page in a browser."
 
 sweep: env  ## Run the sweeps as DVC experiments (what is in metrics/sweep/table.json is not run again)
-	python -m kblampp.experiments.sweep
+	python -m kblampp.experiments.sweep && dvc repro --single-item plots
 
 real: env  ## Results on real data by cross-validation (needs the files named in data/raw/*/README.md)
 	python -m kblampp.experiments.cross_validation

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -130,7 +131,7 @@ class Reader:
             self.backbone,
             self.base,
             asked,
-            self.encoder.encode(questions),
+            self.encoder.encode(questions).astype(np.float32),
             self.options,
             batch_size=section.batch_size,
             max_new_tokens=section.max_new_tokens,

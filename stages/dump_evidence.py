@@ -7,13 +7,11 @@ from pathlib import Path
 from kblampp.core.params import Params
 from kblampp.core.program import run_stage
 from kblampp.evidence.dump import dump_evidence
-from kblampp.report.evidence_plots import draw_evidence
 
 
 def main(params: Params) -> None:
     """Explains the answers to every split but train; edits facts of the split that counts and asks again."""
     dump_evidence(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/evidence"))
-    draw_evidence(Path("metrics"), Path("metrics/evidence/images"))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,11 @@ from pathlib import Path
 from kblampp.core.params import Params
 from kblampp.core.program import run_stage
 from kblampp.evaluation.evaluate import run_evaluation
-from kblampp.report.evaluation_plots import draw_evaluation
 
 
 def main(params: Params) -> None:
     """Answers the questions of every split but train with each system and writes tables and plots."""
     run_evaluation(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/eval"))
-    draw_evaluation(Path("metrics"), Path("metrics/eval/images"))
 
 
 if __name__ == "__main__":

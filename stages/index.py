@@ -13,7 +13,7 @@ from kblampp.index.build import build_indexes, write_index_report
 def main(params: Params) -> None:
     """Indexes the keys; fails when recall@8 against exact search is below `index.min_recall_at_8`."""
     kbs = knowledge_bases(Path("data"), params.dataset)
-    report = build_indexes(kbs, Path("store") / params.dataset, params.index, seed=params.seed)
+    report = build_indexes(kbs, Path("store") / params.dataset, params.index)
     write_index_report(Path("metrics/index/recall.json"), report)
 
 

@@ -13,18 +13,21 @@ SPLITS = ("dev", "swap", "novel")
 
 
 def write_figures(metrics: Path) -> None:
-    """Writes everything that `draw_evaluation` and `draw_evidence` read."""
+    """Writes everything that the plots read."""
     plots = metrics / "eval" / "plots"
     write_json(plots / "em_by_type.json", em_rows())
     write_json(plots / "recall_by_k.json", recall_rows())
     write_json(plots / "risk_coverage.json", risk_rows())
     for stage, first in (("trainA", 4.0), ("trainB", 0.4)):
-        for number, name in enumerate(("loss", "answer_loss", "gate_loss", "time_loss", "hop_loss", "path_loss", "lr")):
+        for number, name in enumerate(
+            ("loss", "answer_loss", "select_loss", "time_loss", "hop_loss", "path_loss", "lr")
+        ):
             lines = [f"{step}\t{first / (number + 1) / (1 + step / 100):.5f}" for step in range(25, 600, 25)]
             folder = metrics / stage / "plots" / "metrics" / "train"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{name}.tsv").write_text("\n".join([f"step\t{name}", *lines, ""]), encoding="utf-8")
     write_json(metrics / "evidence" / "plots" / "questions.json", [question_row(kind) for kind in TYPES])
+    write_json(metrics / "sweep" / "table.json", sweep_results())
 
 
 def em_rows() -> list[dict[str, Any]]:
@@ -55,6 +58,15 @@ def risk_rows() -> list[dict[str, Any]]:
         for place, split in enumerate(SPLITS)
         for step in range(1, 21)
     ]
+
+
+def sweep_results() -> dict[str, Any]:
+    """Two parameters; their names and values are sorted as texts, as in the file."""
+    row = {"em_single_hop": 0.9, "em_temporal": 0.8, "em_two_hop": 0.7, "recall_at_1": 0.95}
+    return {
+        "encoder.d_k": {"160": row, "192": row},
+        "selector.top_k": {"1": {**row, "em_temporal": 0.5}, "16": row, "2": row},
+    }
 
 
 def question_row(kind: str) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def find_files(folder: Path, patterns: Sequence[str], *, what: str) -> list[Path
         DataError: There are none.
     """
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    files = sorted(path for path in found if not path.name.startswith(".") and path.name != "README.md")
+    shown = (path for path in found if not path.name.startswith(".") and path.name != "README.md")
+    files = sorted(shown, key=lambda path: path.name)  # paths themselves sort without case on Windows
     if not files:
         raise DataError(
             f"{folder} holds no {what} ({' or '.join(patterns)}); {folder / 'README.md'} says where to get the files"

@@ -180,7 +180,7 @@ def convert(raw: Path, conversion: Conversion) -> None:
         for row in conversion.rows(path):
             conversion.attempt(pages.document, row)
     for level in ("easy", "hard"):
-        for path in sorted(raw.glob(f"*.{level}.*")):
+        for path in sorted(raw.glob(f"*.{level}.*"), key=lambda path: path.name):
             for row in conversion.rows(path):
                 conversion.attempt(partial(pages.question, level), row)
 

@@ -7,6 +7,7 @@ what is wrong, where, what was expected and what to do.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -46,10 +47,15 @@ class EncoderError(KBLaMError, RuntimeError):
 def one_line_errors(work: Callable[[], object]) -> int:
     """Runs the work of a program and tells an error of the package in one line on stderr.
 
+    What the program reads and writes on its standard streams is UTF-8 on every system.
+
     Returns:
         The exit status: 0, 1 after an error of the package, or 130 after an interrupt. Any other exception is a defect
         and keeps its traceback.
     """
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # in a file or pipe on Windows they are of the locale otherwise
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     try:
         work()
     except KBLaMError as error:

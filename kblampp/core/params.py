@@ -127,15 +127,9 @@ class EncoderParams(Section):
 class IndexParams(Section):
     """Nearest-neighbour search over the keys."""
 
-    method: Literal["flat", "hnsw", "ivfpq"]
+    factory: Text
+    search: Text | None
     similarity: Literal["ip", "cosine"]
-    hnsw_m: Annotated[int, Field(ge=2)]
-    hnsw_ef_construction: Count
-    hnsw_ef_search: Count
-    ivf_nlist: Count
-    ivf_nprobe: Count
-    pq_m: Count
-    pq_bits: Annotated[int, Field(ge=1, le=16)]
     min_recall_at_8: Share
 
 
@@ -181,7 +175,7 @@ class TrainParams(Section):
     rename_answers: Share
     retrieved_negatives: CountOrZero
     in_batch_negatives: CountOrZero
-    lambda_gate: PositiveOrZero
+    lambda_select: PositiveOrZero
     lambda_time: PositiveOrZero
     lambda_hop: PositiveOrZero
     lambda_path: PositiveOrZero
@@ -220,7 +214,7 @@ class EvidenceParams(Section):
 
     facts_per_hop: Count
     questions_per_type: Count
-    tau_questions: Count
+    leave_one_out_questions: Count
 
 
 class Params(Section):
@@ -398,11 +392,6 @@ def _show(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _index_problems(method: str, pq_m: int, d_k: int) -> list[str]:
-    problem = f"index.pq_m is {pq_m}, expected a divisor of encoder.d_k, which is {d_k}"
-    return [problem] if method == "ivfpq" and d_k % pq_m else []
-
-
 def _fetch_problems(top_k: int, over_fetch: int) -> list[str]:
     problem = f"selector.over_fetch is {over_fetch}, expected at least selector.top_k, {top_k}"
     return [problem] if over_fetch < top_k else []
@@ -442,7 +431,6 @@ _RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
     (_start_problems, ("dataset", "start_from")),
     (_fold_problems, ("convert.folds", "convert.fold")),
     (_width_problems, ("encoder.d_k", "encoder.d_v", "encoder.d_ctx", "encoder.d_tau")),
-    (_index_problems, ("index.method", "index.pq_m", "encoder.d_k")),
     (_fetch_problems, ("selector.top_k", "selector.over_fetch")),
     (_warmup_problems("trainA"), ("trainA.max_steps", "trainA.warmup_steps")),
     (_warmup_problems("trainB"), ("trainB.max_steps", "trainB.warmup_steps")),

@@ -2,6 +2,6 @@
 
 Imports `core` and `data`.
 
-Public names: `sentence_encoder.load_encoder`, `projections.Projections`, `store.KBValueStore`,
-`encode.encode_dataset`.
+Public names: `sentence_encoder.load_encoder`, `vector_cache.with_disk_cache`, `projections.Projections`,
+`store.KBValueStore`, `encode.encode_dataset`.
 """

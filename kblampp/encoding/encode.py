@@ -14,12 +14,15 @@ from kblampp.data.facts import evidence_sentence
 from kblampp.encoding.projections import PROJECTION, Projections, fit_projections, general_relation_labels
 from kblampp.encoding.sentence_encoder import EmbeddingCache, SentenceEncoder, load_encoder
 from kblampp.encoding.store import KBValueStore
+from kblampp.encoding.vector_cache import with_disk_cache
 
 logger = logging.getLogger(__name__)
 
 
 def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams, start: Path | None = None) -> None:
     """Encodes every distinct string once and writes `output/projection` and `output/kb/<kb>`.
+
+    The files do not depend on the processor, the number of threads, the batch size, or what the cache had.
 
     Args:
         dataset: Facts and questions.
@@ -32,12 +35,12 @@ def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams, start:
         StoreError: The projections of `start` are missing, damaged, or of another encoder.
         ParamsError: They have other widths.
     """
-    encoder = load_encoder(params.model, batch_size=params.batch_size)
+    encoder = with_disk_cache(load_encoder(params.model, batch_size=params.batch_size))
     taken = None if start is None else _take_projections(start, encoder, params)  # before the long part
     cache = EmbeddingCache(encoder)
     labels = general_relation_labels() if taken is None else []  # which only a fit reads
     cache.embed(list(dict.fromkeys([*_all_texts(dataset), *labels])), progress=True)
-    logger.info("encoded %d distinct texts", cache.n_encoded)
+    logger.info("%d distinct texts, %d of them from the cache of earlier runs", cache.n_encoded, encoder.n_cached)
     projections = taken or fit_projections(
         dataset.kbs[TRAINING_KB],
         cache.embed,

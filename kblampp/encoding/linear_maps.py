@@ -11,27 +11,32 @@ import numpy.typing as npt
 
 from kblampp.core.errors import DataError, ParamsError
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
-from kblampp.encoding.sentence_encoder import FloatArray
+from kblampp.encoding.eigen import eigh
+from kblampp.encoding.sentence_encoder import DoubleArray, FloatArray
 
 IntArray = npt.NDArray[np.int32]
 
 _DAYS_PER_YEAR = 365.2425
 _LONGEST_PERIOD, _SHORTEST_PERIOD = 400.0, 4.0  # years; the sinusoids' scales lie between
 _LOG_LONGEST = math.log1p(9999 * _DAYS_PER_YEAR)
+# A map is fitted on vectors in steps of 2^-13.  The encoder's float64 results differ by 10^-16 between processors, so
+# that any of a million numbers falls on another step has a chance of 10^-6; the grid adds 10^-9 to the variance.
+_STEPS = 2.0**13
 # Below this share of the largest eigenvalue a component is rounding noise, not spread.
-_RANK_TOLERANCE = 1e-9
+_RANK_TOLERANCE = 1e-6
 
 
-def unit(vectors: npt.NDArray[np.floating[Any]]) -> FloatArray:
-    """Rows scaled to norm one, float32; rows of zeros stay zeros."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    scaled: FloatArray = (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
+def unit(vectors: npt.NDArray[np.floating[Any]]) -> DoubleArray:
+    """Rows scaled to norm one, float64; rows of zeros stay zeros."""
+    rows = np.asarray(vectors, np.float64)
+    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
+    scaled: DoubleArray = rows / np.where(norms == 0, 1, norms)
     return scaled
 
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """``x @ weight.T + bias``.
+    """``x @ weight.T + bias``, computed in float64: who writes the result rounds it, once.
 
     Attributes:
         weight: ``(d_out, d_in)`` float32.
@@ -41,21 +46,22 @@ class LinearMap:
     weight: FloatArray
     bias: FloatArray
 
-    def __call__(self, vectors: FloatArray) -> FloatArray:
+    def __call__(self, vectors: npt.NDArray[np.floating[Any]]) -> DoubleArray:
         """Map ``(n, d_in)`` to ``(n, d_out)``."""
-        mapped: FloatArray = np.asarray(vectors, np.float32) @ self.weight.T + self.bias
+        mapped: DoubleArray = np.asarray(vectors, np.float64) @ self.weight.T.astype(np.float64) + self.bias
         return mapped
 
-    def unit(self, vectors: FloatArray) -> FloatArray:
+    def unit(self, vectors: npt.NDArray[np.floating[Any]]) -> DoubleArray:
         """Map ``(n, d_in)`` to ``(n, d_out)`` rows of norm one."""
         return unit(self(vectors))
 
 
-def fit_whitened(vectors: FloatArray, d_out: int, whitening: float, what: str) -> LinearMap:
+def fit_whitened(vectors: npt.NDArray[np.floating[Any]], d_out: int, whitening: float, what: str) -> LinearMap:
     """Principal components of ``(n, d_in)``, each divided by its deviation to the ``whitening``.
 
-    0 gives plain PCA scores, 1 unit variance.  Components beyond the rank of the data are rows of
-    zeros.  Signs are fixed by each component's largest entry, so that equal data give equal maps.
+    0 gives plain PCA scores, 1 unit variance.  Components beyond the rank of the data are rows of zeros.
+    The map is the same on every processor, with any number of threads and in any order of the samples: they are put
+    on a grid, their covariance is exact, and the eigenvectors come from arithmetic in a fixed order.
 
     Raises:
         DataError: If there are fewer than two distinct vectors.
@@ -66,23 +72,44 @@ def fit_whitened(vectors: FloatArray, d_out: int, whitening: float, what: str) -
             f"{what} vectors must be finite and two-dimensional, got shape {samples.shape}; run "
             "`dvc repro encode` with a working encoder"
         )
+    samples = np.rint(samples * _STEPS)
     if len(samples) < 2 or np.ptp(samples, axis=0).max(initial=0.0) == 0:
         raise DataError(
             f"the {what} projection needs at least two distinct {what} vectors, got "
             f"{len(samples)} equal ones; add facts to the training KB"
         )
-    mean = samples.mean(axis=0)
-    centred = samples - mean
-    eigenvalues, components = np.linalg.eigh(centred.T @ centred / len(samples))
+    mean, covariance = _moments(samples)
+    eigenvalues, components = eigh(covariance)
     rank = int((eigenvalues > _RANK_TOLERANCE * eigenvalues[-1]).sum())
     kept = min(d_out, rank, len(samples) - 1)
     largest_first = slice(None, -kept - 1, -1)
     axes = components.T[largest_first]
-    signs = np.sign(axes[np.arange(kept), np.abs(axes).argmax(axis=1)])
-    scale = signs * eigenvalues[largest_first] ** (-whitening / 2)
+    # float32: a power is the one operation here whose last bit may depend on the processor.
+    scale = (eigenvalues[largest_first] ** (-whitening / 2)).astype(np.float32)
     weight = np.zeros((d_out, samples.shape[1]))
-    weight[:kept] = axes * scale[:, None]
-    return LinearMap(weight.astype(np.float32), (-weight @ mean).astype(np.float32))
+    weight[:kept] = axes * (_signs(axes) * scale.astype(np.float64))[:, None]
+    bias = np.array([-math.fsum(row * mean) for row in weight])
+    return LinearMap(weight.astype(np.float32), bias.astype(np.float32))
+
+
+def _moments(samples: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """Mean and covariance of whole numbers, in units of the vectors.
+
+    Sums and products of whole numbers are exact in float64, in any order, up to 2^53: for unit vectors up to 2^27 of
+    them.  What follows works number by number.
+    """
+    count = len(samples)
+    total = samples.sum(axis=0)
+    covariance = (count * (samples.T @ samples) - np.outer(total, total)) / float(count) ** 2
+    return total / (count * _STEPS), covariance / _STEPS**2
+
+
+def _signs(axes: DoubleArray) -> DoubleArray:
+    """The signs that make each axis' largest entry positive; of entries as large up to 10^-6 the first one counts."""
+    sizes = np.abs(axes)
+    places = (sizes >= (1 - 1e-6) * sizes.max(axis=1, keepdims=True)).argmax(axis=1)
+    signs: DoubleArray = np.sign(axes[np.arange(len(axes)), places])
+    return signs
 
 
 class TauEncoder:
@@ -99,7 +126,7 @@ class TauEncoder:
         n_scales = max(1, -(-(d_tau - 4) // 4))
         self._periods = np.geomspace(_LONGEST_PERIOD, _SHORTEST_PERIOD, n_scales) * _DAYS_PER_YEAR
 
-    def __call__(self, tau_min: IntArray, tau_max: IntArray) -> FloatArray:
+    def __call__(self, tau_min: IntArray, tau_max: IntArray) -> DoubleArray:
         """Encode windows.
 
         Args:
@@ -107,7 +134,7 @@ class TauEncoder:
             tau_max: ``(n,)`` first days after the window.
 
         Returns:
-            ``(n, d_tau)`` float32.
+            ``(n, d_tau)`` float64.
         """
         start, end = np.asarray(tau_min, np.int64), np.asarray(tau_max, np.int64)
         unknown = (start == UNKNOWN_DAY) | (end == UNKNOWN_DAY)
@@ -121,5 +148,5 @@ class TauEncoder:
                 angle = 2 * np.pi * np.where(there, day, 0) / period
                 columns += [np.sin(angle) * there, np.cos(angle) * there]
         table = np.stack(columns, axis=1)[:, : self.d_tau]
-        encoded: FloatArray = (table / math.sqrt(max(1, self.d_tau))).astype(np.float32)
+        encoded: DoubleArray = table / math.sqrt(max(1, self.d_tau))
         return np.pad(encoded, ((0, 0), (0, self.d_tau - encoded.shape[1])))

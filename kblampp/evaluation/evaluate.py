@@ -13,7 +13,16 @@ from kblampp.core.params import Params
 from kblampp.evaluation.abstention import abstention_table, risk_coverage
 from kblampp.evaluation.answering import mean_gates
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, open_splits
-from kblampp.evaluation.table import SYSTEM_OF, Asked, differences, headline, recall_curve, rounded, score_table
+from kblampp.evaluation.table import (
+    SEPARATE_TYPES,
+    SYSTEM_OF,
+    Asked,
+    differences,
+    headline,
+    recall_curve,
+    rounded,
+    score_table,
+)
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
@@ -92,7 +101,7 @@ def em_points(table: Tables) -> list[dict[str, Any]]:
         for split, systems in table.items()
         for system, kinds in systems.items()
         for kind, row in kinds.items()
-        if system not in ABLATIONS and kind not in ("multi_hop", "answerable", "all")
+        if system not in ABLATIONS and kind in SEPARATE_TYPES
     ]
 
 

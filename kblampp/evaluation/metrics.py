@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_auc_score
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import UNKNOWN_ANSWER
@@ -158,7 +159,7 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     """Probability that a random positive scores above a random negative, a tie counting one half.
 
     Source: Hanley and McNeil 1982, "The Meaning and Use of the Area under a Receiver Operating Characteristic (ROC)
-    Curve", by way of the rank-sum statistic.
+    Curve"; computed by scikit-learn.
 
     Args:
         scores: shape (n,), high where the label should be true.
@@ -174,14 +175,9 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     positive = np.asarray(labels, dtype=bool)
     if positive.shape != values.shape:
         raise DataError(f"labels has shape {positive.shape}, expected one label for each of {len(values)} scores")
-    n_positive = int(positive.sum())
-    n_negative = len(values) - n_positive
-    if n_positive == 0 or n_negative == 0:
+    if positive.all() or not positive.any():
         return None
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1; equal scores share the mean of their ranks
-    wins = float(ranks[positive].sum()) - n_positive * (n_positive + 1) / 2
-    return wins / (n_positive * n_negative)
+    return float(roc_auc_score(positive, values))
 
 
 def risk_by_coverage(confidence: ArrayLike, correct: ArrayLike) -> NDArray[np.float64]:

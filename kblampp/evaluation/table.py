@@ -24,6 +24,8 @@ TYPES: Mapping[str, Callable[[Question], bool]] = {
     "all": lambda question: True,
 }
 """The rows of the table; `multi_hop` is 2 and 3 hops together, `all` is every question that was asked."""
+SEPARATE_TYPES = ("single_hop", "temporal", "two_hop", "three_hop", "unanswerable")
+"""The rows that share no question."""
 RECALLS = (1, 8)
 DIGITS = 5
 SYSTEM_OF = {"trainA": "stage_a", "trainB": "stage_b"}
@@ -142,7 +144,7 @@ def recall_curve(asked: Asked) -> dict[str, list[float]]:
         rows = [
             (q, a) for q, a in zip(asked.questions, asked.answers, strict=True) if belongs(q) and q.supporting_facts
         ]
-        if rows and asked.top_k and name not in ("all", "answerable", "multi_hop"):
+        if rows and asked.top_k and name in SEPARATE_TYPES:
             curves[name] = [
                 round(float(np.mean([hit_at(a.ranked[-1], q.hops[-1], k) for q, a in rows])), DIGITS)
                 for k in range(1, asked.top_k + 1)

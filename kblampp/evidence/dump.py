@@ -9,12 +9,22 @@ from typing import Any
 from kblampp.core.files import atomic_dir, write_json, write_jsonl
 from kblampp.core.params import Params
 from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
+from kblampp.encoding.vector_cache import with_disk_cache
 from kblampp.evaluation.systems import Split, open_splits
 from kblampp.evaluation.table import first_of_each_type
 from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
 from kblampp.evidence.illustrations import illustrations
-from kblampp.evidence.interventions import causal_deltas, rank_agreement
-from kblampp.evidence.measures import Explained, Rows, evidence_line, evidence_rows, headline, mean_rows, merge
+from kblampp.evidence.interventions import causal_deltas, leave_one_out
+from kblampp.evidence.measures import (
+    Explained,
+    Rows,
+    evidence_line,
+    evidence_rows,
+    headline,
+    mean_rows,
+    merge,
+    top_agreement,
+)
 from kblampp.evidence.trace import Asker
 from kblampp.index.build import INDEX_OPTIONS
 from kblampp.model.checkpoint import load_trained
@@ -74,16 +84,15 @@ def intervene(params: Params, workspace: Workspace, asker: Asker, base: Knowledg
     deltas = causal_deltas(asker, base, chosen, seed)
     merge(rows, mean_rows(chosen.questions, deltas, n="causal_n", **settings))
 
-    few = able.part(first_of_each_type(able.questions, params.evidence.tau_questions))
-    taus = [
-        (question, tau)
-        for question, tau in zip(
-            few.questions, rank_agreement(asker, base, few, params.evidence.facts_per_hop), strict=True
-        )
-        if tau is not None
-    ]
-    measured = {"kendall_tau": [tau for _, tau in taus]}
-    merge(rows, mean_rows([question for question, _ in taus], measured, n="kendall_tau_n", **settings))
+    few = able.part(first_of_each_type(able.questions, params.evidence.leave_one_out_questions))
+    effects = leave_one_out(asker, base, few, params.evidence.facts_per_hop)
+    agreements = {place: share for place, row in enumerate(effects) if (share := top_agreement(row)) is not None}
+    compared = [few.questions[place] for place in agreements]
+    figures = {
+        "leave_one_out_agreement": list(agreements.values()),
+        "leave_one_out_chance": [1 / len(effects[place]) for place in agreements],
+    }
+    merge(rows, mean_rows(compared, figures, n="leave_one_out_n", **settings))
 
     editor = make_editor(params, workspace)
     direct = chosen.part([p for p, q in enumerate(chosen.questions) if [len(hop) for hop in q.hops] == [1]])
@@ -105,13 +114,13 @@ def make_editor(params: Params, workspace: Workspace) -> Editor:
     Raises:
         EncoderError: The sentence encoder is not to be had.
     """
-    encoder = load_encoder(params.encoder.model, batch_size=params.encoder.batch_size)
+    encoder = with_disk_cache(load_encoder(params.encoder.model, batch_size=params.encoder.batch_size))
     index = {name: getattr(params.index, name) for name in INDEX_OPTIONS}
     return Editor(
         EmbeddingCache(encoder),
         workspace.projections,
         params.encoder.store_dtype,
-        {**index, "seed": params.seed},
+        index,
         workspace.backbone.tokenizer,
         str(workspace.backbone.model.device),
     )

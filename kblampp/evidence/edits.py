@@ -78,7 +78,8 @@ class Editor:
         Raises:
             StoreError: The encoder is not the one of the projections.
         """
-        with tempfile.TemporaryDirectory() as name:
+        # Windows does not remove files that are still mapped into memory, as the base's keys are.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             folder = Path(name)
             store = KBValueStore.build(
                 folder / "kb",

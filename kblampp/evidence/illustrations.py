@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kblampp.data.facts import FiveTuple, Question
-from kblampp.evaluation.table import TYPES
+from kblampp.evaluation.table import SEPARATE_TYPES, TYPES
 from kblampp.evidence.measures import Explained, triple, window_row
 from kblampp.evidence.trace import Trace
 from kblampp.time_expressions.parse import parse_question_time
 
-SHOWN_TYPES = ("single_hop", "temporal", "two_hop", "three_hop", "unanswerable")
 NULL = "null fact"
 DIGITS = 5
 
@@ -28,7 +27,7 @@ def illustrations(
         facts_per_hop: Facts shown of each layer.
 
     Returns:
-        A list of objects, at most one for each of `SHOWN_TYPES`, in that order:
+        A list of objects, at most one for each of `SEPARATE_TYPES`, in that order:
 
         * `type`, `qid`, `question`, `answer` ("" if there is none), `prediction`;
         * `question_time`: `[start, end]`, ISO dates or null where open; null if the question names no time;
@@ -45,7 +44,7 @@ def illustrations(
           start; `window` as `question_time`, null if unknown; `alpha` is the last layer's.
     """
     shown = []
-    for kind in SHOWN_TYPES:
+    for kind in SEPARATE_TYPES:
         place = next((place for place, question in enumerate(explained.questions) if TYPES[kind](question)), None)
         if place is not None:
             shown.append(_illustration(kind, explained.part([place]), facts, layers, facts_per_hop))

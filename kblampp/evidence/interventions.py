@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from kblampp.evidence.measures import Explained, is_correct, kendall_tau
+from kblampp.evidence.measures import Explained, is_correct
 from kblampp.evidence.trace import Asker, Trace
 from kblampp.model.inputs import KnowledgeBase
 
@@ -45,11 +45,12 @@ def causal_deltas(asker: Asker, base: KnowledgeBase, explained: Explained, seed:
     return figures
 
 
-def rank_agreement(asker: Asker, base: KnowledgeBase, explained: Explained, facts: int) -> list[float | None]:
-    """Kendall's tau between alpha and leave-one-out effect of the top facts of the last layer.
+def leave_one_out(asker: Asker, base: KnowledgeBase, explained: Explained, facts: int) -> list[list[float]]:
+    """The effect of each of the top facts of the last layer on the answer.
 
-    The effect of a fact is how much less probable (log-probability, teacher-forced) the model finds its own answer
-    when that fact alone is withheld.
+    It is how much less probable (natural logarithm, teacher-forced) the model finds its own answer when that fact alone
+    is withheld; below zero where the fact only competed with the right one.  Source of the measure: Jain and Wallace
+    2019, "Attention is not Explanation", section 3, which compares it with attention weights.
 
     Args:
         asker: The model.
@@ -58,7 +59,7 @@ def rank_agreement(asker: Asker, base: KnowledgeBase, explained: Explained, fact
         facts: How many facts of a question are left out, one at a time.
 
     Returns:
-        tau for each question, (n,); None where alphas or effects are all the same.
+        For each question, (n,), the effects of its facts by falling alpha.
     """
     top = [[number for number in trace.ids[-1, :facts].tolist() if number >= 0] for trace in explained.traces]
     places = [place for place, numbers in enumerate(top) for _ in numbers]
@@ -68,5 +69,4 @@ def rank_agreement(asker: Asker, base: KnowledgeBase, explained: Explained, fact
     effects: list[list[float]] = [[] for _ in top]
     for place, trace in zip(places, left_out, strict=True):
         effects[place].append(round(explained.traces[place].log_prob - trace.log_prob, EFFECT_DIGITS))
-    weights = [trace.alpha[-1, : len(numbers)].tolist() for trace, numbers in zip(explained.traces, top, strict=True)]
-    return [kendall_tau(alpha, effect) for alpha, effect in zip(weights, effects, strict=True)]
+    return effects

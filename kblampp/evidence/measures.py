@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau  # type: ignore[import-untyped]
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple, Question
@@ -68,7 +67,7 @@ def gold_path(question: Question, found: Sequence[int]) -> tuple[int, ...]:
 
 
 def path_f1(predicted: Sequence[int], gold: Sequence[int]) -> float:
-    """F1 of two sets of facts (0 to 1): predicted path and supporting facts (design section 7).
+    """F1 of two sets of facts (0 to 1): predicted path and supporting facts.
 
     Raises:
         DataError: There is no gold fact.
@@ -90,15 +89,24 @@ def kilt_em(correct: float, predicted: Sequence[int], gold: Sequence[int]) -> fl
     return correct if set(gold) <= set(predicted) else 0.0
 
 
-def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Rank correlation tau-b of two lists, (n,) each, from -1 to 1; None if one of them does not rank anything.
+def top_agreement(effects: Sequence[float]) -> float | None:
+    """Whether the heaviest fact is also the one without which the answer loses most: 1.0 if so, 0.0 if not.
 
-    Source: Kendall 1938, "A New Measure of Rank Correlation", with the correction for ties of Kendall 1945, "The
-    Treatment of Ties in Ranking Problems".
+    Facts whose effects are the same share the first place, and the figure is the heaviest one's share of it, so that a
+    fact drawn by lot gets 1/n on average.  Where no fact's removal makes the answer less probable, no fact is the cause
+    and the figure is 0.  Only first places are compared: nearly all weight is on one fact, and how the others are
+    ranked says nothing.
+
+    Args:
+        effects: What the answer's log-probability loses without each fact, by falling weight of the facts, (n,).
+
+    Returns:
+        The figure, or None if fewer than two facts were left out, which leaves nothing to choose from.
     """
-    if len(set(a)) < 2 or len(set(b)) < 2:
+    if len(effects) < 2:
         return None
-    return float(kendalltau(a, b, variant="b").statistic)
+    most = max(effects)
+    return 1 / list(effects).count(most) if most > 0 and effects[0] == most else 0.0
 
 
 def mean_rows(
@@ -156,7 +164,7 @@ def merge(rows: Rows, more: Rows) -> None:
 
 
 def headline(rows: Rows) -> dict[str, float]:
-    """The figures of one split's rows that have targets (design section 6), those that were measured.
+    """The figures of one split's rows that have targets, those that were measured.
 
     `path_f1` and `tail_swap_follow` are of single-hop and temporal questions together, `stale_rate` of temporal ones,
     the others of all answerable ones.
@@ -169,7 +177,8 @@ def headline(rows: Rows) -> dict[str, float]:
         "causal_delta_random": (("answerable",), "causal_n"),
         "tail_swap_follow": (direct, "tail_swap_n"),
         "stale_rate": (("temporal",), "stale_n"),
-        "kendall_tau": (("answerable",), "kendall_tau_n"),
+        "leave_one_out_agreement": (("answerable",), "leave_one_out_n"),
+        "leave_one_out_chance": (("answerable",), "leave_one_out_n"),
     }
     figures = {}
     for name, (kinds, n) in places.items():
@@ -201,7 +210,7 @@ def evidence_line(
     layers: Sequence[int],
     facts_per_hop: int,
 ) -> dict[str, Any]:
-    """One line of the evidence file: design section 7, extended.
+    """One line of the evidence file (docs/data-formats.md).
 
     Args:
         question: What was asked.

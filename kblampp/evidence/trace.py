@@ -61,7 +61,7 @@ class Trace:
 
     @property
     def chain(self) -> tuple[int, ...]:
-        """The predicted path (design section 7): the top fact of each layer, duplicates merged, in reasoning order."""
+        """The predicted path: the top fact of each layer, duplicates merged, in reasoning order."""
         return tuple(dict.fromkeys(number for number in self.ids[:, 0].tolist() if number >= 0))
 
 

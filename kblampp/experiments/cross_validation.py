@@ -20,6 +20,7 @@ from typing import Any
 from kblampp.core.errors import DataError, one_line_errors
 from kblampp.core.files import atomic_write, read_json, write_json
 from kblampp.experiments.dvc_runs import file_of, run_experiment
+from kblampp.report.names import FIGURES, REFUSALS, questions_of
 from kblampp.report.tables import named_systems, shown, shown_em, table_head, table_line, with_table
 
 SUMMARY = (__doc__ or "").split("\n\n")[0]
@@ -40,9 +41,9 @@ SHORT = {
 }
 """Of every fold: a few hundred questions train, so training is short, and slow for the queries, which start well."""
 DATASETS = ("timeqa", "hotpotqa")
-SPLITS = {"test": "", "test_hard": " (hard)"}
-TITLES = {"timeqa": "TimeQA", "hotpotqa": "HotpotQA"}
-FIGURES = ("em", "f1", "recall_at_1", "recall_at_8", "support_recall_at_8", "prompt_tokens", "abstain_auroc")
+SPLITS = ("test", "test_hard")
+RETRIEVAL = ("f1", "recall_at_1", "recall_at_8", "support_recall_at_8")
+POOLED = ("em", *RETRIEVAL, "prompt_tokens", "abstain_auroc")
 
 
 def run_dataset(dataset: str, path: Path) -> None:
@@ -91,7 +92,7 @@ def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     total = sum(row["n"] for row in rows)
     result: dict[str, Any] = {"n": total}
-    result |= {name: mean for name in FIGURES if (mean := _mean(rows, name)) is not None}
+    result |= {name: mean for name in POOLED if (mean := _mean(rows, name)) is not None}
     result["em_stderr"] = math.sqrt(sum((row["em_stderr"] * row["n"]) ** 2 for row in rows)) / total
     return result
 
@@ -104,11 +105,11 @@ def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 def result_lines(dataset: str, done: Mapping[str, Any]) -> list[str]:
     """The Markdown table of one dataset, all folds pooled."""
-    heads = ["questions", "system", "EM, answerable", "F1", "recall@1", "recall@8", "support recall@8"]
-    heads += ["EM, unanswerable", "AUROC", "refusal F1", "prompt tokens"]
-    lines = table_head(heads)
+    heads = ["questions", "system", f"{FIGURES['em']}, answerable", *(FIGURES[name] for name in RETRIEVAL)]
+    heads += [f"{FIGURES['em']}, unanswerable", FIGURES["auroc"], f"refusal {REFUSALS['refusal_f1']}"]
+    lines = table_head([*heads, FIGURES["prompt_tokens"]])
     folds = list(done["folds"].values())
-    for split, suffix in SPLITS.items():
+    for split in SPLITS:
         tables = [fold["table"][split] for fold in folds if split in fold["table"]]
         systems = dict(tables[0]) if tables else {}
         systems.pop("stage_b", None)  # without steps of Stage B its rows are those of Stage A
@@ -120,14 +121,14 @@ def result_lines(dataset: str, done: Mapping[str, Any]) -> list[str]:
             }
             refusals = [fold["abstention"][split] for fold in folds if split in fold["abstention"]]
             lines.append(
-                table_line([TITLES[dataset] + suffix, name, *_cells(kinds, refusals if "stage" in system else ())])
+                table_line([questions_of(dataset, split), name, *_cells(kinds, refusals if "stage" in system else ())])
             )
     return lines
 
 
 def _cells(kinds: Mapping[str, Mapping[str, Any]], refusals: Sequence[Mapping[str, Any]]) -> list[str]:
     able, unable = kinds.get("answerable", {}), kinds.get("unanswerable", {})
-    figures = [able.get(name) for name in ("f1", "recall_at_1", "recall_at_8", "support_recall_at_8")]
+    figures = [able.get(name) for name in RETRIEVAL]
     after = [unable.get("abstain_auroc"), _mean(refusals, "refusal_f1")]
     tokens = kinds.get("all", {}).get("prompt_tokens")
     return [

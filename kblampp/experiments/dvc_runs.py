@@ -1,4 +1,4 @@
-"""DVC experiments that a program runs: each in a temporary copy, its results read from the commit that it leaves."""
+"""DVC experiments that a program runs: each in a temporary copy, its results read from what it leaves behind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import dvc.api
+from dvc.exceptions import DvcException
 
 from kblampp.core.errors import DataError
 
@@ -29,21 +32,18 @@ def run_experiment(name: str, changes: Mapping[str, Any], *, copy: Sequence[str]
 
 
 def file_of(experiment: str, path: str) -> str:
-    """A file as an experiment has left it in git.
+    """A text file as an experiment has left it, be it in git or in DVC's cache.
 
     Raises:
         DataError: There is no such experiment, or it has no such file.
     """
-    refs = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    ref = next((ref for ref in refs if ref.endswith(f"/{experiment}")), None)
-    if ref is None:
-        raise DataError(f"experiment {experiment} has left no result; look at the output of `dvc exp run` above")
-    shown = subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, text=True, check=False)
-    if shown.returncode:
-        raise DataError(f"experiment {experiment} has left no {path}; forget it with `dvc exp remove {experiment}`")
-    return shown.stdout
+    try:
+        return str(dvc.api.read(path, rev=experiment, encoding="utf-8"))
+    except DvcException as error:
+        raise DataError(
+            f"experiment {experiment} has left no {path} ({str(error).splitlines()[0]}); look at the output of "
+            f"`dvc exp run` above, and forget the experiment with `dvc exp remove {experiment}`"
+        ) from error
 
 
 def _dvc(*arguments: str, check: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 One parameter is changed at a time.  Where a change needs training, every value gets the same shorter one, so that the
 values of one sweep can be compared with each other and not with the main table.  Results are kept in
-`metrics/sweep/table.json`; what stands there is not run again.
+`metrics/sweep/table.json`; what stands there is not run again.  The stage `plots` draws them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ import yaml
 from kblampp.core.errors import DataError, one_line_errors
 from kblampp.core.files import read_json, write_json
 from kblampp.experiments.dvc_runs import file_of, run_experiment
-from kblampp.report.style import BLUE, GREEN, INK, ORANGE, drawn, label_lines
+from kblampp.report.names import FIGURES, TYPES, sweeps_in_order
+from kblampp.report.tables import shown, table_head, table_line
 
 SUMMARY = (__doc__ or "").split("\n\n")[0]
 logger = logging.getLogger(__name__)
@@ -101,57 +102,23 @@ def _result(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     system = "stage_a" if params["eval"]["adapter"] == "trainA" else "stage_b"
     rows = json.loads(table)["swap"][system]
     sizes = [out["size"] for out in yaml.safe_load(lock)["stages"]["encode"]["outs"] if out["path"].endswith("/kb")]
-    kinds = ("single_hop", "temporal", "two_hop", "three_hop", "unanswerable")
-    row: dict[str, Any] = {f"em_{kind}": rows[kind]["em"] for kind in kinds if kind in rows}
-    row |= {f"em_stderr_{kind}": rows[kind]["em_stderr"] for kind in kinds if kind in rows}
+    row: dict[str, Any] = {f"em_{kind}": rows[kind]["em"] for kind in TYPES if kind in rows}
+    row |= {f"em_stderr_{kind}": rows[kind]["em_stderr"] for kind in TYPES if kind in rows}
     row |= {key: value for key, value in rows["answerable"].items() if key.startswith("recall_at_")}
     return {**row, "n": rows["all"]["n"], "store_bytes": sum(sizes), "changes": dict(changes)}
 
 
-def in_order(done: Mapping[str, Any]) -> dict[str, Any]:
-    """The results in the order of `SWEEPS`; in the file their names are sorted as texts."""
-    return {
-        sweep.parameter: {value: rows[value] for value in sweep.values if value in rows}
-        for sweep in SWEEPS
-        if (rows := done.get(sweep.parameter))
-    }
-
-
-def sweep_table(done: Mapping[str, Any]) -> Iterator[str]:
+def sweep_table(done: Mapping[str, Any]) -> list[str]:
     """The lines of a Markdown table, a row an experiment."""
-    yield "| parameter | value | single-hop | temporal | 2-hop | recall@1 | recall@8 | store |"
-    yield "|---" * 8 + "|"
+    kinds, recalls = ("single_hop", "temporal", "two_hop"), ("recall_at_1", "recall_at_8")
+    heads = [*(TYPES[kind].label for kind in kinds), *(FIGURES[name] for name in recalls)]
+    lines = table_head(["parameter", "value", *heads, "store"])
     for parameter, values in done.items():
         for value, row in values.items():
-            figures = [row.get(name) for name in ("em_single_hop", "em_temporal", "em_two_hop")]
-            figures += [row.get("recall_at_1"), row.get("recall_at_8")]
-            cells = ["–" if figure is None else f"{figure:.3f}" for figure in figures]
-            yield f"| `{parameter}` | {value} | {' | '.join(cells)} | {row['store_bytes'] / 1e6:.1f} MB |"
-
-
-LINES = {
-    "em_single_hop": ("single-hop", BLUE),
-    "em_temporal": ("temporal", ORANGE),
-    "em_two_hop": ("two-hop", GREEN),
-    "recall_at_1": ("recall@1", INK),
-}
-
-
-def draw_sweeps(done: Mapping[str, Any], output: Path) -> None:
-    """Draws EM by type and recall@1 on `swap`: a panel a parameter, its values at even distances."""
-    with drawn(output, 2.8) as figure:
-        panels = figure.subplots(1, len(done), sharey=True, squeeze=False)[0]
-        for axes, (parameter, values) in zip(panels, done.items(), strict=True):
-            ends = {}
-            for figure_name, (name, colour) in LINES.items():
-                points = [(x, row[figure_name]) for x, row in enumerate(values.values()) if figure_name in row]
-                if points:
-                    axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, clip_on=False)
-                    ends[name] = (*points[-1], colour)
-            axes.set_xticks(range(len(values)), list(values))
-            axes.set(title=parameter)
-        panels[0].set_ylabel("EM and recall@1 on swap")
-        label_lines(panels[-1], ends)
+            figures = [row.get(name) for name in (*(f"em_{kind}" for kind in kinds), *recalls)]
+            size = f"{row['store_bytes'] / 1e6:.1f} MB"
+            lines.append(table_line([f"`{parameter}`", value, *map(shown, figures), size]))
+    return lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,8 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         if not arguments.show:
             run_sweeps([s for s in SWEEPS if arguments.only in (None, s.parameter)], TABLE)
-        done = in_order(read_json(TABLE, error=DataError))
-        draw_sweeps(done, TABLE.with_name("sweep.png"))
+        done = sweeps_in_order(read_json(TABLE, error=DataError))
         sys.stdout.write("\n".join(sweep_table(done)) + "\n")
 
     return one_line_errors(work)

@@ -20,20 +20,11 @@ logger = logging.getLogger(__name__)
 RECALLS = (1, 8, 32)
 OWN_QUERIES = 2000
 """At most so many keys check the index of a base without questions."""
-INDEX_OPTIONS = (
-    "method",
-    "similarity",
-    "hnsw_m",
-    "hnsw_ef_construction",
-    "hnsw_ef_search",
-    "ivf_nlist",
-    "ivf_nprobe",
-    "pq_m",
-    "pq_bits",
-)
+INDEX_OPTIONS = ("factory", "search", "similarity")
+"""What of `IndexParams` goes to `KnowledgeIndex.build`."""
 
 
-def build_indexes(kbs: Sequence[str], folder: Path, params: IndexParams, *, seed: int) -> dict[str, Any]:
+def build_indexes(kbs: Sequence[str], folder: Path, params: IndexParams) -> dict[str, Any]:
     """Builds `folder/index/<kb>` for each knowledge base in `folder/kb` and checks it against exact search.
 
     Returns:
@@ -49,15 +40,15 @@ def build_indexes(kbs: Sequence[str], folder: Path, params: IndexParams, *, seed
         for kb in kbs:
             store = KBValueStore.load(folder / "kb" / kb, projections.fingerprint)
             options = {name: getattr(params, name) for name in INDEX_OPTIONS}
-            index = KnowledgeIndex.build(store.keys, seed=seed, keys_sha256=store.keys_sha256, **options)
+            index = KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256, **options)
             index.save(output / kb)
             report[kb] = {"n": store.n, **_self_check(index, store, projections)}
             found = report[kb]["recall_at_8"]
             if found < params.min_recall_at_8:
                 raise StoreError(
-                    f"the {params.method} index of knowledge base {kb} has recall@8 {found:.3f} against exact search, "
+                    f"the index {params.factory} of knowledge base {kb} has recall@8 {found:.3f} against exact search, "
                     f"expected at least {params.min_recall_at_8} (index.min_recall_at_8); "
-                    "raise index.hnsw_ef_search or index.ivf_nprobe, or use index.method flat"
+                    "search wider with index.search (efSearch for HNSW, nprobe for IVF), or set index.factory to Flat"
                 )
     return report
 

@@ -1,4 +1,4 @@
-"""Nearest keys of a store: exact (flat) or approximate (HNSW, IVF-PQ) inner-product search.
+"""Nearest keys of a store by the inner product, exact or approximate, with any index that faiss can make.
 
 Facts of one head and relation have the same key, since keys carry no time.  The index therefore
 holds each distinct key once and expands it to its facts, so that ties cost no recall and are
@@ -20,14 +20,13 @@ from kblampp.encoding.linear_maps import unit
 from kblampp.encoding.sentence_encoder import FloatArray
 from kblampp.encoding.store import KBValueStore
 from kblampp.index.distinct_keys import DistinctKeys, IdArray, exact_scores, exact_top
-from kblampp.index.searchers import METHODS, SIMILARITIES, check_options, make_searcher, read_searcher, write_searcher
+from kblampp.index.searchers import Searcher
 
-__all__ = ["METHODS", "SIMILARITIES", "KnowledgeIndex", "recall_against_exact"]
+SIMILARITIES = ("ip", "cosine")
 
 _FILE = "index.faiss"
 _BATCH_BYTES = 64 << 20  # bound of the gathered candidate keys of one batch of queries
 _ROUNDING = 1e-6  # two float32 sums of one product may differ by this, relatively
-_MARGIN = 8  # flat candidates beyond k: float32 search may order near-ties wrongly
 
 
 class KnowledgeIndex:
@@ -36,7 +35,8 @@ class KnowledgeIndex:
     Attributes:
         n: Number of keys.
         d_k: Their width.
-        method: ``flat``, ``hnsw`` or ``ivfpq``.
+        factory: The faiss factory string that it was made from.
+        search_options: The faiss options set on it, if any.
         similarity: ``ip`` or ``cosine``.
         keys_sha256: sha256 of the ``K.npy`` that the keys come from, if known.
     """
@@ -44,20 +44,20 @@ class KnowledgeIndex:
     def __init__(
         self,
         distinct: DistinctKeys,
-        searcher: Any,
+        searcher: Searcher,
         *,
-        method: str,
+        factory: str,
+        search: str | None,
         similarity: str,
-        options: dict[str, int],
         keys_sha256: str | None,
     ) -> None:
-        """Wrap a faiss index over the distinct keys."""
+        """Wrap a searcher of the distinct keys."""
         self.n = distinct.n
         self.d_k = distinct.width
-        self.method = method
+        self.factory = factory
+        self.search_options = search
         self.similarity = similarity
         self.keys_sha256 = keys_sha256
-        self.options = options
         self._distinct = distinct
         self._searcher = searcher
 
@@ -66,48 +66,26 @@ class KnowledgeIndex:
         cls,
         keys: npt.NDArray[Any],
         *,
-        method: str = "flat",
+        factory: str = "Flat",
+        search: str | None = None,
         similarity: str = "ip",
-        hnsw_m: int = 32,
-        hnsw_ef_construction: int = 200,
-        hnsw_ef_search: int = 128,
-        ivf_nlist: int = 64,
-        ivf_nprobe: int = 16,
-        pq_m: int = 24,
-        pq_bits: int = 8,
-        seed: int = 0,
         keys_sha256: str | None = None,
     ) -> KnowledgeIndex:
-        """Index ``keys`` ``(n, d_k)``; one seed and one input give one index.
+        """Index ``keys`` ``(n, d_k)``; one input gives one index.
 
         Args:
             keys: The keys of a store, float16 or float32.
-            method: ``flat`` is exact; ``hnsw`` and ``ivfpq`` are approximate.
+            factory: A string of `faiss.index_factory`; ``Flat`` is exact.
+            search: A string of `faiss.ParameterSpace`, such as ``efSearch=128``; None leaves the index as it is.
             similarity: ``ip`` for the inner product, ``cosine`` for that of normalised vectors.
-            hnsw_m, hnsw_ef_construction, hnsw_ef_search: Links of a node; breadth of the search
-                when it is linked, and for a query.
-            ivf_nlist, ivf_nprobe: Cells, fewer when the keys are too few; those searched.
-            pq_m, pq_bits: Parts of a quantised key, a divisor of d_k; bits of a part's code.
-            seed: Of the random choices of training.
             keys_sha256: ``store.keys_sha256``, needed to save the index.
 
         Raises:
             StoreError: If the keys or the options cannot make such an index.
         """
-        options = {
-            "hnsw_m": hnsw_m,
-            "hnsw_ef_construction": hnsw_ef_construction,
-            "hnsw_ef_search": hnsw_ef_search,
-            "ivf_nlist": ivf_nlist,
-            "ivf_nprobe": ivf_nprobe,
-            "pq_m": pq_m,
-            "pq_bits": pq_bits,
-            "seed": seed,
-        }
-        check_options(method, similarity, options)
         distinct = _distinct_keys(keys, similarity)
-        searcher = make_searcher(method, distinct.keys, options)
-        return cls(distinct, searcher, method=method, similarity=similarity, options=options, keys_sha256=keys_sha256)
+        searcher = Searcher.build(distinct.keys, factory, search)
+        return cls(distinct, searcher, factory=factory, search=search, similarity=similarity, keys_sha256=keys_sha256)
 
     def search(self, queries: npt.NDArray[Any], k: int) -> tuple[FloatArray, IdArray]:
         """The ``k`` best keys of every query.
@@ -131,8 +109,8 @@ class KnowledgeIndex:
         if k == 0 or not len(queries):
             return scores, ids
         if self.similarity == "cosine":
-            queries = unit(queries)
-        step = max(1, _BATCH_BYTES // (8 * self.d_k * self._fetch(k)))
+            queries = unit(queries).astype(np.float32)
+        step = max(1, _BATCH_BYTES // (8 * self.d_k * self._searcher.n_candidates(k)))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
             scores[rows], ids[rows] = self._search_batch(queries[rows], k)
@@ -152,14 +130,13 @@ class KnowledgeIndex:
         fields = {
             "n": self.n,
             "d_k": self.d_k,
-            "method": self.method,
+            "factory": self.factory,
+            "search": self.search_options,
             "similarity": self.similarity,
-            "options": self.options,
             "keys_sha256": self.keys_sha256,
         }
         with atomic_dir(directory) as folder:
-            if self.method != "flat":  # a flat index is the keys themselves
-                write_searcher(folder / _FILE, self._searcher)
+            self._searcher.write(folder / _FILE)
             write_manifest(folder, "index", fields)
 
     @classmethod
@@ -183,37 +160,28 @@ class KnowledgeIndex:
                 f"{store.directory} has keys {store.keys_sha256[:12]}; run `dvc repro index`"
             )
         try:
-            method, similarity = str(manifest["method"]), str(manifest["similarity"])
-            options = {str(name): int(value) for name, value in manifest["options"].items()}
-            check_options(method, similarity, options)
-            distinct = _distinct_keys(store.keys, similarity)
-            if method == "flat":
-                searcher = make_searcher(method, distinct.keys, options)
-            else:
-                searcher = read_searcher(directory / _FILE, distinct.n_distinct, distinct.width)
-        except (KeyError, TypeError, AttributeError) as error:
+            factory, similarity = str(manifest["factory"]), str(manifest["similarity"])
+            search = None if manifest["search"] is None else str(manifest["search"])
+        except KeyError as error:
             raise StoreError(
-                f"index {directory}: the manifest lacks what an index must state ({error!r}); run `dvc repro index`"
+                f"index {directory}: the manifest lacks what an index must state ({error}); run `dvc repro index`"
             ) from error
+        distinct = _distinct_keys(store.keys, similarity)
+        searcher = Searcher.read(directory / _FILE, distinct.keys, factory, search)
         return cls(
             distinct,
             searcher,
-            method=method,
+            factory=factory,
+            search=search,
             similarity=similarity,
-            options=options,
             keys_sha256=store.keys_sha256,
         )
 
-    def _fetch(self, k: int) -> int:
-        """Distinct keys asked of faiss: approximate codes need candidates to choose from."""
-        wanted = {"flat": k + _MARGIN, "hnsw": k, "ivfpq": max(4 * k, k + 64)}[self.method]
-        return min(self._distinct.n_distinct, wanted)
-
     def _search_batch(self, queries: FloatArray, k: int) -> tuple[FloatArray, IdArray]:
-        _, groups = self._searcher.search(queries, self._fetch(k))
+        groups = self._searcher.candidates(queries, k)
         group_scores = exact_scores(queries, self._distinct.keys, groups)
         scores, ids, certain = self._distinct.expand(group_scores, groups, k)
-        if self.method == "flat" and not certain.all():
+        if self._searcher.is_flat and not certain.all():
             doubtful = ~certain
             scores[doubtful], ids[doubtful] = exact_top(queries[doubtful], self._distinct, k)
         return scores, ids
@@ -266,10 +234,14 @@ def recall_against_exact(
 
 
 def _distinct_keys(keys: npt.NDArray[Any], similarity: str) -> DistinctKeys:
-    """The distinct float32 keys, normalised for cosine; all checks of the keys are here."""
+    """The distinct float32 keys, normalised for cosine; all checks of the keys and their similarity are here."""
+    if similarity not in SIMILARITIES:
+        raise StoreError(
+            f"index.similarity must be {' or '.join(SIMILARITIES)}, got {similarity!r}; set it in params.yaml"
+        )
     if keys.ndim != 2 or not keys.size:
         raise StoreError(f"an index needs keys of shape (n, d_k), got {keys.shape}; run `dvc repro encode`")
     rows = np.asarray(keys, dtype=np.float32)
     if not np.isfinite(rows).all():
         raise StoreError("keys must be finite, but some are NaN or infinite; run `dvc repro encode`")
-    return DistinctKeys.of(unit(rows) if similarity == "cosine" else rows)
+    return DistinctKeys.of(unit(rows).astype(np.float32) if similarity == "cosine" else rows)

@@ -1,119 +1,193 @@
-"""The faiss indexes behind `knowledge_index`: making them from options, and reading them back."""
+"""The faiss index behind `knowledge_index`: made from a factory string, read back, asked for candidates.
+
+Which kinds of index there are is faiss's business.  How an index is treated depends on what it does, never on its name.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import os
+import re
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
 
 from kblampp.core.errors import StoreError
 from kblampp.encoding.sentence_encoder import FloatArray
+from kblampp.index.distinct_keys import IdArray, exact_scores
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("flat", "hnsw", "ivfpq")
-SIMILARITIES = ("ip", "cosine")
-
-_TRAINING_POINTS = 39  # vectors that k-means wants for a centroid, faiss's own rule
-_MAX_PQ_BITS = 16
-
-
-def check_options(method: str, similarity: str, options: Mapping[str, int]) -> None:
-    """Raise a StoreError unless the options describe an index."""
-    if method not in METHODS:
-        raise StoreError(f"index.method must be {', '.join(METHODS)}, got {method!r}; set it in params.yaml")
-    if similarity not in SIMILARITIES:
-        raise StoreError(
-            f"index.similarity must be {' or '.join(SIMILARITIES)}, got {similarity!r}; set it in params.yaml"
-        )
-    for name, value in options.items():
-        if name != "seed" and value < 1:
-            raise StoreError(f"index.{name} must be at least 1, got {value}; set it in params.yaml")
+_MARGIN = 8  # flat candidates beyond k: float32 search may order near-ties wrongly
+_PROBES = 16  # keys that try a new index out
+_ROUNDING = 1e-5  # two sums of one product may differ by this, relative to the largest; codes are off by far more
+_NO_SIZE = re.compile(r"(?<!\d)0+(?!\d)|HNSW0*1(?!\d)")  # faiss does not refuse these, and ends the process over some
+_OPTIONS = re.compile(r"\w+=\d+(\.\d+)?(,\w+=\d+(\.\d+)?)*")
+_PLACE = re.compile(r"^.*\.(cpp|h):\d+: ", re.DOTALL)
+_CONDITION = re.compile(r"^Error: '(?P<condition>.*?)' failed:?\s*(?P<reason>.*)$", re.DOTALL)
+_STDERR = 2
+_OTHER_FACTORY = "set index.factory to another string of faiss.index_factory, such as Flat, which always works"
+_OTHER_SEARCH = (
+    "set index.search to null or to options of that index, such as efSearch=128 for HNSW or nprobe=16 for IVF"
+)
 
 
-def make_searcher(method: str, keys: FloatArray, options: Mapping[str, int]) -> Any:
-    """A faiss index of ``keys`` ``(n, d_k)`` for the inner product.
+class Searcher:
+    """A faiss index of distinct keys for the inner product; make one with :meth:`build`.
 
-    Raises:
-        StoreError: If the keys are too few or too narrow for the method.
+    Attributes:
+        is_flat: Whether it is the keys themselves: it misses nothing, and no file need keep it.
     """
-    with _one_thread():  # links and centroids depend on the order of the work
-        if method == "flat":
-            searcher = faiss.IndexFlatIP(keys.shape[1])
-        elif method == "hnsw":
-            searcher = _empty_hnsw(keys, options)
-        else:
-            searcher = _trained_ivfpq(keys, options)
-        searcher.add(keys)
-    return searcher
+
+    def __init__(self, index: Any, keys: FloatArray) -> None:
+        """Wrap a filled faiss index and try it out on some of its ``keys``."""
+        self._index = index
+        self._n_keys = len(keys)
+        self.is_flat = isinstance(index, faiss.IndexFlat)
+        self._scores_are_exact = _scores_are_exact(index, keys)
+
+    @classmethod
+    def build(cls, keys: FloatArray, factory: str, search: str | None) -> Searcher:
+        """Index ``keys`` ``(n, d_k)``.
+
+        Faiss draws its random numbers with seeds of its own that never change, and works on one thread here since links
+        and centroids depend on the order of the work: one input gives one index.
+
+        Args:
+            keys: The distinct keys.
+            factory: What `faiss.index_factory` makes the index from.
+            search: What `faiss.ParameterSpace` sets on it before keys are added, or None.
+
+        Raises:
+            StoreError: If faiss cannot make such an index of these keys, or it has no such options.
+        """
+        n_keys, d_k = keys.shape
+        index = _empty(factory, search, d_k)
+        what = f"index.factory {factory!r} makes no index of {n_keys} distinct keys of width {d_k}"
+        with _one_thread(), _refused(what, _OTHER_FACTORY):
+            with _warnings_logged(f"index.factory {factory!r} of {n_keys} distinct keys"):
+                index.train(keys)
+            index.add(keys)
+        with _refused(f"index.factory {factory!r} with index.search {search!r} cannot be searched", _OTHER_SEARCH):
+            return cls(index, keys)
+
+    @classmethod
+    def read(cls, path: Path, keys: FloatArray, factory: str, search: str | None) -> Searcher:
+        """Read the index of ``keys`` from a file; a flat one has none.
+
+        Raises:
+            StoreError: If the file is not an index of that many keys.
+        """
+        if isinstance(_empty(factory, search, keys.shape[1]), faiss.IndexFlat):
+            return cls.build(keys, factory, search)
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise StoreError(f"{path} is not a readable index; run `dvc repro index`") from error
+        if (index.ntotal, index.d) != keys.shape:
+            raise StoreError(
+                f"{path} has {index.ntotal} keys of width {index.d}, expected {len(keys)} of width "
+                f"{keys.shape[1]}; run `dvc repro index`"
+            )
+        _set_options(index, factory, search)  # not every kind of index keeps them in its file
+        return cls(index, keys)
+
+    def write(self, path: Path) -> None:
+        """Write the faiss index, unless it is flat; the caller makes it atomic."""
+        if not self.is_flat:
+            faiss.write_index(self._index, str(path))
+
+    def n_candidates(self, k: int) -> int:
+        """How many distinct keys to ask for so that the best ``k`` can be among them."""
+        if self.is_flat:
+            wanted = k + _MARGIN
+        elif self._scores_are_exact:
+            wanted = k
+        else:  # codes only come near the keys: let the keys choose
+            wanted = max(4 * k, k + 64)
+        return min(self._n_keys, wanted)
+
+    def candidates(self, queries: FloatArray, k: int) -> IdArray:
+        """Rows of the keys ``(n_queries, n_candidates(k))`` that may hold the best ``k``; -1 where none was found."""
+        _, rows = self._index.search(queries, self.n_candidates(k))
+        found: IdArray = rows
+        return found
 
 
-def read_searcher(path: Path, n_keys: int, d_k: int) -> Any:
-    """Read a faiss index and compare its size with the store's distinct keys.
+def _empty(factory: str, search: str | None, d_k: int) -> Any:
+    """The untrained index, with its options set: those of the construction must be there before the keys."""
+    what = f"index.factory {factory!r} makes no index of keys of width {d_k}"
+    if _NO_SIZE.search(factory):
+        raise StoreError(f"{what}: a part of it has size 0, or its nodes a single link; {_OTHER_FACTORY}")
+    with _refused(what, _OTHER_FACTORY):
+        index = faiss.index_factory(d_k, factory, faiss.METRIC_INNER_PRODUCT)
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise StoreError(f"{what}: faiss has it for distances only, not for the inner product; {_OTHER_FACTORY}")
+    _set_options(index, factory, search)
+    return index
 
-    Raises:
-        StoreError: If the file is not an index of that many keys.
-    """
+
+def _set_options(index: Any, factory: str, search: str | None) -> None:
+    if search is None:
+        return
+    what = f"index.search {search!r} does not fit index.factory {factory!r}"
+    if not _OPTIONS.fullmatch(search):  # faiss would pass over what it cannot read
+        raise StoreError(f"{what}: expected name=number, several with commas and no spaces between; {_OTHER_SEARCH}")
+    with _refused(what, _OTHER_SEARCH):
+        faiss.ParameterSpace().set_index_parameters(index, search)  # type: ignore[arg-type]  # its stub says int
+
+
+def _scores_are_exact(index: Any, keys: FloatArray) -> bool:
+    """Whether the index ranks by the keys and not by codes of them, by the scores that it gives to some of them."""
+    queries = keys[:_PROBES]
+    found, rows = index.search(queries, len(queries))
+    hit = rows >= 0
+    exact = exact_scores(queries, keys, rows)[hit]
+    return bool(np.all(np.abs(found[hit] - exact) <= _ROUNDING * np.abs(exact).max(initial=0)))
+
+
+@contextmanager
+def _refused(what: str, remedy: str) -> Iterator[None]:
+    """Turn an exception of faiss into a StoreError."""
     try:
-        searcher = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise StoreError(f"{path} is not a readable index; run `dvc repro index`") from error
-    if (searcher.ntotal, searcher.d) != (n_keys, d_k):
-        raise StoreError(
-            f"{path} has {searcher.ntotal} keys of width {searcher.d}, expected {n_keys} of width "
-            f"{d_k}; run `dvc repro index`"
-        )
-    return searcher
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise StoreError(f"{what}: faiss says {_reason(error)!r}; {remedy}") from error
 
 
-def write_searcher(path: Path, searcher: Any) -> None:
-    """Write a faiss index; the caller makes it atomic."""
-    faiss.write_index(searcher, str(path))
+def _reason(error: Exception) -> str:
+    """What faiss says, without the place in its source."""
+    text = _PLACE.sub("", str(error))
+    parts = _CONDITION.match(text)
+    return (parts["reason"] or parts["condition"]) if parts else text
 
 
-def _empty_hnsw(keys: FloatArray, options: Mapping[str, int]) -> Any:
-    searcher = faiss.IndexHNSWFlat(keys.shape[1], options["hnsw_m"], faiss.METRIC_INNER_PRODUCT)
-    searcher.hnsw.efConstruction = options["hnsw_ef_construction"]
-    searcher.hnsw.efSearch = options["hnsw_ef_search"]
-    return searcher
+@contextmanager
+def _warnings_logged(what: str) -> Iterator[None]:
+    """Log in one line what faiss prints, once for each of up to hundreds of clusterings.
 
-
-def _trained_ivfpq(keys: FloatArray, options: Mapping[str, int]) -> Any:
-    n_keys, d_k = keys.shape
-    bits = options["pq_bits"]
-    if d_k % options["pq_m"]:
-        raise StoreError(
-            f"index.pq_m of {options['pq_m']} does not divide encoder.d_k, the key width of {d_k}; "
-            "set index.pq_m to a divisor"
-        )
-    if bits > _MAX_PQ_BITS:
-        raise StoreError(f"index.pq_bits must be at most {_MAX_PQ_BITS}, got {bits}; set it in params.yaml")
-    if n_keys < 2**bits:
-        raise StoreError(
-            f"ivfpq with index.pq_bits = {bits} needs at least {2**bits} distinct keys, but the "
-            f"store has {n_keys}; lower index.pq_bits or set index.method to flat"
-        )
-    n_cells = max(1, min(options["ivf_nlist"], n_keys // _TRAINING_POINTS))
-    if n_cells < options["ivf_nlist"]:
+    It prints from C++, past `sys.stderr`, and not every kind of index lets its clusterings be told to be silent; so the
+    file descriptor is led to a file meanwhile.
+    """
+    with tempfile.TemporaryFile() as file:
+        before = os.dup(_STDERR)
+        os.dup2(file.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(before, _STDERR)
+            os.close(before)
+        file.seek(0)
+        lines = file.read().decode(errors="replace").splitlines()
+    if lines:
         logger.warning(
-            "index.ivf_nlist lowered from %d to %d: %d distinct keys cannot train more cells",
-            options["ivf_nlist"],
-            n_cells,
-            n_keys,
+            "%s: faiss says %s", what, "; ".join(line.removeprefix("WARNING ") for line in dict.fromkeys(lines))
         )
-    if n_keys < _TRAINING_POINTS * 2**bits:
-        logger.warning("%d distinct keys are few to train codes of %d bits", n_keys, bits)
-    searcher = faiss.IndexIVFPQ(faiss.IndexFlatIP(d_k), d_k, n_cells, options["pq_m"], bits, faiss.METRIC_INNER_PRODUCT)
-    for clustering in (searcher.cp, searcher.pq.cp):
-        clustering.seed = options["seed"]
-        clustering.min_points_per_centroid = 1  # faiss warns on stderr; the log has said it
-    searcher.nprobe = min(options["ivf_nprobe"], n_cells)
-    searcher.train(keys)
-    return searcher
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class TrainingBatch:
         labels: The answer and EOS where they stand, else IGNORED, (batch, seq); unshifted.
         answer_start: Position of the answer's first token, (batch,).
         questions: Vectors (some dropped) and the data's own windows.
+        has_vector: Which rows' vector was not dropped, (batch,).
         read_hidden: Which rows' queries read the hidden state, (batch,) of 0 and 1; a row without vector always does.
         gate_noise: Added to what the hop gates read of the question, (batch, d_sentence).
         renamed: Fact whose tail was replaced by random tokens, (batch,); -1 for none.
@@ -47,6 +48,7 @@ class TrainingBatch:
     labels: Tensor
     answer_start: Tensor
     questions: Questions
+    has_vector: Tensor
     read_hidden: Tensor
     gate_noise: Tensor
     renamed: Tensor
@@ -150,6 +152,7 @@ class TrainingBatches:
         return TrainingBatch(
             *self._sequences(rows, answers),
             questions=Questions.make(vectors, windows),
+            has_vector=torch.from_numpy(~dropped),
             read_hidden=torch.from_numpy(read_hidden.astype(np.float32)),
             gate_noise=torch.from_numpy(noise),
             renamed=renamed,

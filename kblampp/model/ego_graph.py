@@ -1,4 +1,4 @@
-"""What lies around the selected facts: a readout over the graph that the facts make (design sections 4 and 7).
+"""What lies around the selected facts: a readout over the graph that the facts make.
 
     h'_v = h_v + gelu(W sum_u a_uv [h'_u ; e_rel(u)])     a_uv = softmax over u of (A [h_v ; e_q]) . [h'_u ; e_rel(u)]
     z_j  = W_z sum_i alpha_ij (h'_i - h_i)                added to the layer's value v_j
@@ -7,8 +7,8 @@ A node v is a fact's tail, h_v the entity block of the fact's value.  Its neighb
 e_rel(u) the relation block of their keys.  The attention is that of Velickovic et al. 2018 (Graph Attention Networks,
 section 2.1) with the relation and the question in it and a dot product in the place of their single layer.
 
-The design says v = LN(v + z).  A layer norm would change the scale of the entity block, from which the next hop's query
-is made, so the residual is plain.  W_z starts at zero, so that an untrained readout adds exactly zero.
+The residual is plain: a layer norm around v + z would change the scale of the entity block, from which the next hop's
+query is made.  W_z starts at zero, so that an untrained readout adds exactly zero.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a mixture of fact values enters a hidden state: `h' = h + beta * fuse(v, h)` (design section 4)."""
+"""How a mixture of fact values enters a hidden state: `h' = h + beta * fuse(v, h)`."""
 
 from __future__ import annotations
 

@@ -105,7 +105,13 @@ class KBInjectedModel(nn.Module):
         self.backbone = backbone.requires_grad_(False)
         width = hidden_size(backbone)
         self.selectors = nn.ModuleList(
-            KBSelector(d_hidden=width, d_context_score=d_context_score, hops=position > 0, **(ego | dims))
+            KBSelector(
+                d_hidden=width,
+                d_context_score=d_context_score,
+                hops=position > 0,
+                last=position == len(self.layers) - 1,
+                **(ego | dims),
+            )
             for position in range(len(self.layers))
         )
         self.fusions = nn.ModuleList(KBFusionLayer(width, dims["d_v"], d_fusion) for _ in self.layers)

@@ -71,6 +71,8 @@ class KnowledgeBase:
 class SelectorOptions:
     """How facts are selected in a call; the switches are what ablations turn off.
 
+    `top_k` has no default here: `selector.top_k` in params.yaml is the one.
+
     Attributes:
         top_k: Facts weighed per token; 0 switches knowledge off altogether.
         gamma: Weight of the context score.
@@ -85,7 +87,7 @@ class SelectorOptions:
         ego_graph: Whether the facts around the selected ones are read, by a model that was made for it.
     """
 
-    top_k: int = 16
+    top_k: int
     gamma: float = 1.0
     eta: float = 1.0
     temperature: float = 1.0
@@ -192,14 +194,14 @@ class Knowledge:
 
     base: KnowledgeBase
     questions: Questions
-    options: SelectorOptions = SelectorOptions()
+    options: SelectorOptions
     training: TrainingCandidates | None = None
     withheld: Tensor | None = None
 
     @property
     def enabled(self) -> bool:
         """Whether the call changes anything at all."""
-        return self.options.top_k > 0
+        return self.training is not None or self.options.top_k > 0
 
     def expand(self, rows: int) -> Knowledge:
         """The same for `rows` rows."""

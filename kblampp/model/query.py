@@ -1,9 +1,13 @@
-"""How a token's query is made: from its hidden state, the question, and the fact that the layer before has read."""
+"""How a token's query is made: from its hidden state, the question, and the fact that the layer before has read.
+
+first layer   Q = S (W_s e_q + b_s + W_q norm(h)),  W_s = [E ; R] at the start
+later layers  Q = (1 - g) Q_prev + g [S W_hop v_prev ; relation block of the above],  g: the hop gate
+"""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +16,15 @@ from kblampp.encoding.projections import Projections
 from kblampp.model.inputs import Knowledge
 
 START_LOGIT = 10.0
-"""Meaning score, about, of a perfectly matching entity block (and relation block) before training."""
+"""Meaning score, about, of a perfectly matching entity block (and relation block) before training: two matching blocks
+outweigh thousands of facts that match in one, so the untrained query finds facts and training starts from there."""
 
 GATE_SCALE = 5.0
 """Makes logits of a gate's output, so that a rate that suits the other weights suits its own."""
 
 
 class QuestionGate(nn.Module):
-    """A gate between 0 and 1 that is read from what of a question no fact has answered yet.
+    """A gate that is read from what of a question no fact has answered yet.
 
     Args:
         d_sentence: Width of the sentence vectors.
@@ -35,28 +40,33 @@ class QuestionGate(nn.Module):
         nn.init.constant_(self.out.bias, -1.0 / GATE_SCALE)
 
     def forward(self, question: Tensor) -> Tensor:
-        """Gates (..., 1) of questions (..., d_sentence)."""
+        """Logits (...) of the gates of questions (..., d_sentence)."""
         features = question * math.sqrt(question.shape[-1])  # the entries of unit vectors are too small for an MLP
-        return torch.sigmoid(GATE_SCALE * self.out(torch.tanh(self.inner(features))))
+        logit: Tensor = GATE_SCALE * self.out(torch.tanh(self.inner(features)))
+        return logit.squeeze(-1)
 
 
-class Before(NamedTuple):
-    """What the injected layer before asked and read.
+class Previous(Protocol):
+    """What the injected layer before asked and read: its `Selection`."""
 
-    Attributes:
-        query: Its query, (batch, seq, d_k).
-        rest: What was left of the question, (batch, seq, d_sentence).
-        key, value: Of the facts that it read, weighed, (batch, seq, d_k) and (batch, seq, d_v).
-    """
+    @property
+    def query(self) -> Tensor:
+        """(batch, seq, d_k)."""
 
-    query: Tensor
-    rest: Tensor
-    key: Tensor
-    value: Tensor
+    @property
+    def value(self) -> Tensor:
+        """Of the facts that it read, weighed, (batch, seq, d_v)."""
+
+    @property
+    def rest(self) -> Tensor:
+        """What they leave of the question, (batch, seq, d_sentence)."""
 
 
 class KBQuery(nn.Module):
     """Makes a token's query from its hidden state, the question, and the fact of the layer before.
+
+    The first layer asks with both blocks of a key.  A later one takes the entity from the fact before, so it owns the
+    relation block alone.
 
     Args:
         d_hidden: Width of the hidden state.
@@ -71,10 +81,11 @@ class KBQuery(nn.Module):
         self.d_ent = d_ent
         self.blocks = (slice(None, d_ent), slice(d_ent, None))  # of a key: entity and relation
         self.scale = START_LOGIT * math.sqrt(d_k)
-        self.from_hidden = nn.Linear(d_hidden, d_k, bias=False)
-        self.from_question = nn.Linear(d_sentence, d_k)
-        nn.init.zeros_(self.from_hidden.weight)
         self.hops = hops
+        width = d_k - d_ent if hops else d_k
+        self.from_hidden = nn.Linear(d_hidden, width, bias=False)
+        self.from_question = nn.Linear(d_sentence, width)
+        nn.init.zeros_(self.from_hidden.weight)
         if hops:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
@@ -90,7 +101,7 @@ class KBQuery(nn.Module):
             questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
         """
         blocks = []
-        for linear in (projections.entity, projections.relation):
+        for linear in (projections.relation,) if self.hops else (projections.entity, projections.relation):
             weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
             norm = (questions @ weight.T + bias).norm(dim=-1).mean()
             blocks.append((weight / norm, bias / norm))
@@ -100,54 +111,57 @@ class KBQuery(nn.Module):
             self.from_value.weight.copy_(torch.eye(self.d_ent))
 
     def forward(
-        self, hidden: Tensor, question: Tensor, before: Before | None, knowledge: Knowledge
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge
+    ) -> tuple[Tensor, Tensor]:
         """Queries of all tokens.
 
         A question whose hops are done keeps the query of the layer before: in the third layer a two-hop question must
-        not hop again.
+        not hop again.  With hops switched off every layer asks what the first has asked.
 
         Args:
             hidden: Normalised hidden states, (batch, seq, d_hidden).
             question: Sentence vectors, (batch, d_sentence).
-            before: What the injected layer before asked and read; None in the first.
+            previous: Of the injected layer before; None in the first.
             knowledge: Its switches; in training, the rows whose hidden state is not read and the gates' noise.
 
         Returns:
-            Queries (batch, seq, d_k), what is left of the question (batch, seq, d_sentence), hop gates (batch, seq).
+            Queries (batch, seq, d_k), and logits of the hop gates (batch, seq), minus infinity where there is no hop.
         """
+        closed = hidden.new_full(hidden.shape[:2], -torch.inf)
+        if previous is not None and not knowledge.options.hop:
+            return previous.query, closed
         training = knowledge.training
-        query = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
+        own = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
         if knowledge.options.hidden_query:
             from_hidden = self.from_hidden(hidden)
             if training is not None and training.read_hidden is not None:
                 from_hidden = from_hidden * training.read_hidden[:, None, None]
-            query = query + from_hidden
-        query = self.scale * query
-        if before is None or not knowledge.options.hop:
-            rest = question[:, None].expand(-1, hidden.shape[1], -1)
-            return query, rest, query.new_zeros(query.shape[:2])
-        rest = self.unanswered(before.rest, before.key)
+            own = own + from_hidden
+        own = self.scale * own
+        if previous is None:
+            return own, closed
         noise = None if training is None else training.gate_noise
-        hop = self.hop_gate(rest if noise is None else rest + noise[:, None])
-        onward = self.scale * self.from_value(before.value[..., : self.d_ent])
-        onward = torch.cat([onward, query[..., self.d_ent :]], dim=-1)
-        return (1 - hop) * before.query + hop * onward, rest, hop[..., 0]
+        logit = self.hop_gate(previous.rest if noise is None else previous.rest + noise[:, None])
+        hop = logit.sigmoid()[..., None]
+        onward = torch.cat([self.scale * self.from_value(previous.value[..., : self.d_ent]), own], dim=-1)
+        return (1 - hop) * previous.query + hop * onward, logit
 
     @torch.no_grad()
     def unanswered(self, question: Tensor, key: Tensor) -> Tensor:
-        """A question without the directions in which a fact's head and relation match it: what is still to be answered.
+        """A question without the directions in which the fact that this layer read matches it: what is left to answer.
 
         Whether that asks for another hop shows in few directions once the name is gone, so that unseen names do not
-        matter (docs/log.md).
+        matter (docs/log.md).  A later layer takes the relation away alone: the question does not name its entity.  No
+        gradient flows: else the query would learn to hide from the gate what it asks for.
 
         Args:
             question: (batch, seq, d_sentence).
             key: The fact's, (batch, seq, d_k); a block shorter than one, as of facts weighed little, takes less away.
         """
-        for block in self.blocks:
-            part = key[..., block]
-            matched = nn.functional.normalize(part @ self.from_question.weight[block], dim=-1)
+        weight, d_rel = self.from_question.weight, key.shape[-1] - self.d_ent
+        relation = (key[..., self.blocks[1]], weight[-d_rel:])
+        for part, rows in [relation] if self.hops else [(key[..., self.blocks[0]], weight[:-d_rel]), relation]:
+            matched = nn.functional.normalize(part @ rows, dim=-1)
             strength = (question * matched).sum(-1, keepdim=True) * part.norm(dim=-1, keepdim=True)
             question = question - strength * matched
         return question

@@ -1,6 +1,5 @@
-"""Which facts a token reads, and how much of each (design section 4).
+"""Which facts a token reads, and how much of each (docs/architecture.md, section 2).
 
-    Q_j   = W_q norm(h_j) + W_s e_q; in later layers (1-g) Q_prev + g [W_hop v_prev ; relation block of that]
     s_ij  = Q_j.K_i/sqrt(d_k) + gamma phi(h_j, e_q, c_i) + eta g_time(tau_q, tau_i)
     alpha = softmax(s / T) over the top k and the null fact,  v_j = sum_i alpha_ij V_i (+ z_j of the ego graph)
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from kblampp.encoding.projections import Projections
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
-from kblampp.model.query import START_LOGIT, Before, KBQuery
+from kblampp.model.query import START_LOGIT, KBQuery
 from kblampp.model.scores import ContextScorer, NullScorer, TimeScorer, disjoint
 
 NO_SCORE = -30.0
@@ -44,26 +43,31 @@ class Selection:
 
     Attributes:
         query: (batch, seq, d_k).
-        rest: What facts read by the layers before leave of the question, (batch, seq, d_sentence).
         ids: Facts, (batch, seq or 1, n), best first when searched for; -1 where there is none.
         alpha: Weights of the facts, (batch, seq, n).
         null: Weight of the null fact, (batch, seq): the abstention score.
         scores: Scores before the softmax, null last, (batch, seq, n + 1).
         parts: What the scores are the weighted sum of.
-        key, value: The mixtures, (batch, seq, d_k), without gradient, and (batch, seq, d_v).
-        hop: Hop gate, (batch, seq); zero in the first layer.
+        value: The mixture of the facts' values, (batch, seq, d_v).
+        hop_logit: Of the hop gate, (batch, seq); minus infinity where there is no hop, as in the first layer.
+        rest: What the facts read so far, this layer's included, leave of the question, (batch, seq, d_sentence); the
+            question itself where no later layer asks for it.
     """
 
     query: Tensor
-    rest: Tensor
     ids: Tensor
     alpha: Tensor
     null: Tensor
     scores: Tensor
     parts: ScoreParts
-    key: Tensor
     value: Tensor
-    hop: Tensor
+    hop_logit: Tensor
+    rest: Tensor
+
+    @property
+    def hop(self) -> Tensor:
+        """Hop gate, (batch, seq), 0 to 1; exactly zero in the first layer."""
+        return self.hop_logit.sigmoid()
 
 
 class KBSelector(nn.Module):
@@ -78,6 +82,7 @@ class KBSelector(nn.Module):
         d_ent: Width of the entity block.
         d_context_score: Features of the context score.
         hops: Whether it can go on from the fact of a layer before; the first layer cannot.
+        last: Whether no later layer goes on from its fact.
         ego_graph: Whether it also reads the facts around the selected ones (`graph.EgoGraphReadout`).
         ego_radius, ego_degree: How many facts away, and how many out of each entity.
     """
@@ -93,11 +98,13 @@ class KBSelector(nn.Module):
         d_ent: int,
         d_context_score: int,
         hops: bool,
+        last: bool = False,
         ego_graph: bool = False,
         ego_radius: int = 1,
         ego_degree: int = 8,
     ) -> None:
         super().__init__()
+        self.last = last
         self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent, hops=hops)
         self.context = ContextScorer(d_hidden, d_sentence, d_ctx, d_context_score)
         self.time = TimeScorer()
@@ -111,8 +118,8 @@ class KBSelector(nn.Module):
         context = projections.context
         self.context.start_from(torch.from_numpy(context.weight), torch.from_numpy(context.bias))
         if self.graph is not None:
-            query, d_ent = self.query.from_question, self.query.d_ent
-            self.graph.start_from(START_LOGIT * query.weight[d_ent:], START_LOGIT * query.bias[d_ent:])
+            relation, d_rel = self.query.from_question, projections.d_rel  # its last rows in every layer
+            self.graph.start_from(START_LOGIT * relation.weight[-d_rel:], START_LOGIT * relation.bias[-d_rel:])
 
     def forward(self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None) -> Selection:
         """Selects facts.
@@ -126,8 +133,7 @@ class KBSelector(nn.Module):
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        before = previous and Before(previous.query, previous.rest, previous.key, previous.value)
-        query, rest, hop = self.query(hidden, questions, before, knowledge)
+        query, hop_logit = self.query(hidden, questions, previous, knowledge)
         if knowledge.training is None:
             ids = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
@@ -139,7 +145,8 @@ class KBSelector(nn.Module):
             best = _top(knowledge, ids, score)
             ids, score = ids.gather(-1, best), score.gather(-1, best)
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
-        selection = self._weigh(query, rest, hop, knowledge, ids, parts, score, null)
+        rest = previous.rest if previous is not None else questions[:, None].expand(-1, hidden.shape[1], -1)
+        selection = self._weigh(query, hop_logit, rest, knowledge, ids, parts, score, null)
         if self.graph is None or not options.ego_graph:
             return selection
         added = self.graph(base.graph, questions, knowledge.questions.windows, ids, selection.alpha, knowledge.withheld)
@@ -158,7 +165,10 @@ class KBSelector(nn.Module):
         return ScoreParts(meaning / math.sqrt(query.shape[-1]), context, time.expand_as(context))
 
     def _null(self, query: Tensor, knowledge: Knowledge, ids: Tensor, parts: ScoreParts, score: Tensor) -> Tensor:
-        """Score of the null fact, (batch, seq): its odds (`NullScorer`) against all candidates together."""
+        """Score of the null fact, (batch, seq): its odds (`NullScorer`) against all candidates together.
+
+        At any temperature its weight among them is the logistic of its log-odds.
+        """
         best = score.topk(min(2, score.shape[-1]), dim=-1)
         values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
         place = best.indices[..., :1]
@@ -169,13 +179,14 @@ class KBSelector(nn.Module):
         context, time = (part.gather(-1, place).squeeze(-1) for part in (parts.context, parts.time))
         options = knowledge.options
         odds: Tensor = self.null(*cosines, options.gamma * context, options.eta * time, values[..., 0] - values[..., 1])
-        return odds + score.logsumexp(-1).clamp(min=NO_SCORE)
+        warmth = options.temperature
+        return warmth * (odds + (score / warmth).logsumexp(-1).clamp(min=NO_SCORE))
 
     def _weigh(
         self,
         query: Tensor,
+        hop_logit: Tensor,
         rest: Tensor,
-        hop: Tensor,
         knowledge: Knowledge,
         ids: Tensor,
         parts: ScoreParts,
@@ -189,9 +200,10 @@ class KBSelector(nn.Module):
         weights = torch.softmax(scores / options.temperature, dim=-1)
         alpha, null_weight = weights[..., :-1], weights[..., -1]
         tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
-        key, value = mixture(alpha.detach(), tensors.keys[safe]), mixture(alpha, tensors.values[safe])
-        value = value + null_weight[..., None] * self.null_value
-        return Selection(query, rest, ids, alpha, null_weight, scores, parts, key, value, hop)
+        value = mixture(alpha, tensors.values[safe]) + null_weight[..., None] * self.null_value
+        if options.hop and not self.last:
+            rest = self.query.unanswered(rest, mixture(alpha.detach(), tensors.keys[safe]))
+        return Selection(query, ids, alpha, null_weight, scores, parts, value, hop_logit, rest)
 
 
 def _top(knowledge: Knowledge, ids: Tensor, score: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Committed figures to tables, images and one page: nothing here computes a result.
+"""Committed figures to tables, images and one page: nothing here computes a result; images are the stage `plots`.
 
 Imports `core` and `data`.
 
-Public names: `tables.results`, `evaluation_plots.draw_evaluation`, `evidence_plots.draw_evidence`, `page.write_page`,
+Public names: `names.SYSTEMS`, `names.TYPES`, `plots.PLOTS`, `plots.draw_plots`, `tables.results`, `page.write_page`,
 `style.drawn`.
 """

@@ -1,152 +1,109 @@
-"""Images of the evaluation, drawn from the committed figures alone: what a README shows."""
+"""Images of the evaluation and of the trainings, drawn from the committed figures alone; `plots` lists them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
 from kblampp.core.errors import DataError
-from kblampp.core.files import atomic_dir
-from kblampp.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, drawn, label_lines, named, read_rows
+from kblampp.report.names import FIGURES, INK, LOSSES, TYPES, WORLDS, split_name, splits_in_order, systems
+from kblampp.report.style import drawn, label_lines, read_rows
 
-SPLITS = ("swap", "novel")
-"""Whose EM is drawn, where the dataset has them: `dev` asks about the base that the model was trained on."""
-SYSTEMS: Mapping[str, tuple[str, str]] = {
-    "stage_a": ("KBLaM++ A", SKY),
-    "stage_b": ("KBLaM++ B", BLUE),
-    "lookup": ("lookup, no LM", GREEN),
-    "in_context": ("in context", ORANGE),
-    "rag_1": ("RAG 1", "#E3B7CE"),
-    "rag_4": ("RAG 4", PURPLE),
-    "rag_8": ("RAG 8", "#8F4A70"),
-    "closed_book": ("closed book", GREY),
-}
-"""System -> name and colour, in the order of the bars; ablations stand in the table alone."""
-TYPES = {"single_hop": BLUE, "temporal": ORANGE, "two_hop": GREEN, "three_hop": PURPLE, "unanswerable": GREY}
-SPLIT_COLOURS = {"dev": GREY, "swap": BLUE, "novel": ORANGE, "test": BLUE, "test_hard": ORANGE}
-LOSSES = {
-    "loss": INK,
-    "answer_loss": BLUE,
-    "gate_loss": ORANGE,
-    "time_loss": GREEN,
-    "hop_loss": SKY,
-    "path_loss": PURPLE,
-}
 FLOOR = 1e-4
 """Smaller losses are drawn as this one: the axis is logarithmic."""
 
 
-def draw_evaluation(metrics: Path, output: Path) -> None:
-    """Draws `em_by_type.png`, `recall_by_k.png`, `risk_coverage.png` and `loss.png`.
-
-    What was not measured (recall and risk with `top_k` 0, losses of trainings without steps) is left out.
-
-    Args:
-        metrics: The folder `metrics`, with `eval`, `trainA` and `trainB` in it.
-        output: Folder of the images; it is replaced.
-
-    Raises:
-        DataError: A file is missing or lacks what is to be drawn.
-    """
-    plots = metrics / "eval" / "plots"
-    with atomic_dir(output) as folder:
-        draw_em(plots / "em_by_type.json", folder / "em_by_type.png")
-        draw_recall(plots / "recall_by_k.json", folder / "recall_by_k.png")
-        draw_risk(plots / "risk_coverage.json", folder / "risk_coverage.png")
-        draw_losses(metrics, folder / "loss.png")
-
-
-def draw_em(source: Path, output: Path) -> None:
+def draw_em(metrics: Path, output: Path) -> None:
     """Bars of EM with their standard errors: a panel a split, a group a question type, a colour a system.
 
     Raises:
-        DataError: The rows are missing, or none is of `SYSTEMS`.
+        DataError: The rows are missing, or none is of a model or baseline.
     """
+    source = metrics / "eval" / "plots" / "em_by_type.json"
     rows = read_rows(source, ("split", "system", "type", "em", "em_stderr"))
     found = {(row["split"], row["system"], row["type"]): row for row in rows}
     every = dict.fromkeys(row["split"] for row in rows)
-    splits = [split for split in SPLITS if split in every] or list(every)
-    systems = [name for name in SYSTEMS if any(key[:2] == (split, name) for split in splits for key in found)]
+    splits = [split for split in WORLDS if split in every] or splits_in_order(every)
+    shown = systems(system for split, system, _ in found if split in splits)
     kinds = [kind for kind in TYPES if any(key[2] == kind for key in found)]
-    if not systems or not kinds:
-        raise DataError(f"{source} has no EM of {', '.join(SYSTEMS)} to draw; run `dvc repro eval`")
-    bar = 0.86 / len(systems)
+    if not shown or not kinds:
+        raise DataError(f"{source} has no EM of a model or baseline to draw; run `dvc repro eval`")
+    bar = 0.86 / len(shown)
     with drawn(output, 0.5 + 2.3 * len(splits)) as figure:
         panels = figure.subplots(len(splits), squeeze=False)[:, 0]
         for axes, split in zip(panels, splits, strict=True):
-            for number, system in enumerate(systems):
-                name, colour = SYSTEMS[system]
+            for number, (system, name) in enumerate(shown.items()):
                 for place, kind in enumerate(kinds):
                     if (row := found.get((split, system, kind))) is None:
                         continue
-                    at = place + (number - (len(systems) - 1) / 2) * bar
-                    axes.bar(at, row["em"], 0.9 * bar, color=colour, label=name if place == 0 else None)
+                    at = place + (number - (len(shown) - 1) / 2) * bar
+                    axes.bar(at, row["em"], 0.9 * bar, color=name.colour)
                     axes.errorbar(at, row["em"], row["em_stderr"], color=INK, linewidth=0.8, capsize=1.5)
                     top = row["em"] + row["em_stderr"] + 0.015
                     label = f"{100 * row['em']:.0f}"
                     size = 7 if len(label) < 3 else 5.5  # three digits are wider than a bar
                     axes.text(at, top, label, ha="center", va="bottom", fontsize=size)
-            axes.set(title=split, ylabel="EM", ylim=(0, 1.1), yticks=[0, 0.25, 0.5, 0.75, 1])
-            axes.set_xticks(range(len(kinds)), [named(kind) for kind in kinds])
-        handles = [panels[0].plot([], [], "s", color=SYSTEMS[s][1], label=SYSTEMS[s][0])[0] for s in systems]
+            axes.set(title=split_name(split).label, ylabel=FIGURES["em"], ylim=(0, 1.1), yticks=[0, 0.25, 0.5, 0.75, 1])
+            axes.set_xticks(range(len(kinds)), [TYPES[kind].label for kind in kinds])
+        handles = [panels[0].plot([], [], "s", color=name.colour, label=name.short)[0] for name in shown.values()]
         figure.legend(
-            handles=handles, loc="outside upper center", ncols=len(systems), frameon=False, fontsize=8,
+            handles=handles, loc="outside upper center", ncols=len(shown), frameon=False, fontsize=8,
             handletextpad=0, columnspacing=0.9,
         )  # fmt: skip
 
 
-def draw_recall(source: Path, output: Path) -> None:
-    """Lines of recall by k: a panel a split, a line a question type.
+def draw_recall(metrics: Path, output: Path) -> None:
+    """Lines of recall by k: a panel a split, a line a question type; nothing if nothing was retrieved.
 
     Raises:
         DataError: The rows are missing.
     """
-    rows = read_rows(source, ("split", "type", "k", "recall"))
+    rows = read_rows(metrics / "eval" / "plots" / "recall_by_k.json", ("split", "type", "k", "recall"))
     if not rows:
         return
-    splits = list(dict.fromkeys(row["split"] for row in rows))
+    splits = splits_in_order(row["split"] for row in rows)
     ks = sorted({row["k"] for row in rows})
     lowest = min(row["recall"] for row in rows)
     with drawn(output, 2.6) as figure:
         panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
         for axes, split in zip(panels, splits, strict=True):
             ends = {}
-            for kind, colour in TYPES.items():
+            for kind, name in TYPES.items():
                 points = sorted((r["k"], r["recall"]) for r in rows if (r["split"], r["type"]) == (split, kind))
                 if points:
-                    axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, clip_on=False)
-                    ends[named(kind)] = (*points[-1], colour)
+                    axes.plot(*zip(*points, strict=True), color=name.colour, marker="o", markersize=3, clip_on=False)
+                    ends[name.label] = (*points[-1], name.colour)
             axes.set_xscale("log", base=2)
             ticks = [2**power for power in range(ks[-1].bit_length()) if 2**power >= ks[0]]
             axes.set_xticks(ticks, [str(tick) for tick in ticks])
             axes.minorticks_off()
-            axes.set(title=split, xlabel="k", ylim=(lowest - 0.08 * (1 - lowest) - 0.002, 1))
+            axes.set(title=split_name(split).label, xlabel="k", ylim=(lowest - 0.08 * (1 - lowest) - 0.002, 1))
         panels[0].set_ylabel("recall@k")
         label_lines(panels[-1], ends)
 
 
-def draw_risk(source: Path, output: Path) -> None:
+def draw_risk(metrics: Path, output: Path) -> None:
     """Lines of the risk among the questions that the model is surest of, by their share: a line a split.
+
+    Without confidence, as with `top_k` 0, nothing is drawn.
 
     Raises:
         DataError: The rows are missing.
     """
-    rows = read_rows(source, ("split", "coverage", "risk"))
+    rows = read_rows(metrics / "eval" / "plots" / "risk_coverage.json", ("split", "coverage", "risk"))
     if not rows:
         return
-    splits = list(dict.fromkeys(row["split"] for row in rows))
+    splits = splits_in_order(row["split"] for row in rows)
     with drawn(output, 3.2) as figure:
         axes = figure.subplots()
         ends = {}
         for split in splits:
             points = sorted((row["coverage"], row["risk"]) for row in rows if row["split"] == split)
-            colour = SPLIT_COLOURS.get(split, INK)
-            axes.plot(*zip(*points, strict=True), color=colour, clip_on=False)
-            ends[split] = (*points[-1], colour)
+            name = split_name(split)
+            axes.plot(*zip(*points, strict=True), color=name.colour, clip_on=False)
+            ends[name.label] = (*points[-1], name.colour)
         highest = max(row["risk"] for row in rows)
         axes.set(xlabel="coverage: share of the questions, the surest first", xlim=(0, 1))
         axes.set(ylabel="risk: wrong among them", ylim=(0, 1.08 * highest or 1))
@@ -154,7 +111,7 @@ def draw_risk(source: Path, output: Path) -> None:
 
 
 def draw_losses(metrics: Path, output: Path) -> None:
-    """Curves of the losses of both trainings by step, on one logarithmic axis.
+    """Curves of the losses of both trainings by step, on one logarithmic axis; nothing if neither had a step.
 
     Raises:
         DataError: A training has no files.
@@ -168,7 +125,7 @@ def draw_losses(metrics: Path, output: Path) -> None:
         for axes, (stage, lines) in zip(panels, drawable.items(), strict=True):
             for name, points in lines.items():
                 width = 2.0 if name == "loss" else 1.3
-                axes.plot(*zip(*points, strict=True), color=LOSSES[name], linewidth=width)
+                axes.plot(*zip(*points, strict=True), color=LOSSES[name].colour, linewidth=width)
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
             axes.yaxis.set_major_formatter("{x:g}")
@@ -176,12 +133,7 @@ def draw_losses(metrics: Path, output: Path) -> None:
             axes.set(title=f"Stage {stage[-1]}", xlabel="step")
         panels[0].set_ylabel("loss")
         for axes, lines in zip(panels, drawable.values(), strict=True):
-            _label_losses(axes, lines)
-
-
-def _label_losses(axes: Axes, lines: Mapping[str, list[tuple[float, float]]]) -> None:
-    ends = {name: (*points[-1], LOSSES[name]) for name, points in lines.items()}
-    label_lines(axes, {name.removesuffix("_loss").replace("loss", "total"): end for name, end in ends.items()})
+            label_lines(axes, {LOSSES[n].label: (*points[-1], LOSSES[n].colour) for n, points in lines.items()})
 
 
 def read_curves(folder: Path) -> dict[str, list[tuple[float, float]]]:

@@ -1,4 +1,4 @@
-"""Images of what stands behind an answer: one for each type of question, drawn from the committed evidence alone."""
+"""Images of what stands behind an answer, one for each type of question, drawn from the committed evidence alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import atomic_dir
-from kblampp.report.style import BLUE, GREEN, GREY, INK, ORANGE, SKY, drawn, label_lines, read_rows
+from kblampp.report.names import BLUE, GREEN, GREY, INK, ORANGE, SKY
+from kblampp.report.style import drawn, label_lines, read_rows
 
 KEYS = ("type", "question", "answer", "prediction", "question_time", "layers", "heat_map", "tokens", "timeline")
 LAYER_COLOURS = (SKY, BLUE, "#003B5C", INK)
@@ -21,8 +22,8 @@ MARGIN_DAYS = 2 * 365.25
 """How far a timeline goes beyond its first and last date; open windows run to its edge."""
 
 
-def draw_evidence(metrics: Path, output: Path) -> None:
-    """Draws `<type>.png` for each question of `evidence/plots/questions.json` (written by `illustrations`).
+def draw_questions(metrics: Path, output: Path) -> None:
+    """Draws `<type>.png` for each question of `evidence/plots/questions.json` (written by `dump_evidence`).
 
     Args:
         metrics: The folder `metrics`, with `evidence` in it.
@@ -48,7 +49,7 @@ def draw_question(row: Mapping[str, Any], output: Path) -> None:
     """Draws one question: weights of the facts, gates over the tokens and, if facts compete in time, their windows.
 
     Args:
-        row: An object as `kblampp.illustrations.illustrations` describes it.
+        row: An object of `metrics/evidence/plots/questions.json` (docs/data-formats.md).
         output: The PNG file.
     """
     shown = _shown(row["heat_map"])

@@ -15,12 +15,8 @@ from pathlib import Path
 
 from kblampp.core.errors import DataError, one_line_errors
 from kblampp.core.files import atomic_write
-from kblampp.report.evaluation_plots import draw_evaluation
-from kblampp.report.evidence_plots import draw_evidence
-from kblampp.report.style import named
+from kblampp.report.plots import draw_plots, images
 
-DRAWN = {"eval": draw_evaluation, "evidence": draw_evidence}
-"""Folder below `metrics` -> what draws its `images`."""
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>KBLaM++</title>
@@ -34,21 +30,20 @@ PAGE = """<!DOCTYPE html>
 
 
 def write_page(metrics: Path, page: Path) -> None:
-    """Writes one HTML file that holds every image of `metrics/*/images`; it refers to nothing outside itself.
+    """Writes one HTML file that holds every image of `plots.PLOTS`; it refers to nothing outside itself.
 
     Raises:
         DataError: There is no image.
     """
-    images = [path for name in DRAWN for path in sorted((metrics / name / "images").glob("*.png"))]
-    if not images:
+    figures = [_figure(title, path) for title, path in images(metrics)]
+    if not figures:
         raise DataError(f"{metrics} has no images to show; run `python -m kblampp.report.page --draw`")
-    figures = "\n".join(_figure(path) for path in images)
     with atomic_write(page) as file:
-        file.write(PAGE.format(figures=figures))
+        file.write(PAGE.format(figures="\n".join(figures)))
 
 
-def _figure(image: Path) -> str:
-    title = html.escape(f"{image.parent.parent.name}: {named(image.stem)}")
+def _figure(title: str, image: Path) -> str:
+    title = html.escape(title)
     data = base64.b64encode(image.read_bytes()).decode("ascii")
     return f'<h2>{title}</h2>\n<img alt="{title}" src="data:image/png;base64,{data}">'
 
@@ -62,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def work() -> None:
-        for name, draw in DRAWN.items() if arguments.draw else ():
-            draw(arguments.metrics, arguments.metrics / name / "images")
+        if arguments.draw:
+            draw_plots(arguments.metrics)
         write_page(arguments.metrics, arguments.page)
         sys.stdout.write(f"{arguments.page}\n")
 

@@ -17,11 +17,8 @@ from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import atomic_write, read_json
+from kblampp.report.names import GREY, INK
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, GREY, INK = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#999999", "#333333",
-)  # fmt: skip
-"""Colours that colour-blind people tell apart (Okabe and Ito 2008, "Color Universal Design")."""
 WIDTH = 8.0
 """Of every image, in inches; at DPI these are 1040 pixels, sharp at the 800 of a README."""
 DPI = 130
@@ -131,8 +128,3 @@ def label_lines(axes: Axes, ends: Mapping[str, tuple[float, float, str]], *, siz
             va="center",
             annotation_clip=False,
         )
-
-
-def named(kind: str) -> str:
-    """A name of the tables as people write it: "two_hop" is "two-hop"."""
-    return kind.replace("_", "-")

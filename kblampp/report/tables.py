@@ -1,45 +1,37 @@
-"""The README's result tables, made from the committed metrics: ``python -m kblampp.report [--write README.md]``."""
+"""The result tables of README and `docs/results.md`, made from metrics: ``python -m kblampp.report [--write]``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kblampp.core.errors import DataError, one_line_errors
 from kblampp.core.files import atomic_write, read_json
 from kblampp.data.dataset import HEADLINE_SPLITS
+from kblampp.report.names import (
+    ABLATIONS,
+    FIGURES,
+    GROUPS,
+    MODELS,
+    REASONS,
+    REFUSALS,
+    TYPES,
+    WORLDS,
+    splits_in_order,
+    systems,
+)
 
-BEGIN, END = "<!-- results: begin (python -m kblampp.report --write README.md) -->", "<!-- results: end -->"
-TYPES = {
-    "single_hop": "single-hop",
-    "temporal": "temporal",
-    "two_hop": "2-hop",
-    "three_hop": "3-hop",
-    "unanswerable": "unanswerable",
-}
-SPLITS = ("dev", "swap", "novel", "test", "test_hard")
-"""Order of the rows; other splits follow as they come."""
-MODELS = {"stage_b": "**KBLaM++ (Stage B)**", "stage_a": "**KBLaM++ (Stage A)**"}
-BASELINES = {
-    "lookup": "lookup: tail of the top fact, no language model",
-    "rag": "RAG: top {} by dense retrieval",
-    "in_context": "in context: gold + distractors",
-    "closed_book": "closed book",
-}
-ABLATIONS = {
-    "no_gamma": "no context score (γ = 0)",
-    "no_eta": "no time score and filter (η = 0)",
-    "no_copy_head": "no copy head",
-    "no_hop": "no hop",
-    "no_question_vector": "no question vector",
-    "no_hidden_query": "no query from the hidden state",
-    "no_null_fact": "no null fact",
-    "no_lora": "no LoRA",
-}
-REASONS = {"unknown_head": "unknown head", "missing_relation": "missing relation", "wrong_time": "wrong time"}
+README, PAGE = Path("README.md"), Path("docs/results.md")
+BEGIN, END = "<!-- worlds: begin (python -m kblampp.report --write) -->", "<!-- worlds: end -->"
+"""Around the tables of the page; those of the README's small table are `HEADLINE_BEGIN` and `HEADLINE_END`."""
+HEADLINE_BEGIN, HEADLINE_END = "<!-- headline: begin (python -m kblampp.report --write) -->", "<!-- headline: end -->"
+HEADLINE_ROWS = ("stage_a", "stage_b", "lookup", "rag_4", "in_context", "closed_book")
+"""Rows of the README's table; its splits are `WORLDS`."""
+SHOWN = ("f1", "recall_at_1", "recall_at_8", "time_accuracy")
+"""Figures right of EM by type."""
 
 
 def results(metrics: Path) -> str:
@@ -58,8 +50,7 @@ def results(metrics: Path) -> str:
 
 
 def _ordered(splits: Mapping[str, Any]) -> dict[str, Any]:
-    names = [*(split for split in SPLITS if split in splits), *(split for split in splits if split not in SPLITS)]
-    return {split: splits[split] for split in names}
+    return {split: splits[split] for split in splits_in_order(splits)}
 
 
 def result_table(table: Mapping[str, Any]) -> str:
@@ -68,11 +59,10 @@ def result_table(table: Mapping[str, Any]) -> str:
     Args:
         table: `metrics/eval/table.json`.
     """
-    heads = ["split", "system", *TYPES.values(), "F1", "recall@1", "recall@8", "time accuracy", "prompt tokens"]
-    lines = table_head(heads)
-    for split, systems in table.items():
-        for system, name in named_systems(systems).items():
-            lines.append(table_line([split, name, *_cells(systems[system])]))
+    lines = table_head(["split", "system", *_type_heads(), *map(FIGURES.__getitem__, (*SHOWN, "prompt_tokens"))])
+    for split, rows in table.items():
+        for system, name in named_systems(rows).items():
+            lines.append(table_line([split, name, *_cells(rows[system])]))
     note = (
         "EM ± bootstrap standard error, (n) questions. F1 and recall of the last hop's fact: of answerable questions. "
         "Time accuracy: share of top facts that hold at the time asked about, where others do not."
@@ -80,25 +70,52 @@ def result_table(table: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", note])
 
 
+def headline_table(table: Mapping[str, Any]) -> str:
+    """The README's small table: EM by question type on the worlds that are new to the model.
+
+    Args:
+        table: `metrics/eval/table.json`.
+
+    Raises:
+        DataError: It has no split of the worlds.
+    """
+    splits = [split for split in WORLDS if split in table]
+    if not splits:
+        raise DataError(
+            f"the table has no figures of the synthetic worlds ({' or '.join(WORLDS)}), which the README shows; "
+            "take those back with `git checkout metrics`"
+        )
+    lines, counts = table_head(["split", "system", *_type_heads()]), list[str]()
+    for split in splits:
+        asked: dict[str, list[str]] = {}
+        for system, name in named_systems(table[split]).items():
+            if system in HEADLINE_ROWS:
+                rows = [table[split][system].get(kind) for kind in TYPES]
+                lines.append(table_line([split, name, *(shown(row and row["em"]) for row in rows)]))
+                numbers = ", ".join(str(row["n"]) if row else "–" for row in rows)
+                asked.setdefault(numbers, []).append(name.split(":")[0].strip("*"))
+        counts.append(f"{split}: " + "; ".join(f"{n} for {', '.join(names)}" for n, names in asked.items()) + ".")
+    return "\n".join([*lines, "", f"EM. Questions, in the order of the columns, on {' On '.join(counts)}"])
+
+
 def _headline(table: Mapping[str, Any]) -> str:
     """Where Stage B is compared and ablations are measured."""
     return next((split for split in HEADLINE_SPLITS if split in table), HEADLINE_SPLITS[0])
 
 
-def named_systems(systems: Mapping[str, Any]) -> dict[str, str]:
-    """Models and baselines among the systems, in the order of their rows, by the name shown."""
-    rag = sorted((name for name in systems if name.startswith("rag_")), key=lambda name: int(name.removeprefix("rag_")))
-    names = dict(MODELS)
-    for system, name in BASELINES.items():
-        names |= {n: name.format(n.removeprefix("rag_")) for n in reversed(rag)} if system == "rag" else {system: name}
-    return {system: name for system, name in names.items() if system in systems}
+def named_systems(found: Iterable[str]) -> dict[str, str]:
+    """Models and baselines among the systems, in the order of their rows, by the name shown; ours is bold."""
+    return {id_: f"**{name.label}**" if id_ in MODELS else name.label for id_, name in systems(found).items()}
+
+
+def _type_heads() -> list[str]:
+    return [name.label for name in TYPES.values()]
 
 
 def _cells(rows: Mapping[str, Any]) -> list[str]:
     answerable, temporal = rows.get("answerable", {}), rows.get("temporal", {})
-    figures = [answerable.get("f1"), answerable.get("recall_at_1"), answerable.get("recall_at_8")]
     tokens = rows.get("all", {}).get("prompt_tokens")
-    cells = [shown(figure) for figure in (*figures, temporal.get("time_accuracy"))]
+    cells = [shown((temporal if name == "time_accuracy" else answerable).get(name)) for name in SHOWN]
     return [*(shown_em(rows.get(kind)) for kind in TYPES), *cells, "–" if tokens is None else f"{tokens:.0f}"]
 
 
@@ -106,7 +123,7 @@ def difference_line(table: Mapping[str, Any]) -> str:
     """Stage B minus Stage A on the same questions, a sentence; empty if they were not compared."""
     split = _headline(table)
     rows = table.get(split, {}).get("stage_b", {})
-    kinds = {**TYPES, "answerable": "all answerable", "all": "all"}
+    kinds = {kind: name.label for kind, name in TYPES.items()} | {kind: GROUPS[kind] for kind in ("answerable", "all")}
     parts = [f"{name} {_difference(rows[kind])}" for kind, name in kinds.items() if _difference(rows.get(kind, {}))]
     if not parts:
         return ""
@@ -116,14 +133,14 @@ def difference_line(table: Mapping[str, Any]) -> str:
 def ablation_table(table: Mapping[str, Any]) -> str:
     """The model with one part off at a time; empty without ablations."""
     split = _headline(table)
-    systems = table.get(split, {})
-    names = [name for name in ABLATIONS if name in systems]
+    found = table.get(split, {})
+    names = [name for name in ABLATIONS if name in found]
     if not names:
         return ""
-    figures = ("F1", "recall@1", "recall@8", "time accuracy", "minus the whole")
-    lines = table_head([f"{split}, without", *TYPES.values(), *figures])
+    figures = [FIGURES[name] for name in SHOWN]
+    lines = table_head([f"{split}, without", *_type_heads(), *figures, "minus the whole"])
     for name in names:
-        rows = systems[name]
+        rows = found[name]
         lines.append(table_line([ABLATIONS[name], *_cells(rows)[:-1], _difference(rows.get("all", {})) or "–"]))
     note = (
         "One part of the trained model switched off at a time, without another training. The last column is EM over "
@@ -138,21 +155,13 @@ def refusal_table(abstention: Mapping[str, Any]) -> str:
     Args:
         abstention: `metrics/eval/abstention.json`.
     """
-    columns = {
-        "em_answerable": "EM, answerable",
-        "refusal_precision": "refusal precision",
-        "refusal_recall": "recall",
-        "refusal_f1": "F1",
-        "accuracy": "accuracy",
-        "aurc": "AURC",
-        "ece": "ECE",
-    }
     if not abstention:
         return ""
-    lines = table_head(["abstention", "AUROC", *(f"AUROC, {name}" for name in REASONS.values()), *columns.values()])
+    area = FIGURES["auroc"]
+    lines = table_head(["abstention", area, *(f"{area}, {name}" for name in REASONS.values()), *REFUSALS.values()])
     for split, row in abstention.items():
         areas = [row.get("auroc"), *(row.get(reason, {}).get("auroc") for reason in REASONS)]
-        lines.append(table_line([split, *map(shown, [*areas, *(row.get(name) for name in columns)])]))
+        lines.append(table_line([split, *map(shown, [*areas, *(row.get(name) for name in REFUSALS)])]))
     threshold = next((row["threshold"] for row in abstention.values() if "threshold" in row), None)
     note = (
         "Score: weight of the null fact. AUROC of each reason: its questions against all answerable ones. From EM to "
@@ -203,19 +212,26 @@ def with_table(text: str, table: str, where: str, begin: str = BEGIN, end: str =
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the tables, or writes them into a file."""
+    """Prints the tables, or writes them into README and page."""
     parser = argparse.ArgumentParser(prog="python -m kblampp.report", description=__doc__)
     parser.add_argument("--metrics", type=Path, default=Path("metrics/eval"), help="default: %(default)s")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="replace what stands between the file's markers")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"write the small table into {README} and the others into {PAGE}, between their markers",
+    )
     arguments = parser.parse_args(argv)
 
     def work() -> None:
         tables = results(arguments.metrics)
-        if arguments.write is None:
+        if not arguments.write:
             sys.stdout.write(tables + "\n")
             return
-        text = with_table(arguments.write.read_text(encoding="utf-8"), tables, str(arguments.write))
-        with atomic_write(arguments.write) as file:
-            file.write(text)
+        small = headline_table(read_json(arguments.metrics / "table.json", error=DataError))
+        readme = with_table(README.read_text(encoding="utf-8"), small, str(README), HEADLINE_BEGIN, HEADLINE_END)
+        page = with_table(PAGE.read_text(encoding="utf-8"), tables, str(PAGE))
+        for path, text in ((README, readme), (PAGE, page)):
+            with atomic_write(path) as file:
+                file.write(text)
 
     return one_line_errors(work)

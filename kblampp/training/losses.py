@@ -1,4 +1,4 @@
-"""What training minimises: the answer's cross-entropy, and what each layer should have selected (design section 4)."""
+"""What training minimises: the answer's cross-entropy, and what each layer should have selected."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from kblampp.model.selector import Selection
 class LossWeights:
     """Weights of the losses beside the answer's, and the margin of the path loss; see `trainA` in params.yaml."""
 
-    gate: float
-    time: float
-    hop: float
-    path: float
+    lambda_select: float
+    lambda_time: float
+    lambda_hop: float
+    lambda_path: float
     path_margin: float
 
 
@@ -31,16 +31,17 @@ class Losses:
 
     Attributes:
         answer: Cross-entropy of the answer's tokens and EOS, copies included.
-        gate: KL of the layers' alpha to the fact they should select (to the null fact where there is none).
+        select: KL of the layers' alpha to the fact they should select (to the null fact where there is none).
         time: Mass on facts outside the question's window.
-        hop: Cross-entropy of the hop gates of the later layers, open where a further hop is due.
+        hop: Cross-entropy of the hop gates of the later layers, open where a further hop is due, on answerable
+            questions whose vector was not dropped: without it a gate can only learn how often hops are due.
         path: Hinge on the margin of the gold facts of multi-hop questions over the best other fact.
         token_accuracy: Share of the answers' tokens that are the most probable.
         hit_rate: Share of the answer positions whose last layer weighs the right fact most.
     """
 
     answer: Tensor
-    gate: Tensor
+    select: Tensor
     time: Tensor
     hop: Tensor
     path: Tensor
@@ -51,15 +52,15 @@ class Losses:
         """The weighted sum."""
         return (
             self.answer
-            + weights.gate * self.gate
-            + weights.time * self.time
-            + weights.hop * self.hop
-            + weights.path * self.path
+            + weights.lambda_select * self.select
+            + weights.lambda_time * self.time
+            + weights.lambda_hop * self.hop
+            + weights.lambda_path * self.path
         )
 
     def figures(self) -> dict[str, float]:
         """Everything as plain numbers for the log."""
-        tensors = {"answer": self.answer, "gate": self.gate, "time": self.time, "hop": self.hop, "path": self.path}
+        tensors = {"answer": self.answer, "select": self.select, "time": self.time, "hop": self.hop, "path": self.path}
         plain = {f"{name}_loss": float(value.detach()) for name, value in tensors.items()}
         return {**plain, "token_accuracy": self.token_accuracy, "hit_rate": self.hit_rate}
 
@@ -79,20 +80,21 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     logits = output.logits[rows, columns].float()
     answer = torch.nn.functional.cross_entropy(logits, labels)
     selections = [] if output.state is None else [s for _, s in sorted(output.state.selections.items())]
-    gates, hops, paths = [], [], []
+    selects, hops, paths = [], [], []
     hit_rate = 0.0
     for depth, selection in enumerate(selections):
         scores = selection.scores[rows, columns]
         wanted = _wanted(batch, depth, scores.shape[-1])[rows]
-        gates.append((scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)).mean())
+        selects.append((scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)).mean())
         if depth and output.state is not None and output.state.knowledge.options.hop:
-            hops.append(_hop_loss(selection.hop[rows, columns], batch.hops[rows], depth))
+            due, counts = batch.hops[rows] > depth, (batch.hops[rows] > 0) & batch.has_vector[rows]
+            hops.append(_hop_loss(selection.hop_logit[rows, columns], due, counts))
         paths.append(_margin_loss(scores, wanted, batch.hops[rows] > 1, path_margin))
         hit_rate = float(wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean())
     zero = logits.new_zeros(())
     return Losses(
         answer=answer,
-        gate=torch.stack(gates).mean() if gates else zero,
+        select=torch.stack(selects).mean() if selects else zero,
         time=torch.stack([_mass_outside(s, batch, base, rows, columns) for s in selections]).mean()
         if selections
         else zero,
@@ -112,12 +114,13 @@ def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
     return torch.where(batch.hops[:, None] > 0, gold, column == n - 1)
 
 
-def _hop_loss(gate: Tensor, hops: Tensor, depth: int) -> Tensor:
-    """Whether layer `depth` should go on, from its gates and the number of hops, both (n,); unanswerable ones may."""
-    if gate.isnan().any():
-        return gate.mean()  # which stops the training with its own error
-    loss = torch.nn.functional.binary_cross_entropy(gate, (hops > depth).float(), reduction="none")
-    return (loss * (hops > 0)).sum() / (hops > 0).sum().clamp(min=1)
+def _hop_loss(logit: Tensor, due: Tensor, counts: Tensor) -> Tensor:
+    """Whether a layer should go on: from its gates' logits, whether a hop is due, and which rows count, all (n,).
+
+    From logits, so that a gate that is wrong and sure still gets a gradient.
+    """
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, due.float(), reduction="none")
+    return (loss * counts).sum() / counts.sum().clamp(min=1)
 
 
 def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) -> Tensor:

@@ -97,23 +97,12 @@ def run_training(
         retrieved_negatives=section.retrieved_negatives,
         seed=params.seed,
     )
-    weights = _loss_weights(section)
+    weights = LossWeights(**{field.name: getattr(section, field.name) for field in fields(LossWeights)})
     named = {field.name for field in fields(Schedule)} - {"backbone_lr"}
     schedule = Schedule(**{name: getattr(section, name) for name in named}, backbone_lr=backbone_lr)
-    top_k = min(SelectorOptions.top_k, base.store.n)  # training only asks whether it is 0
-    options = SelectorOptions(top_k=top_k, copy_head=params.injection.copy_head, hop=params.injection.hop)
+    options = SelectorOptions(top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop)
     with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
-
-
-def _loss_weights(section: TrainParams) -> LossWeights:
-    return LossWeights(
-        gate=section.lambda_gate,
-        time=section.lambda_time,
-        hop=section.lambda_hop,
-        path=section.lambda_path,
-        path_margin=section.path_margin,
-    )
 
 
 def start_model(workspace: Workspace, params: Params, questions: torch.Tensor) -> KBInjectedModel:
@@ -173,7 +162,7 @@ def write_no_metrics(folder: Path) -> None:
     write_json(folder / "metrics.json", {})
     with atomic_dir(folder / "plots" / "metrics") as curves:
         (curves / "train").mkdir()
-        (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
+        (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8", newline="\n")
 
 
 def run_key(settings: list[Any], workspace: Workspace, base: KnowledgeBase) -> str:

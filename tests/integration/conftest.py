@@ -69,7 +69,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         manifest = json.dumps(backbone_manifest(params.backbone.name))
         (store / "backbone" / "manifest.json").write_text(manifest, encoding="utf-8")
         encode_dataset(Dataset.load(data, NAME), store / NAME, params.encoder)
-        build_indexes(knowledge_bases(data, NAME), store / NAME, params.index, seed=0)
+        build_indexes(knowledge_bases(data, NAME), store / NAME, params.index)
         torch.manual_seed(0)
         train_stage_a(params, data=data, store=store, metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt"))
     return folder

@@ -21,8 +21,8 @@ from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.encoding.store import KBValueStore
 from kblampp.evidence import dump as evidence_stage
 from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
-from kblampp.evidence.interventions import causal_deltas, rank_agreement
-from kblampp.evidence.measures import Explained, is_correct
+from kblampp.evidence.interventions import causal_deltas, leave_one_out
+from kblampp.evidence.measures import Explained, is_correct, top_agreement
 from kblampp.evidence.trace import Asker, Trace
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.inputs import SelectorOptions
@@ -35,7 +35,7 @@ from tests.tiny import FAMILIES
 
 OPTIONS = SelectorOptions(top_k=6, over_fetch=24)
 SMALL = {
-    "evidence": {"facts_per_hop": 4, "questions_per_type": 6, "tau_questions": 4},
+    "evidence": {"facts_per_hop": 4, "questions_per_type": 6, "leave_one_out_questions": 4},
     "selector.top_k": 6,
     "selector.over_fetch": 24,
     "eval.bootstrap_samples": 20,
@@ -80,7 +80,7 @@ def ask(world: TinyWorld, asker: Asker, rows: list[int]) -> Explained:
 
 
 def make_editor(world: TinyWorld) -> Editor:
-    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"method": "flat"}, world.tokenizer)
+    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"factory": "Flat"}, world.tokenizer)
 
 
 def test_the_model_of_these_tests_answers(explained: Explained) -> None:
@@ -174,12 +174,20 @@ def test_without_its_fact_an_answer_is_lost_and_without_others_it_stays(
     assert figures == causal_deltas(asker, world.base, explained, seed=0)
 
 
-def test_leave_one_out_ranks_facts(world: TinyWorld, asker: Asker, explained: Explained) -> None:
-    taus = rank_agreement(asker, world.base, explained.part(range(6)), 4)
-    assert len(taus) == 6
-    known = [tau for tau in taus if tau is not None]
-    assert known
-    assert all(-1 <= tau <= 1 for tau in known)
+def test_leave_one_out_is_the_answers_loss_without_each_fact(
+    world: TinyWorld, asker: Asker, explained: Explained
+) -> None:
+    some = explained.part(range(6))
+    effects = leave_one_out(asker, world.base, some, 4)
+    assert [len(row) for row in effects] == [4] * 6
+    for place, row in enumerate(effects):
+        one, trace = some.part([place]), some.traces[place]
+        for effect, number in zip(row, trace.ids[-1, :4].tolist(), strict=True):
+            (without,) = asker.trace(world.base, one.questions, one.vectors, one.predictions, "test", [[number]])
+            assert effect == pytest.approx(trace.log_prob - without.log_prob, abs=1e-3)
+    right = [top_agreement(row) for row, em in zip(effects, some.correct, strict=True) if em]
+    assert right
+    assert np.mean(right) > 0.8, "the model copies from the fact with the most weight"
 
 
 def test_an_answer_follows_its_fact(world: TinyWorld, asker: Asker, explained: Explained) -> None:
@@ -259,7 +267,8 @@ def test_the_stage_writes_lines_tables_and_plots(
         "causal_delta_random",
         "tail_swap_follow",
         "stale_rate",
-        "kendall_tau",
+        "leave_one_out_agreement",
+        "leave_one_out_chance",
     }
     rows = table["swap"]
     em = np.mean(
@@ -272,6 +281,8 @@ def test_the_stage_writes_lines_tables_and_plots(
     assert rows["single_hop"]["em"] == pytest.approx(em, abs=1e-4)
     assert rows["single_hop"]["causal_n"] == rows["temporal"]["tail_swap_n"] == rows["temporal"]["stale_n"] == 6
     assert rows["answerable"]["causal_n"] == 18
+    assert rows["answerable"]["leave_one_out_n"] == 12
+    assert rows["answerable"]["leave_one_out_chance"] == 1 / 4
     shown = json.loads((metrics / "plots" / "questions.json").read_text())
     assert [row["type"] for row in shown] == ["single_hop", "temporal", "two_hop", "unanswerable"]
     first = outputs(workspace, metrics)

@@ -50,7 +50,7 @@ def test_unknown_and_mistyped_parameters_come_in_one_message(bench: Bench) -> No
 
 
 @pytest.mark.parametrize(
-    "stage", ["generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence"]
+    "stage", ["generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots"]
 )
 def test_every_stage_checks_the_whole_file_first(stage: str, bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"selector.top_k": "eight"})
@@ -203,9 +203,14 @@ def test_a_layer_that_does_not_exist(bench: Bench) -> None:
 
 
 def test_an_index_that_finds_too_little(bench: Bench) -> None:
-    changes = {"index.method": "ivfpq", "index.ivf_nprobe": 1, "index.pq_m": 2, "index.pq_bits": 1}
-    set_params(bench.folder / "params.yaml", {**changes, "index.min_recall_at_8": 1.0})
-    bench.refuses("index", "recall@8", "expected at least 1.0 (index.min_recall_at_8)", "use index.method flat")
+    changes = {"index.factory": "IVF8,PQ2x1", "index.search": "nprobe=1", "index.min_recall_at_8": 1.0}
+    set_params(bench.folder / "params.yaml", changes)
+    bench.refuses("index", "recall@8", "index.min_recall_at_8", "index.search", "index.factory to Flat")
+
+
+def test_an_index_that_faiss_cannot_make(bench: Bench) -> None:
+    set_params(bench.folder / "params.yaml", {"index.factory": "IVF9999,Flat"})
+    bench.refuses("index", "index.factory 'IVF9999,Flat'", "such as Flat")
 
 
 MISSING = {

@@ -27,7 +27,7 @@ from tests.pipeline.workspace import run, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence")
+STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots")
 STEPS = 40
 LONGER = {"trainA.max_steps": STEPS, "trainA.checkpoint_every": 2, "trainA.log_every": 4}
 
@@ -140,7 +140,7 @@ def test_another_top_k_costs_an_evaluation_alone(repository: Path) -> None:
     assert set(from_json(status.stdout)) == {"eval", "dump_evidence"}
     result = run(repository, "dvc", "repro")
     assert result.returncode == 0, result.stdout
-    assert sorted(ran(result.stdout)) == ["dump_evidence", "eval"]
+    assert sorted(ran(result.stdout)) == ["dump_evidence", "eval", "plots"]
     assert {k: v for k, v in digest(repository / "store").items() if "/evidence/" not in k} == {
         k: v for k, v in before.items() if "/evidence/" not in k
     }

@@ -17,7 +17,7 @@ from tests.pipeline.workspace import ROOT, TINY, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence")
+STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots")
 LIGHT: Mapping[str, Any] = {
     "threads": 1,
     "convert.max_samples": 6,
@@ -35,7 +35,7 @@ LIGHT: Mapping[str, Any] = {
     "eval.rag_sentences": [1],
     "eval.max_new_tokens": 3,
     "evidence.questions_per_type": 1,
-    "evidence.tau_questions": 1,
+    "evidence.leave_one_out_questions": 1,
 }
 """As little as shows that each stage takes what the stage before it has made of the dataset."""
 FILES: Mapping[str, Sequence[str]] = {

@@ -47,8 +47,11 @@ TINY: dict[str, Any] = {
     "eval.ablation_questions_per_type": 2,
     "evidence.facts_per_hop": 3,
     "evidence.questions_per_type": 2,
-    "evidence.tau_questions": 2,
+    "evidence.leave_one_out_questions": 2,
 }
+
+NO_RESULTS = ("store/scratch/", "metrics/sweep/table.json")
+"""What no stage makes."""
 
 
 def set_params(file: Path, changes: Mapping[str, Any]) -> None:
@@ -70,7 +73,7 @@ def copy_repository(target: Path, changes: Mapping[str, Any]) -> None:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, names):
-        kept = name.startswith("store/scratch/") or not name.startswith(("store/", "metrics/"))
+        kept = name.startswith(NO_RESULTS) or not name.startswith(("store/", "metrics/"))
         if (ROOT / name).is_file() and name != "dvc.lock" and kept:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)

@@ -46,7 +46,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answered]:
         encoder_fingerprint=encoder.fingerprint,
         questions={"frozen": [question.question for question in QUESTIONS]},
     )
-    KnowledgeIndex.build(store.keys, seed=0, keys_sha256=store.keys_sha256, method="flat").save(place / "index")
+    KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(place / "index")
     backbone = load_backbone("embedded", dtype="float32")
     model = load_trained(folder / params.eval.adapter, backbone, projections)
     base = KnowledgeBase.load(place / "kb", place / "index", backbone.tokenizer)

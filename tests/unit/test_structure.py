@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, str] = {
     "evidence": "core data time_expressions encoding index backbone model evaluation",
     "report": "core data",
     "experiments": "core report",
+    "doctor": "core encoding backbone",
     "ask": "core data time_expressions encoding backbone model evaluation",
 }
 """Folder (or file beside the folders) -> the folders that it may import from.  A new arrow is a decision."""

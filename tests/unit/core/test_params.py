@@ -29,7 +29,6 @@ FIXED = {
     "encoder.d_v": 192,
     "encoder.d_ctx": 64,
     "encoder.d_tau": 16,
-    "index.method": "flat",
     "selector.top_k": 16,
     "selector.over_fetch": 64,
     "trainA.max_steps": 2500,
@@ -101,7 +100,7 @@ def test_all_problems_stand_in_one_message(load: Load, tree: Tree) -> None:
     tree["selector"]["topk"] = tree["selector"].pop("top_k")
     put(tree, "encoder.d_k", "wide")
     put(tree, "encoder.whitening", 1.5)
-    put(tree, "index.method", "tree")
+    put(tree, "index.similarity", "l2")
     put(tree, "injection.copy_head", 1)
     put(tree, "generate.train.facts", True)
     put(tree, "trainA.warmup_steps", 9999)
@@ -114,7 +113,7 @@ def test_all_problems_stand_in_one_message(load: Load, tree: Tree) -> None:
         "selector.top_k is missing",
         "encoder.d_k is 'wide', expected a valid integer",
         "encoder.whitening is 1.5, expected less than or equal to 1",
-        "index.method is 'tree', expected 'flat', 'hnsw' or 'ivfpq'",
+        "index.similarity is 'l2', expected 'ip' or 'cosine'",
         "injection.copy_head is 1, expected a valid boolean",
         "generate.train.facts is true, expected a valid integer",
         "trainA.warmup_steps is 9999",
@@ -154,6 +153,8 @@ def test_every_leaf_is_needed_and_typed(load: Load, tree: Tree, key: str) -> Non
         ("backbone.name", " "),
         ("backbone.name", None),
         ("backbone.revision", 7),
+        ("index.factory", None),
+        ("index.search", 128),
         ("injection.layers", "all"),
         ("injection.layers", []),
         ("injection.layers", [1, 1]),
@@ -183,6 +184,8 @@ def test_values_that_are_refused(load: Load, tree: Tree, key: str, value: Any) -
         ("dataset", "custom"),
         ("convert.max_samples", 5),
         ("backbone.revision", "main"),
+        ("index.factory", "IVF64,PQ24x8"),
+        ("index.search", "nprobe=16"),
         ("trainA.max_steps", 0),
         ("trainB.max_steps", 0),
         ("trainB.lora_targets", ["q_proj", "v_proj"]),
@@ -203,7 +206,6 @@ def test_values_that_are_accepted(load: Load, tree: Tree, key: str, value: Any) 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"index.method": "ivfpq", "index.pq_m": 25}, "index.pq_m is 25"),
         ({"selector.over_fetch": 15}, "selector.over_fetch is 15"),
         ({"trainA.warmup_steps": 2500}, "trainA.warmup_steps is 2500"),
         ({"trainB.warmup_steps": 600}, "trainB.warmup_steps is 600"),
@@ -224,7 +226,6 @@ def test_keys_must_fit_each_other(load: Load, tree: Tree, changes: Tree, named: 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"index.method": "flat", "index.pq_m": 25},
         {"trainA.max_steps": 0, "trainA.warmup_steps": 10},
         {"trainB.max_steps": 0},
         {"selector.over_fetch": 16},

@@ -61,10 +61,32 @@ def test_repeated_samples_do_not_raise_the_rank() -> None:
     assert (np.linalg.norm(fit_whitened(x, 8, 0.5, "test").weight, axis=1) > 0).sum() == 2
 
 
-def test_sign_does_not_depend_on_the_order_of_the_samples() -> None:
+def test_the_map_does_not_depend_on_the_order_of_the_samples() -> None:
     x = random_vectors(50, 4)
     first, second = fit_whitened(x, 8, 0.5, "a"), fit_whitened(x[::-1], 8, 0.5, "a")
-    np.testing.assert_allclose(first.weight, second.weight, atol=1e-4)
+    assert first.weight.tobytes() == second.weight.tobytes()
+    assert first.bias.tobytes() == second.bias.tobytes()
+
+
+def test_the_map_does_not_depend_on_the_last_bits_of_the_samples() -> None:
+    x = random_vectors(50, 5).astype(np.float64) + 1e-9  # none of them lies between two steps of the grid
+    moved = x * (1 + np.random.default_rng(0).uniform(-1e-15, 1e-15, size=x.shape))
+    assert (moved != x).mean() > 0.5
+    assert fit_whitened(moved, 8, 0.5, "a").weight.tobytes() == fit_whitened(x, 8, 0.5, "a").weight.tobytes()
+
+
+def test_equal_eigenvalues_give_one_map_in_any_order_of_the_samples() -> None:
+    """All spreads are equal: any basis would be right, and one of them must always come out."""
+    corners = np.concatenate([np.eye(6), -np.eye(6)])
+    maps = [fit_whitened(corners[np.random.default_rng(s).permutation(12)], 6, 0.5, "a").weight for s in range(5)]
+    assert len({weight.tobytes() for weight in maps}) == 1
+    np.testing.assert_allclose(maps[0] @ maps[0].T, np.eye(6) * (1 / 6) ** -0.5, atol=1e-5)
+
+
+def test_the_largest_entry_of_an_axis_is_positive_and_of_equal_ones_the_first() -> None:
+    x = np.outer(np.linspace(-1, 1, 41), [0.5, -0.5, 0.25])
+    np.testing.assert_allclose(fit_whitened(x, 1, 0.0, "a").weight, np.array([[2, -2, 1]]) / 3, atol=1e-3)
+    assert (fit_whitened(-x, 1, 0.0, "a").weight == fit_whitened(x, 1, 0.0, "a").weight).all()
 
 
 @pytest.mark.parametrize("vectors", [np.zeros((0, 4)), np.ones((1, 4)), np.ones((9, 4))])
@@ -90,7 +112,7 @@ def test_blocks_of_keys_have_unit_norm() -> None:
     projections = fit()
     keys = projections.keys(random_vectors(40, 7), random_vectors(40, 8))
     assert keys.shape == (40, 16)
-    assert keys.dtype == np.float32
+    assert keys.dtype == np.float64
     np.testing.assert_allclose(np.linalg.norm(keys[:, :12], axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(keys[:, 12:], axis=1), 1, atol=1e-5)
 
@@ -199,7 +221,7 @@ def test_windows_are_bounded_and_tell_open_from_unknown() -> None:
     for d_tau in (0, 1, 4, 5, 16, 33):
         encoded = TauEncoder(d_tau)(*window_bounds(windows))
         assert encoded.shape == (len(windows), d_tau)
-        assert encoded.dtype == np.float32
+        assert encoded.dtype == np.float64
         assert (np.linalg.norm(encoded, axis=1) <= 1 + 1e-6).all()
     encoded = TauEncoder(16)(*window_bounds(windows))
     assert len(np.unique(encoded.round(4), axis=0)) == len(windows)

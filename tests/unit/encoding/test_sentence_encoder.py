@@ -13,8 +13,8 @@ from kblampp.core.errors import EncoderError, KBLaMError
 from kblampp.encoding.sentence_encoder import (
     BUNDLED_SHA256,
     DeterministicEncoder,
+    DoubleArray,
     EmbeddingCache,
-    FloatArray,
     SentenceEncoder,
     embed_unique,
     encode_unique,
@@ -32,7 +32,7 @@ class CountingEncoder:
         self.name, self.fingerprint, self.dim = self.inner.name, self.inner.fingerprint, self.inner.dim
         self.seen: list[str] = []
 
-    def encode(self, texts: Sequence[str], *, progress: bool = False) -> FloatArray:
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         self.seen += texts
         return self.inner.encode(texts, progress=progress)
 
@@ -47,12 +47,12 @@ def encoder(request: pytest.FixtureRequest, bundled: SentenceEncoder) -> Sentenc
     return bundled if request.param == bundled.name else load_encoder(request.param)
 
 
-def test_vectors_are_unit_float32_rows_in_order(encoder: SentenceEncoder) -> None:
+def test_vectors_are_unit_float64_rows_in_order(encoder: SentenceEncoder) -> None:
     vectors = encoder.encode(TEXTS)
     assert vectors.shape == (len(TEXTS), encoder.dim)
-    assert vectors.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode(TEXTS[::-1])[::-1], vectors, atol=1e-5)
+    assert vectors.dtype == np.float64
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-14)
+    np.testing.assert_allclose(encoder.encode(TEXTS[::-1])[::-1], vectors, atol=1e-14)
 
 
 def test_equal_calls_give_equal_bytes(encoder: SentenceEncoder) -> None:
@@ -87,7 +87,7 @@ def test_progress_bar_goes_to_stderr(encoder: SentenceEncoder, capsys: pytest.Ca
 
 def test_deterministic_agrees_between_processes_whatever_the_hash_seed() -> None:
     code = (
-        "import sys; from kblampp.encoder import DeterministicEncoder as E;"
+        "import sys; from kblampp.encoding.sentence_encoder import DeterministicEncoder as E;"
         f"sys.stdout.write(E().encode({TEXTS!r}).tobytes().hex())"
     )
     outputs = [
@@ -165,7 +165,7 @@ def test_encode_unique_encodes_each_string_once_in_the_order_asked() -> None:
 def test_embed_unique_calls_once() -> None:
     calls: list[list[str]] = []
 
-    def embed(texts: Sequence[str]) -> FloatArray:
+    def embed(texts: Sequence[str]) -> DoubleArray:
         calls.append(list(texts))
         return DeterministicEncoder(8).encode(texts)
 

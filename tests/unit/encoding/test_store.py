@@ -12,7 +12,7 @@ from kblampp.core.errors import DataError, KBLaMError, StoreError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation, evidence_sentence
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN, UNKNOWN_DAY, Window, day, year_window
 from kblampp.encoding.projections import Projections, fit_projections
-from kblampp.encoding.sentence_encoder import DeterministicEncoder, EmbeddingCache, FloatArray
+from kblampp.encoding.sentence_encoder import DeterministicEncoder, DoubleArray, EmbeddingCache
 from kblampp.encoding.store import KBValueStore
 
 ENCODER = DeterministicEncoder(48)
@@ -109,7 +109,7 @@ def test_ids_are_shared_by_heads_and_tails_and_tell_homonyms_apart(store: KBValu
 def test_each_distinct_string_is_encoded_once(tmp_path: Path, projections: Projections) -> None:
     seen: list[str] = []
 
-    def embed(texts: Sequence[str]) -> FloatArray:
+    def embed(texts: Sequence[str]) -> DoubleArray:
         seen.extend(texts)
         return ENCODER.encode(texts)
 
@@ -245,7 +245,7 @@ def test_bad_arguments_leave_nothing_behind(
 
 
 def test_failed_rebuild_keeps_the_former_store(store: KBValueStore, projections: Projections) -> None:
-    def broken(texts: Sequence[str]) -> FloatArray:
+    def broken(texts: Sequence[str]) -> DoubleArray:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -176,8 +176,8 @@ def test_ablations_are_all_none_or_those_named() -> None:
 
 @pytest.mark.parametrize("name", [name for name in ABLATIONS if name != "no_lora"])
 def test_each_ablation_changes_one_option(name: str) -> None:
-    changed = replace(SelectorOptions(), **ABLATIONS[name])
-    differing = [key for key, value in vars(SelectorOptions()).items() if getattr(changed, key) != value]
+    changed = replace(SelectorOptions(top_k=16), **ABLATIONS[name])
+    differing = [key for key, value in vars(SelectorOptions(top_k=16)).items() if getattr(changed, key) != value]
     assert differing == list(ABLATIONS[name])
     assert len(differing) == 1
 

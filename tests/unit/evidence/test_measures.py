@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from itertools import combinations
+import random
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from kblampp.evidence.measures import (
     gold_path,
     headline,
     is_correct,
-    kendall_tau,
     kilt_em,
     mean_rows,
     merge,
     path_f1,
+    top_agreement,
     window_row,
 )
 from kblampp.evidence.trace import Trace
@@ -109,15 +108,36 @@ def test_an_answer_counts_only_with_all_its_evidence() -> None:
     assert kilt_em(0.0, (1, 2), (2, 1)) == 0.0
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=9))
-def test_kendall_tau_is_that_of_its_definition(pairs: list[tuple[int, int]]) -> None:
-    a, b = zip(*pairs, strict=True)
-    signs = [(np.sign(a[i] - a[j]), np.sign(b[i] - b[j])) for i, j in combinations(range(len(a)), 2)]
-    untied = [sum(x != 0 for x, _ in signs), sum(y != 0 for _, y in signs)]
-    if 0 in untied:
-        assert kendall_tau(a, b) is None
-    else:
-        assert kendall_tau(a, b) == pytest.approx(sum(x * y for x, y in signs) / math.sqrt(untied[0] * untied[1]))
+@pytest.mark.parametrize(
+    ("effects", "share"),
+    [
+        ([17.0, -0.003, 0.0], 1.0),
+        ([0.1, 0.2, 0.0], 0.0),
+        ([0.2, 0.1, 0.2], 0.5),
+        ([0.1, 0.2, 0.2], 0.0),
+        ([0.0, 0.0], 0.0),  # no fact is the cause
+        ([-0.1, -0.2], 0.0),
+        ([3.0], None),
+        ([], None),
+    ],
+)
+def test_agreement_by_hand(effects: list[float], share: float | None) -> None:
+    assert top_agreement(effects) == share
+
+
+@given(st.lists(st.integers(-2, 3), min_size=2, max_size=7))
+def test_agreement_of_a_fact_drawn_by_lot_is_the_chance_level(effects: list[int]) -> None:
+    """Over all facts in the place of the heaviest one, if any fact is a cause."""
+    drawn = [top_agreement([effects[place], *effects[:place], *effects[place + 1 :]]) for place in range(len(effects))]
+    assert sum(share for share in drawn if share is not None) == pytest.approx(1.0 if max(effects) > 0 else 0.0)
+
+
+@given(st.lists(st.floats(-5, 30), min_size=2, max_size=7), st.randoms())
+def test_agreement_looks_at_first_places_alone(effects: list[float], rng: random.Random) -> None:
+    """How the facts behind the first are ranked says nothing: their weights are next to zero."""
+    others = rng.sample(effects[1:], len(effects) - 1)
+    assert top_agreement([effects[0], *others]) == top_agreement(effects)
+    assert top_agreement([effects[0], *(min(0.0, effect) for effect in others)]) == float(effects[0] > 0)
 
 
 def test_the_chain_is_the_top_facts_in_order_without_repetition() -> None:
@@ -192,6 +212,8 @@ def test_the_headline_weighs_types_by_their_questions() -> None:
         "temporal": {"path_f1": 0.0, "n": 1, "stale_rate": 0.1, "stale_n": 7},
     }
     assert headline(rows) == {"path_f1": 0.75, "stale_rate": 0.1}
+    loo = {"leave_one_out_agreement": 0.9, "leave_one_out_chance": 0.125, "leave_one_out_n": 60}
+    assert headline({"answerable": loo}) == {"leave_one_out_agreement": 0.9, "leave_one_out_chance": 0.125}
     assert headline({}) == {}
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,10 +15,21 @@ from kblampp.encoding.projections import fit_projections
 from kblampp.encoding.sentence_encoder import DeterministicEncoder
 from kblampp.encoding.store import KBValueStore
 from kblampp.index.knowledge_index import KnowledgeIndex, recall_against_exact
+from kblampp.index.searchers import Searcher
 
-ANN = {
-    "hnsw": {"hnsw_m": 16, "hnsw_ef_construction": 80, "hnsw_ef_search": 64},
-    "ivfpq": {"ivf_nlist": 8, "ivf_nprobe": 4, "pq_m": 4, "pq_bits": 4},
+# Approximate indexes of every kind, with options wide enough to find nearly everything; each works from 80 keys on.
+ANN: dict[str, str | None] = {
+    "HNSW32": "efSearch=128",
+    "HNSW16": "efConstruction=80,efSearch=64",
+    "HNSW16_SQ8": "efSearch=128",
+    "IVF16,Flat": "nprobe=12",
+    "IVF8_HNSW8,Flat": "nprobe=6",
+    "IVF8,PQ8x4": "nprobe=6",
+    "IVF8,PQ4x4fs": "nprobe=8",
+    "SQ8": None,
+    "PCA12,SQ8": None,
+    "PCAR12,IVF4,PQ3x4,RFlat": "nprobe=4,k_factor_rf=16",
+    "L2norm,Flat": None,
 }
 
 
@@ -103,28 +115,36 @@ def test_float16_keys_are_scored_as_they_are_stored() -> None:
     np.testing.assert_array_equal(ids, wanted_ids)
 
 
-@pytest.mark.parametrize("similarity", ["ip", "cosine"])
-@pytest.mark.parametrize("method", ["hnsw", "ivfpq"])
-def test_approximate_scores_are_exactly_those_of_the_ids(method: str, similarity: str) -> None:
-    keys, queries = world(600, 5, repeats=2)
-    index = KnowledgeIndex.build(keys, method=method, similarity=similarity, **ANN[method])
-    exact, _ = KnowledgeIndex.build(keys, similarity=similarity).search(queries, 600)
-    scores, ids = index.search(queries, 20)
-    assert (ids >= 0).all()
-    assert all(len(set(row)) == 20 for row in ids.tolist())
-    true_scores, order = brute_force(keys, queries, 600, similarity)
+@settings(max_examples=40, deadline=None)
+@given(
+    factory=st.sampled_from(sorted(ANN)),
+    similarity=st.sampled_from(["ip", "cosine"]),
+    n=st.integers(100, 300),
+    k=st.integers(1, 40),
+    seed=st.integers(0, 10_000),
+)
+def test_approximate_scores_are_exactly_those_of_the_ids(
+    factory: str, similarity: str, n: int, k: int, seed: int
+) -> None:
+    keys, queries = world(n, seed, repeats=1 + seed % 2)
+    index = KnowledgeIndex.build(keys, factory=factory, search=ANN[factory], similarity=similarity)
+    scores, ids = index.search(queries, k)
+    true_scores, order = brute_force(keys, queries, n, similarity)
     by_id = np.take_along_axis(true_scores, np.argsort(order, axis=1), axis=1)
-    np.testing.assert_allclose(scores, np.take_along_axis(by_id, ids, axis=1), atol=1e-5)
-    assert (np.diff(scores, axis=1) <= 0).all()
-    assert np.isin(scores, exact).all()
-    tied = np.diff(scores, axis=1) == 0
-    assert (np.diff(ids, axis=1)[tied] > 0).all()
+    for score, found, true in zip(scores, ids, by_id, strict=True):
+        assert found[0] >= 0
+        kept = int((found >= 0).sum())
+        assert (found[kept:] == -1).all()
+        assert np.isneginf(score[kept:]).all()
+        np.testing.assert_allclose(score[:kept], true[found[:kept]], atol=1e-6)
+        assert len(set(found[:kept].tolist())) == kept
+        assert np.lexsort((found[:kept], -score[:kept])).tolist() == list(range(kept))  # by score, then by lower id
 
 
-@pytest.mark.parametrize("method", ["hnsw", "ivfpq"])
-def test_approximate_recall_is_high_and_the_function_measures_it(method: str) -> None:
+@pytest.mark.parametrize("factory", ANN)
+def test_approximate_recall_is_high_and_the_function_measures_it(factory: str) -> None:
     keys, queries = world(600, 6)
-    index = KnowledgeIndex.build(keys, method=method, **ANN[method])
+    index = KnowledgeIndex.build(keys, factory=factory, search=ANN[factory])
     recall = recall_against_exact(index, keys, queries, ks=(1, 8, 1000))
     assert set(recall) == {1, 8, 1000}
     assert recall[8] >= 0.9
@@ -132,6 +152,34 @@ def test_approximate_recall_is_high_and_the_function_measures_it(method: str) ->
     _, found = index.search(queries, 8)
     by_hand = np.mean([len(set(a) & set(b)) / 8 for a, b in zip(wanted.tolist(), found.tolist(), strict=True)])
     assert recall[8] == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("factory", ["HNSW32", "IVF8,Flat", "PQ2x4", "SQ8", "PCA12,Flat"])
+def test_only_codes_need_more_candidates_than_results(factory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    candidates = Searcher.candidates
+
+    def record(self: Searcher, queries: np.ndarray, k: int) -> np.ndarray:
+        asked.append(candidates(self, queries, k).shape[1])
+        return candidates(self, queries, k)
+
+    monkeypatch.setattr(Searcher, "candidates", record)
+    keys, queries = world(400, 6)
+    KnowledgeIndex.build(keys, factory=factory).search(queries, 8)
+    assert asked == [8 if factory in ("HNSW32", "IVF8,Flat") else 72]
+
+
+@pytest.mark.parametrize(
+    ("factory", "narrow", "wide"),
+    [("IVF16,Flat", "nprobe=1", "nprobe=16"), ("HNSW4", "efConstruction=1,efSearch=1", "efSearch=200")],
+)
+def test_a_wider_search_finds_more(factory: str, narrow: str, wide: str) -> None:
+    keys, queries = world(2000, 8)
+    recall = [
+        recall_against_exact(KnowledgeIndex.build(keys, factory=factory, search=search), keys, queries, ks=(8,))[8]
+        for search in (narrow, wide)
+    ]
+    assert recall[0] < 0.9 < recall[1]
 
 
 def test_flat_recall_is_one_even_with_ties() -> None:
@@ -142,14 +190,13 @@ def test_flat_recall_is_one_even_with_ties() -> None:
 
 def test_recall_of_too_narrow_a_search_is_low() -> None:
     keys, queries = world(2000, 8)
-    options = {"ivf_nlist": 50, "ivf_nprobe": 1, "pq_m": 1, "pq_bits": 1}
-    index = KnowledgeIndex.build(keys, method="ivfpq", **options)
+    index = KnowledgeIndex.build(keys, factory="IVF50,PQ1x1", search="nprobe=1")
     assert recall_against_exact(index, keys, queries, ks=(32,))[32] < 0.8
 
 
 def test_missing_results_end_the_row() -> None:
     keys, queries = world(400, 9)
-    index = KnowledgeIndex.build(keys, method="ivfpq", ivf_nlist=10, ivf_nprobe=1, pq_m=4, pq_bits=4)
+    index = KnowledgeIndex.build(keys, factory="IVF10,PQ4x4", search="nprobe=1")
     scores, ids = index.search(queries, 400)
     missing = ids == -1
     assert missing.any()
@@ -158,11 +205,15 @@ def test_missing_results_end_the_row() -> None:
     assert (np.diff(missing.astype(int), axis=1) >= 0).all()
 
 
-@pytest.mark.parametrize("method", ["hnsw", "ivfpq"])
-def test_one_seed_gives_one_index(method: str) -> None:
-    keys, queries = world(500, 10)
-    found = [KnowledgeIndex.build(keys, method=method, seed=3, **ANN[method]).search(queries, 9) for _ in "ab"]
-    np.testing.assert_array_equal(found[0][1], found[1][1])
+@pytest.mark.parametrize("factory", [*ANN, "NSG16", "RQ2x4", "RR12,SQ6"])
+def test_one_input_gives_one_index(factory: str, tmp_path: Path) -> None:
+    keys, _ = world(300, 10)
+    for name in "ab":
+        index = KnowledgeIndex.build(keys, factory=factory, search=ANN.get(factory), keys_sha256="k")
+        index.save(tmp_path / name)
+        np.random.default_rng().normal(size=3)
+        faiss.rand(3)
+    assert (tmp_path / "a" / "index.faiss").read_bytes() == (tmp_path / "b" / "index.faiss").read_bytes()
 
 
 def test_k_zero_and_no_queries_give_empty_arrays() -> None:
@@ -195,27 +246,73 @@ def test_queries_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "factory",
     [
-        ({"method": "lsh"}, r"index\.method"),
-        ({"similarity": "l2"}, r"index\.similarity"),
-        ({"method": "ivfpq", "pq_m": 5}, r"index\.pq_m"),
-        ({"method": "ivfpq", "pq_m": 4, "pq_bits": 8}, r"index\.pq_bits.*flat"),
-        ({"method": "ivfpq", "pq_m": 4, "pq_bits": 20}, r"index\.pq_bits"),
-        ({"method": "hnsw", "hnsw_m": 0}, r"index\.hnsw_m"),
+        "",
+        "tree",
+        "flat",
+        "HNSW0",  # faiss ends the process
+        "HNSW1",
+        "IVF4_HNSW1,Flat",
+        "IVF0,Flat",
+        "RR0,Flat",
+        "IVF400,Flat",  # more cells than keys
+        "PQ4x8",
+        "PQ5x4",  # 5 does not divide 16
+        "PCA17,Flat",
+        "IVF99999999999999999999,Flat",
+        "IDMap,Flat",
+        "LSH",  # not for the inner product
+        "HNSW16_PQ4x4",
     ],
 )
-def test_options_that_make_no_index_are_refused(options: dict[str, object], message: str) -> None:
+def test_factory_strings_that_make_no_index_are_refused(factory: str) -> None:
     keys, _ = world(100, 0)
-    with pytest.raises(StoreError, match=message):
-        KnowledgeIndex.build(keys, **options)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=rf"^index\.factory '{factory}' .*set index\.factory to .*Flat") as caught:
+        KnowledgeIndex.build(keys, factory=factory)
+    assert "\n" not in str(caught.value)
+    assert ".cpp" not in str(caught.value)
 
 
-def test_cells_are_lowered_for_few_keys_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("factory", "search"),
+    [
+        ("Flat", "nprobe=2"),
+        ("HNSW32", "nprobe=2"),
+        ("IVF4,Flat", "efSearch=64"),
+        ("IVF4,Flat", "nprobe=0"),
+        ("IVF4,Flat", "nprobe=99999999999"),
+        ("IVF4,Flat", "nprobe=2;max_codes=9"),
+        ("HNSW32", "efSearch"),
+        ("HNSW32", "efSearch=-3"),
+        ("HNSW32", "efSearch=wide"),
+        ("HNSW32", "efSearch=64, efConstruction=80"),
+        ("HNSW32", ""),
+    ],
+)
+def test_search_options_that_the_index_does_not_have_are_refused(factory: str, search: str) -> None:
+    keys, _ = world(100, 0)
+    with pytest.raises(StoreError, match=rf"{factory}.*set index\.search to null") as caught:
+        KnowledgeIndex.build(keys, factory=factory, search=search)
+    assert f"index.search '{search}'" in str(caught.value)
+    assert ".cpp" not in str(caught.value)
+
+
+def test_another_similarity_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"index\.similarity must be ip or cosine"):
+        KnowledgeIndex.build(world(10, 0)[0], similarity="l2")
+
+
+def test_too_few_keys_to_train_well_are_said_once_in_the_log(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     keys, queries = world(100, 0)
-    index = KnowledgeIndex.build(keys, method="ivfpq", ivf_nlist=64, pq_m=4, pq_bits=4)
-    assert "ivf_nlist lowered from 64 to 2" in caplog.text
+    index = KnowledgeIndex.build(keys, factory="PQ8x4")
     assert index.search(queries, 3)[1].shape == (20, 3)
+    assert len(caplog.records) == 1
+    assert "PQ8x4" in caplog.text
+    assert caplog.text.count("100 points to 16 centroids") == 1
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("keys", [np.zeros((0, 4)), np.zeros(4), np.full((2, 2), np.nan)])
@@ -235,14 +332,18 @@ def make_store(directory: Path, width: int = 48, n: int = 80) -> KBValueStore:
     return KBValueStore.build(directory, facts, encoder.encode, projections, **mark)
 
 
-@pytest.mark.parametrize("method", ["flat", "hnsw", "ivfpq"])
-def test_saved_index_searches_like_the_one_it_was(tmp_path: Path, method: str) -> None:
+@pytest.mark.parametrize("similarity", ["ip", "cosine"])
+@pytest.mark.parametrize("factory", ["Flat", *ANN])
+def test_saved_index_searches_like_the_one_it_was(tmp_path: Path, factory: str, similarity: str) -> None:
     store = make_store(tmp_path / "store")
-    options = {} if method == "flat" else ANN[method]
-    index = KnowledgeIndex.build(store.keys, method=method, keys_sha256=store.keys_sha256, **options)
+    search = ANN.get(factory)
+    index = KnowledgeIndex.build(
+        store.keys, factory=factory, search=search, similarity=similarity, keys_sha256=store.keys_sha256
+    )
     index.save(tmp_path / "index")
+    assert (tmp_path / "index" / "index.faiss").exists() == (factory != "Flat")
     loaded = KnowledgeIndex.load(tmp_path / "index", store)
-    assert (loaded.method, loaded.similarity, loaded.options) == (method, "ip", index.options)
+    assert (loaded.factory, loaded.search_options, loaded.similarity) == (factory, search, similarity)
     queries = np.random.default_rng(0).normal(size=(12, 16)).astype(np.float32)
     for a, b in zip(index.search(queries, 9), loaded.search(queries, 9), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -258,7 +359,7 @@ def test_index_of_another_store_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verify", ["sha256", "none"])
 def test_truncated_index_is_refused(tmp_path: Path, verify: str) -> None:
     store = make_store(tmp_path / "store")
-    index = KnowledgeIndex.build(store.keys, method="hnsw", keys_sha256=store.keys_sha256)
+    index = KnowledgeIndex.build(store.keys, factory="HNSW32", keys_sha256=store.keys_sha256)
     index.save(tmp_path / "index")
     path = tmp_path / "index" / "index.faiss"
     path.write_bytes(path.read_bytes()[:100])

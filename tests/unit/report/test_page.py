@@ -5,26 +5,31 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json, write_json
-from kblampp.report.evaluation_plots import draw_em, draw_evaluation, draw_losses, draw_recall, draw_risk
-from kblampp.report.evidence_plots import draw_evidence, draw_question
+from kblampp.report.evaluation_plots import draw_em, draw_losses, draw_recall, draw_risk
+from kblampp.report.evidence_plots import draw_question, draw_questions
 from kblampp.report.page import main, write_page
+from kblampp.report.plots import PLOTS, draw_plots
 from kblampp.report.style import WIDTH, drawn, read_rows, spread
-from tests.figures import TYPES, em_rows, question_row, recall_rows, risk_rows, write_figures
+from kblampp.report.sweep_plots import draw_sweeps
+from tests.figures import TYPES, em_rows, question_row, recall_rows, risk_rows, sweep_results, write_figures
+from tests.house import ROOT
 
-EVALUATION = {"em_by_type.png", "loss.png", "recall_by_k.png", "risk_coverage.png"}
-EVIDENCE = {f"{kind}.png" for kind in TYPES}
+ONE = {plot.path for plot in PLOTS if plot.path.endswith(".png")}
+EVIDENCE = {f"evidence/images/{kind}.png" for kind in TYPES}
 MOST_BYTES = 80_000
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -33,17 +38,20 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures") / "metrics"
     write_figures(folder)
-    draw_evaluation(folder, folder / "eval" / "images")
-    draw_evidence(folder, folder / "evidence" / "images")
+    draw_plots(folder)
     return folder
 
 
 def images(metrics: Path) -> list[Path]:
-    return sorted(metrics.glob("*/images/*"))
+    return sorted(metrics.rglob("*.png"))
+
+
+def names(metrics: Path) -> set[str]:
+    return {path.relative_to(metrics).as_posix() for path in images(metrics)}
 
 
 def test_every_image_is_a_small_png_as_wide_as_the_others(metrics: Path) -> None:
-    assert {path.name for path in images(metrics)} == EVALUATION | EVIDENCE
+    assert names(metrics) == ONE | EVIDENCE
     for path in images(metrics):
         assert path.stat().st_size <= MOST_BYTES
         with Image.open(path) as image:
@@ -59,7 +67,7 @@ def test_no_image_names_a_program_or_a_time(metrics: Path) -> None:
 
 def test_the_same_figures_give_the_same_bytes_whatever_the_users_own_style(metrics: Path, tmp_path: Path) -> None:
     with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red", "savefig.dpi": 30}):
-        draw_risk(metrics / "eval" / "plots" / "risk_coverage.json", tmp_path / "again.png")
+        draw_risk(metrics, tmp_path / "again.png")
         draw_question(question_row("temporal"), tmp_path / "temporal.png")
         assert matplotlib.rcParams["lines.linewidth"] == 9  # and the style is the user's again
     assert (tmp_path / "again.png").read_bytes() == (metrics / "eval" / "images" / "risk_coverage.png").read_bytes()
@@ -70,7 +78,7 @@ def test_images_of_the_run_before_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "old.png").write_bytes(b"")
     write_json(tmp_path / "evidence" / "plots" / "questions.json", [question_row("single_hop")])
-    draw_evidence(tmp_path, tmp_path / "images")
+    draw_questions(tmp_path, tmp_path / "images")
     assert {path.name for path in (tmp_path / "images").iterdir()} == {"single_hop.png"}
 
 
@@ -132,48 +140,88 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
         write_json(tmp_path / "eval" / "plots" / f"{name}.json", [])
     for path in tmp_path.glob("train*/plots/metrics/train/*.tsv"):
         path.write_text(path.read_text().splitlines()[0] + "\n")
-    draw_evaluation(tmp_path, tmp_path / "images")
-    assert [path.name for path in (tmp_path / "images").iterdir()] == ["em_by_type.png"]
+    (tmp_path / "eval" / "images").mkdir()
+    (tmp_path / "eval" / "images" / "loss.png").write_bytes(b"of the run before")
+    draw_plots(tmp_path)
+    assert [path.name for path in (tmp_path / "eval" / "images").iterdir()] == ["em_by_type.png"]
 
 
 def test_some_systems_types_and_splits_are_enough(tmp_path: Path) -> None:
-    write_json(tmp_path / "rows.json", [r for r in em_rows() if r["system"] == "stage_a" and r["split"] == "swap"][:2])
-    draw_em(tmp_path / "rows.json", tmp_path / "em.png")
-    write_json(tmp_path / "rows.json", [r for r in recall_rows() if r["split"] == "swap" and r["k"] == 1])
-    draw_recall(tmp_path / "rows.json", tmp_path / "recall.png")
-    write_json(tmp_path / "rows.json", [{**r, "risk": 0.0} for r in risk_rows()][:1])
-    draw_risk(tmp_path / "rows.json", tmp_path / "risk.png")
+    plots = tmp_path / "eval" / "plots"
+    write_json(
+        plots / "em_by_type.json", [r for r in em_rows() if (r["system"], r["split"]) == ("stage_a", "swap")][:2]
+    )
+    draw_em(tmp_path, tmp_path / "em.png")
+    write_json(plots / "recall_by_k.json", [r for r in recall_rows() if r["split"] == "swap" and r["k"] == 1])
+    draw_recall(tmp_path, tmp_path / "recall.png")
+    write_json(plots / "risk_coverage.json", [{**r, "risk": 0.0} for r in risk_rows()][:1])
+    draw_risk(tmp_path, tmp_path / "risk.png")
     assert len(list(tmp_path.glob("*.png"))) == 3
-    write_json(tmp_path / "rows.json", [{**row, "split": "test"} for row in em_rows()][:1])
-    draw_em(tmp_path / "rows.json", tmp_path / "em.png")  # a converted dataset has other splits
-    write_json(tmp_path / "rows.json", [row for row in em_rows() if row["system"] == "no_copy_head"])
-    with pytest.raises(DataError, match=r"has no EM of stage_a, .* to draw; run `dvc repro eval`"):
-        draw_em(tmp_path / "rows.json", tmp_path / "em.png")
+    for split in ("test", "a split of one's own"):
+        write_json(plots / "em_by_type.json", [{**row, "split": split} for row in em_rows()][:1])
+        draw_em(tmp_path, tmp_path / "em.png")
+    write_json(plots / "em_by_type.json", [row for row in em_rows() if row["system"] == "no_copy_head"])
+    with pytest.raises(DataError, match=r"em_by_type\.json has no EM of a model or baseline.*dvc repro eval"):
+        draw_em(tmp_path, tmp_path / "em.png")
+
+
+def test_every_number_of_rag_sentences_is_drawn(tmp_path: Path) -> None:
+    """Which ones there are is a parameter."""
+    for system in ("rag_2", "rag_16"):
+        rows = [{**row, "system": system} for row in em_rows() if row["system"] == "stage_a"]
+        write_json(tmp_path / "eval" / "plots" / "em_by_type.json", rows)
+        draw_em(tmp_path, tmp_path / f"{system}.png")
+    assert (tmp_path / "rag_2.png").read_bytes() != (tmp_path / "rag_16.png").read_bytes()
+
+
+def test_what_a_sweep_found_changes_its_image(tmp_path: Path) -> None:
+    done = sweep_results()
+    for name in ("first", "again", "other"):
+        write_json(tmp_path / "sweep" / "table.json", done)
+        draw_sweeps(tmp_path, tmp_path / f"{name}.png")
+        if name == "again":
+            done["encoder.d_k"]["224"] = done["encoder.d_k"].pop("192")
+    first, again, other = ((tmp_path / f"{name}.png").read_bytes() for name in ("first", "again", "other"))
+    assert first == again != other
+
+
+def test_the_stage_declares_where_every_image_stands() -> None:
+    (stage,) = [
+        stage for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items() if name == "plots"
+    ]
+    declared = [path for entry in stage["plots"] for path in entry]
+    for plot in PLOTS:
+        assert any(f"metrics/{plot.path}" == path or f"metrics/{plot.path}".startswith(f"{path}/") for path in declared)
+    assert len({plot.path for plot in PLOTS}) == len({plot.title for plot in PLOTS}) == len(PLOTS)
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("draw", "name", "content"),
     [
-        ("eval/plots/em_by_type.json", None),
-        ("eval/plots/em_by_type.json", ""),
-        ("eval/plots/em_by_type.json", '[{"split": "swap"}]'),
-        ("eval/plots/recall_by_k.json", '[{"split": "swap"}]'),
-        ("eval/plots/risk_coverage.json", "[1]"),
-        ("trainB/plots/metrics/train/loss.tsv", None),
-        ("trainB/plots/metrics/train/loss.tsv", "step\tloss\n1\tmuch\n"),
-        ("evidence/plots/questions.json", None),
-        ("evidence/plots/questions.json", '[{"type": "temporal"}]'),
+        (draw_em, "eval/plots/em_by_type.json", None),
+        (draw_em, "eval/plots/em_by_type.json", ""),
+        (draw_em, "eval/plots/em_by_type.json", '[{"split": "swap"}]'),
+        (draw_recall, "eval/plots/recall_by_k.json", '[{"split": "swap"}]'),
+        (draw_risk, "eval/plots/risk_coverage.json", "[1]"),
+        (draw_losses, "trainB/plots/metrics/train/loss.tsv", None),
+        (draw_losses, "trainB/plots/metrics/train/loss.tsv", "step\tloss\n1\tmuch\n"),
+        (draw_questions, "evidence/plots/questions.json", None),
+        (draw_questions, "evidence/plots/questions.json", '[{"type": "temporal"}]'),
+        (draw_sweeps, "sweep/table.json", None),
+        (draw_sweeps, "sweep/table.json", "{}"),
+        (draw_sweeps, "sweep/table.json", '{"selector.top_k": [1]}'),
+        (draw_sweeps, "sweep/table.json", '{"selector.top_k": {"1": {"em_single_hop": "much"}}}'),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_sentence_and_leaves_nothing(
-    tmp_path: Path, name: str, content: str | None
+    tmp_path: Path, draw: Callable[[Path, Path], None], name: str, content: str | None
 ) -> None:
     write_figures(tmp_path)
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=re.escape(name)) as caught:
-        (draw_evidence if name.startswith("evidence") else draw_evaluation)(tmp_path, tmp_path / "images")
+        draw(tmp_path, tmp_path / "images")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "images").exists()
 
@@ -183,7 +231,7 @@ def test_a_question_without_its_parts_is_refused(tmp_path: Path) -> None:
     del row["tokens"]["copy_gate"]
     write_json(tmp_path / "evidence" / "plots" / "questions.json", [row])
     with pytest.raises(DataError, match=r"no complete drawing of type 'temporal'.*run `dvc repro dump_evidence`"):
-        draw_evidence(tmp_path, tmp_path / "images")
+        draw_questions(tmp_path, tmp_path / "images")
 
 
 def test_rows_are_a_list_of_objects(tmp_path: Path) -> None:
@@ -226,7 +274,7 @@ def test_the_command_draws_again_and_writes_the_page(tmp_path: Path, capsys: pyt
     write_json(rows, read_json(rows)[:1])
     assert main([*page, "--draw"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"
-    assert {path.name for path in images(tmp_path / "metrics")} == {*EVALUATION, "single_hop.png"}
+    assert names(tmp_path / "metrics") == {*ONE, "evidence/images/single_hop.png"}
 
 
 @pytest.mark.parametrize("template", sorted((Path(__file__).parents[3] / ".dvc" / "plots").glob("*.json")))

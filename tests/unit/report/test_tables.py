@@ -1,4 +1,4 @@
-"""The README's table and the headline are made from the committed metrics, and say the same as they."""
+"""The tables of README and page and the headline are made from the committed metrics, and say the same as they."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json
 from kblampp.core.params import load_params
-from kblampp.evaluation import systems
 from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.report.tables import (
-    ABLATIONS,
     BEGIN,
     END,
-    MODELS,
+    HEADLINE_BEGIN,
+    HEADLINE_END,
     ablation_table,
     difference_line,
+    headline_table,
     main,
     refusal_table,
     result_table,
@@ -28,7 +28,8 @@ from kblampp.report.tables import (
 )
 from tests.house import ROOT
 
-TABLE, METRICS, README = ROOT / "metrics/eval/table.json", ROOT / "metrics/eval/metrics.json", ROOT / "README.md"
+TABLE, METRICS = ROOT / "metrics/eval/table.json", ROOT / "metrics/eval/metrics.json"
+README, PAGE = ROOT / "README.md", ROOT / "docs/results.md"
 ADAPTER = ROOT / "store/synth_world/trainA"
 MEGABYTE = 1_000_000
 
@@ -133,9 +134,31 @@ def test_splits_and_systems_stand_in_a_fixed_order(metrics: Path) -> None:
     ]
 
 
-def test_every_system_of_the_evaluation_has_a_name() -> None:
-    assert set(MODELS) == set(SYSTEM_OF.values())
-    assert set(ABLATIONS) == set(systems.ABLATIONS)
+def test_the_small_table_has_em_alone_of_the_worlds_that_are_new_to_the_model() -> None:
+    table = headline_table({**SMALL, "swap": {**SMALL["swap"], "rag_4": {"single_hop": row(0.5, 50)}}})
+    heads = cells(table, "split", "system")
+    assert heads == ["single-hop", "temporal", "2-hop", "3-hop", "unanswerable"]
+    assert cells(table, "swap", "**KBLaM++ (Stage A)**") == ["0.980", "0.950", "–", "–", "0.800"]
+    assert cells(table, "swap", "RAG: top 4 by dense retrieval")[0] == "0.500"
+    assert {line[0] for line in rows(table)[2:]} == {"swap", "novel"}
+    assert not {"RAG: top 1 by dense retrieval", "no hop"} & {line[1] for line in rows(table)}
+
+
+def test_the_small_table_says_how_many_questions_each_system_was_asked() -> None:
+    note = headline_table(SMALL).splitlines()[-1]
+    assert "500, 400, –, –, 300 for KBLaM++ (Stage A)" in note
+    assert "100, –, –, –, – for closed book" in note
+    assert "On novel: 10, –, –, –, – for KBLaM++ (Stage A)" in note
+
+
+def test_systems_that_were_asked_as_much_share_their_counts() -> None:
+    both = {"single_hop": row(0.5, 7)}
+    assert "7, –, –, –, – for KBLaM++ (Stage A), lookup." in headline_table({"swap": {"stage_a": both, "lookup": both}})
+
+
+def test_the_small_table_is_of_the_worlds_and_says_so_for_another_dataset() -> None:
+    with pytest.raises(DataError, match=r"swap or novel.*git checkout metrics"):
+        headline_table({"test": SMALL["swap"]})
 
 
 def test_the_difference_of_the_stages_is_a_sentence() -> None:
@@ -212,15 +235,36 @@ def test_a_page_can_have_markers_of_its_own() -> None:
 
 @pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}\n{BEGIN}\n"], ids=["none", "no end", "no begin", "swapped"])
 def test_missing_markers_are_an_error_that_names_the_file(text: str) -> None:
-    with pytest.raises(DataError, match=r"docs/x\.md.*results: begin.*results: end.*add them"):
+    with pytest.raises(DataError, match=r"docs/x\.md.*worlds: begin.*worlds: end.*add them"):
         with_table(text, "| new |", "docs/x.md")
 
 
-def test_the_command_writes_the_tables_into_a_file(metrics: Path, tmp_path: Path) -> None:
-    target = tmp_path / "README.md"
-    target.write_text(f"before\n{BEGIN}\n{END}\nafter\n", encoding="utf-8")
-    assert main(["--metrics", str(metrics), "--write", str(target)]) == 0
-    assert target.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{results(metrics)}\n{END}\nafter\n"
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """README and page, each with its markers, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    readme, page = tmp_path / "README.md", tmp_path / "docs" / "results.md"
+    page.parent.mkdir()
+    readme.write_text(f"before\n{HEADLINE_BEGIN}\n{HEADLINE_END}\nafter\n", encoding="utf-8")
+    page.write_text(f"before\n{BEGIN}\n{END}\nafter\n", encoding="utf-8")
+    return readme, page
+
+
+def test_the_command_writes_the_small_table_into_the_readme_and_the_others_into_the_page(
+    metrics: Path, pages: tuple[Path, Path]
+) -> None:
+    assert main(["--metrics", str(metrics), "--write"]) == 0
+    readme, page = (path.read_text(encoding="utf-8") for path in pages)
+    assert readme == f"before\n{HEADLINE_BEGIN}\n{headline_table(SMALL)}\n{HEADLINE_END}\nafter\n"
+    assert page == f"before\n{BEGIN}\n{results(metrics)}\n{END}\nafter\n"
+
+
+def test_without_a_place_for_one_table_neither_is_written(metrics: Path, pages: tuple[Path, Path]) -> None:
+    readme, page = pages
+    before = readme.read_text(encoding="utf-8")
+    page.write_text("no markers\n", encoding="utf-8")
+    assert main(["--metrics", str(metrics), "--write"]) == 1
+    assert readme.read_text(encoding="utf-8") == before
 
 
 def test_the_command_prints_the_tables(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,18 +275,17 @@ def test_the_command_prints_the_tables(metrics: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("name", ["table.json", "abstention.json"])
 @pytest.mark.parametrize("text", [None, "{", "[1"], ids=["missing", "cut off", "not JSON"])
 def test_the_command_refuses_an_unreadable_table(
-    text: str | None, name: str, metrics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str | None, name: str, metrics: Path, pages: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = tmp_path / "README.md"
-    target.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    before = [path.read_text(encoding="utf-8") for path in pages]
     (metrics / name).unlink()
     if text is not None:
         (metrics / name).write_text(text, encoding="utf-8")
-    assert main(["--metrics", str(metrics), "--write", str(target)]) == 1
+    assert main(["--metrics", str(metrics), "--write"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert name in error
-    assert target.read_text(encoding="utf-8") == f"{BEGIN}\n{END}\n"
+    assert [path.read_text(encoding="utf-8") for path in pages] == before
 
 
 def committed_table() -> dict[str, Any]:
@@ -253,11 +296,13 @@ def committed_table() -> dict[str, Any]:
     return table
 
 
-def test_the_readme_shows_the_committed_table() -> None:
+def test_readme_and_page_show_the_committed_tables() -> None:
+    small, full = headline_table(committed_table()), results(TABLE.parent)
+    remedy = "{} is not of the committed metrics: run `python -m kblampp.report --write`"
     text = README.read_text(encoding="utf-8")
-    remedy = "README.md is not of the committed metrics: run `python -m kblampp.report --write README.md`"
-    committed_table()
-    assert with_table(text, results(TABLE.parent), "README.md") == text, remedy
+    assert with_table(text, small, "README.md", HEADLINE_BEGIN, HEADLINE_END) == text, remedy.format("README.md")
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_table(text, full, "docs/results.md") == text, remedy.format("docs/results.md")
 
 
 def test_the_headline_is_at_most_twelve_figures_of_the_table() -> None:

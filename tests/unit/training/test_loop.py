@@ -34,7 +34,7 @@ SCHEDULE = Schedule(
     log_every=2,
     checkpoint_every=3,
 )
-WEIGHTS = LossWeights(gate=0.5, time=0.5, hop=0.5, path=0.5, path_margin=1.0)
+WEIGHTS = LossWeights(lambda_select=0.5, lambda_time=0.5, lambda_hop=0.5, lambda_path=0.5, path_margin=1.0)
 KEY = "k" * 64
 
 
@@ -94,7 +94,7 @@ def run(
         batches or batches_of(world),
         schedule,
         WEIGHTS,
-        options=SelectorOptions(),
+        options=SelectorOptions(top_k=16),
         live=live,
         checkpoint=checkpoint,
         key=key,
@@ -157,11 +157,11 @@ def test_logged_rates_are_the_schedules_and_every_figure_is_there(
     assert [row["train/lr"] for row in rows] == pytest.approx(
         [SCHEDULE.lr * SCHEDULE.factor(step - 1) for step in logged_at], rel=1e-5
     )
-    names = {"loss", "answer_loss", "gate_loss", "time_loss", "hop_loss", "path_loss", "token_accuracy", "hit_rate"}
+    names = {"loss", "answer_loss", "select_loss", "time_loss", "hop_loss", "path_loss", "token_accuracy", "hit_rate"}
     assert all(row.keys() == {"step", *(f"train/{name}" for name in (*names, "lr", "grad_norm"))} for row in rows)
     assert [row["step"] for row in rows] == logged_at
     for row in rows:
-        parts = [row[f"train/{name}_loss"] for name in ("answer", "gate", "time", "hop", "path")]
+        parts = [row[f"train/{name}_loss"] for name in ("answer", "select", "time", "hop", "path")]
         assert row["train/loss"] == pytest.approx(parts[0] + 0.5 * sum(parts[1:]), rel=1e-4)
 
 

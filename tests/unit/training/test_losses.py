@@ -1,4 +1,4 @@
-"""Each loss is what design section 4 says, on selections written by hand."""
+"""Each loss is what docs/architecture.md says, on selections written by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VOCABULARY = 7
 SEQ = 6
 ANSWER = (3, 5)  # positions of the answer's tokens; they are predicted one position before
 WINDOWS = [year_window(2000), year_window(2010), Window(None, None, "x"), Window(None, None), year_window(2005)]
-ALL_ONE = LossWeights(gate=1, time=1, hop=1, path=1, path_margin=1)
+ALL_ONE = LossWeights(lambda_select=1, lambda_time=1, lambda_hop=1, lambda_path=1, path_margin=1)
 N = 5  # candidates: three gold columns and two negatives; the null column is number 5
 
 
@@ -44,6 +44,7 @@ def make_batch(
         labels=labels,
         answer_start=torch.full((rows,), ANSWER[0]),
         questions=Questions.make(torch.zeros(rows, 2), windows or [None] * rows),
+        has_vector=torch.ones(rows, dtype=torch.bool),
         read_hidden=torch.ones(rows),
         gate_noise=torch.zeros(rows, 2),
         renamed=torch.full((rows,), -1),
@@ -56,18 +57,18 @@ def make_batch(
 
 
 def make_selection(batch: TrainingBatch, scores: Tensor, hop: Tensor | None = None) -> Selection:
-    """A selection with these scores, (batch, seq, N + 1), -inf without a candidate, and hop gates, (batch, seq)."""
+    """A selection with these scores, (batch, seq, N + 1), -inf without a candidate, and hop logits, (batch, seq)."""
     ids = batch.candidates[:, None]
     scores = torch.cat([scores[..., :-1].masked_fill(ids < 0, -math.inf), scores[..., -1:]], dim=-1)
     weights = scores.softmax(-1)
     unused = torch.zeros(())
-    hop = torch.full(scores.shape[:2], 0.5) if hop is None else hop
+    hop = torch.zeros(scores.shape[:2]) if hop is None else hop
     parts = ScoreParts(unused, unused, unused)
-    return Selection(unused, unused, ids, weights[..., :-1], weights[..., -1], scores, parts, unused, unused, hop)
+    return Selection(unused, ids, weights[..., :-1], weights[..., -1], scores, parts, unused, hop, unused)
 
 
 def make_state(selections: dict[int, Selection], *, hop: bool = True) -> Any:
-    knowledge = SimpleNamespace(options=SelectorOptions(hop=hop))
+    knowledge = SimpleNamespace(options=SelectorOptions(top_k=16, hop=hop))
     return SimpleNamespace(selections=selections, knowledge=knowledge)
 
 
@@ -127,7 +128,7 @@ def test_answer_loss_ignores_the_question_and_the_padding() -> None:
 def test_without_knowledge_only_the_answer_counts() -> None:
     batch = make_batch([1, 0])
     result = compute_losses(KBOutput(torch.zeros(2, SEQ, VOCABULARY), None), batch, make_base(), path_margin=1.0)
-    assert float(result.gate) == float(result.time) == float(result.hop) == float(result.path) == result.hit_rate == 0
+    assert float(result.select) == float(result.time) == float(result.hop) == float(result.path) == result.hit_rate == 0
     assert float(result.total(ALL_ONE)) == float(result.answer)
 
 
@@ -138,18 +139,18 @@ def test_without_knowledge_only_the_answer_counts() -> None:
 def test_each_layer_should_select_its_hop_and_the_null_fact_without_any(hops: int, wanted: list[int]) -> None:
     batch = make_batch([hops])
     right = losses(batch, *(peaked(batch, column) for column in wanted))
-    assert float(right.gate) == pytest.approx(0, abs=1e-6)
+    assert float(right.select) == pytest.approx(0, abs=1e-6)
     assert right.hit_rate == 1.0
     for depth, column in enumerate(wanted):
         others = [c for c in range(N + 1) if c != column and (c >= 3 or c < hops)]
         for other in others:
             layers = [peaked(batch, other if layer == depth else wanted[layer]) for layer in range(4)]
             wrong = losses(batch, *layers)
-            assert float(wrong.gate) == pytest.approx(40 / 4, rel=1e-3)
+            assert float(wrong.select) == pytest.approx(40 / 4, rel=1e-3)
             assert wrong.hit_rate == (0.0 if depth == 3 else 1.0)  # the last layer's alone
 
 
-def test_gate_loss_is_the_mean_cross_entropy_over_layers_and_answer_positions() -> None:
+def test_select_loss_is_the_mean_cross_entropy_over_layers_and_answer_positions() -> None:
     batch = make_batch([0, 1, 2, 3])
     layers = [random_scores(batch, seed) for seed in range(3)]
     total = []
@@ -159,18 +160,18 @@ def test_gate_loss_is_the_mean_cross_entropy_over_layers_and_answer_positions() 
             for position in range(ANSWER[0] - 1, ANSWER[1] - 1):
                 weights = [*alpha.alpha[row, position].tolist(), float(alpha.null[row, position])]
                 total.append(-math.log(weights[min(depth, hops - 1) if hops else N]))
-    assert float(losses(batch, *layers).gate) == pytest.approx(sum(total) / len(total), rel=1e-5)
+    assert float(losses(batch, *layers).select) == pytest.approx(sum(total) / len(total), rel=1e-5)
 
 
 @pytest.mark.parametrize("column", range(3))
 def test_every_layer_may_select_any_alternative_of_a_single_hop(column: int) -> None:
     batch = make_batch([1], alternatives=[3])
     right = losses(batch, *(peaked(batch, (column + depth) % 3) for depth in range(3)))
-    assert float(right.gate) == pytest.approx(0, abs=1e-6)
+    assert float(right.select) == pytest.approx(0, abs=1e-6)
     assert right.hit_rate == 1.0
     for other in (3, 4, N):
         wrong = losses(batch, peaked(batch, column), peaked(batch, other))
-        assert float(wrong.gate) == pytest.approx((40 - math.log(3)) / 2, rel=1e-3)
+        assert float(wrong.select) == pytest.approx((40 - math.log(3)) / 2, rel=1e-3)
         assert wrong.hit_rate == 0.0
 
 
@@ -180,10 +181,10 @@ def test_a_column_after_the_alternatives_is_not_wanted() -> None:
         layer = peaked(batch, *(column if place == row else (0, 1)[place] for place in range(2)))
         found = losses(batch, peaked(batch, 1, 0), layer)
         assert found.hit_rate == 0.5
-        assert float(found.gate) == pytest.approx((40 - math.log((2, 1)[row])) / 4, rel=1e-3)
+        assert float(found.select) == pytest.approx((40 - math.log((2, 1)[row])) / 4, rel=1e-3)
 
 
-def test_gate_loss_is_of_the_mass_on_all_alternatives_together() -> None:
+def test_select_loss_is_of_the_mass_on_all_alternatives_together() -> None:
     batch = make_batch([1, 1, 0, 3, 1], alternatives=[3, 2, 0, 1, 1])
     layers = [random_scores(batch, seed) for seed in range(3)]
     total = []
@@ -193,13 +194,13 @@ def test_gate_loss_is_of_the_mass_on_all_alternatives_together() -> None:
             for position in range(ANSWER[0] - 1, ANSWER[1] - 1):
                 weights = [*selection.alpha[row, position].tolist(), float(selection.null[row, position])]
                 total.append(-math.log(sum(weights[column] for column in gold)))
-    assert float(losses(batch, *layers).gate) == pytest.approx(sum(total) / len(total), rel=1e-5)
+    assert float(losses(batch, *layers).select) == pytest.approx(sum(total) / len(total), rel=1e-5)
 
 
-def test_with_one_wanted_column_the_gate_loss_and_its_gradient_are_those_of_cross_entropy() -> None:
+def test_with_one_wanted_column_the_select_loss_and_its_gradient_are_those_of_cross_entropy() -> None:
     batch = make_batch([0, 1, 2, 3])
     scores, same = (random_scores(batch, 4).requires_grad_() for _ in range(2))
-    gate = losses(batch, scores).gate
+    gate = losses(batch, scores).select
     gate.backward()
     used = make_selection(batch, same).scores[:, ANSWER[0] - 1 : ANSWER[1] - 1]
     wanted = torch.tensor([N, 0, 0, 0])[:, None].expand(-1, used.shape[1])
@@ -209,11 +210,11 @@ def test_with_one_wanted_column_the_gate_loss_and_its_gradient_are_those_of_cros
     torch.testing.assert_close(scores.grad, same.grad)
 
 
-def test_the_gate_loss_lifts_each_alternative_by_its_share_and_lowers_the_rest() -> None:
+def test_the_select_loss_lifts_each_alternative_by_its_share_and_lowers_the_rest() -> None:
     """Gradient of -log of the mass: alpha less the weights among the wanted; a better alternative takes nothing off."""
     batch = make_batch([1], alternatives=[2])
     scores = random_scores(batch, 5).requires_grad_()
-    losses(batch, scores).gate.backward()
+    losses(batch, scores).select.backward()
     assert scores.grad is not None
     positions = range(ANSWER[0] - 1, ANSWER[1] - 1)
     for position in positions:
@@ -242,7 +243,7 @@ def test_layers_are_read_in_their_order_whatever_order_they_were_stored_in() -> 
     first, second = (make_selection(batch, peaked(batch, column)) for column in (0, 1))
     state = make_state({1: second, 0: first})
     output = KBOutput(torch.zeros(1, SEQ, VOCABULARY), state)
-    assert float(compute_losses(output, batch, make_base(), path_margin=1.0).gate) == pytest.approx(0, abs=1e-6)
+    assert float(compute_losses(output, batch, make_base(), path_margin=1.0).select) == pytest.approx(0, abs=1e-6)
 
 
 def test_margin_loss_is_the_missing_lead_of_the_gold_fact() -> None:
@@ -311,7 +312,7 @@ def test_windows_are_half_open_and_open_ends_are_open(
 
 def test_every_loss_pulls_towards_what_it_wants() -> None:
     batch = make_batch([2], [year_window(2000)])
-    for name, falls in (("gate", [0]), ("path", [0]), ("time", [0, 2, 3, 5])):
+    for name, falls in (("select", [0]), ("path", [0]), ("time", [0, 2, 3, 5])):
         scores = torch.zeros(1, SEQ, N + 1, requires_grad=True)
         getattr(losses(batch, scores), name).backward()
         assert scores.grad is not None
@@ -327,37 +328,61 @@ def test_total_is_the_weighted_sum_and_figures_are_plain_numbers() -> None:
     batch = make_batch([2, 0], [year_window(2005), None])
     result = losses(batch, random_scores(batch), random_scores(batch, 1))
     figures = result.figures()
-    parts = {"answer_loss": 1, "gate_loss": 2, "time_loss": 3, "hop_loss": 7, "path_loss": 5}
+    parts = {"answer_loss": 1, "select_loss": 2, "time_loss": 3, "hop_loss": 7, "path_loss": 5}
     assert figures.keys() == {*parts, "token_accuracy", "hit_rate"}
     assert all(type(value) is float and math.isfinite(value) for value in figures.values())
     expected = sum(weight * figures[name] for name, weight in parts.items())
-    weights = LossWeights(gate=2, time=3, hop=7, path=5, path_margin=1.0)
+    weights = LossWeights(lambda_select=2, lambda_time=3, lambda_hop=7, lambda_path=5, path_margin=1.0)
     assert float(result.total(weights)) == pytest.approx(expected, rel=1e-5)
 
 
-def hop_loss(hops: list[int], *gates: Tensor, hop: bool = True) -> Tensor:
-    """The loss with a first layer and one for each tensor of gates, (batch, seq)."""
+def hop_loss(hops: list[int], *logits: Tensor, hop: bool = True, dropped: int | None = None) -> Tensor:
+    """The loss with a first layer and one for each tensor of gates' logits, (batch, seq)."""
     batch = make_batch(hops)
-    layers = [None, *gates]
+    if dropped is not None:
+        batch.has_vector[dropped] = False
+    layers = [None, *logits]
     selections = {n: make_selection(batch, peaked(batch, *[0] * len(hops)), gate) for n, gate in enumerate(layers)}
     output = KBOutput(torch.zeros(len(hops), SEQ, VOCABULARY), make_state(selections, hop=hop))
     return compute_losses(output, batch, make_base(), path_margin=1.0).hop
 
 
+def every_token(*logits: float) -> Tensor:
+    return torch.tensor(logits, dtype=torch.float32)[:, None].repeat(1, SEQ)
+
+
 def test_hop_gates_should_be_open_while_hops_are_due() -> None:
     """One, two and three hops, and none, which leaves the gates free."""
-    due = [[0.0, 1.0, 1.0, 0.3], [0.0, 0.0, 1.0, 0.8]]
-    right = [torch.tensor(row)[:, None].expand(-1, SEQ) for row in due]
+    right = every_token(-40, 40, 40, 3), every_token(-40, -40, 40, -2)
     assert float(hop_loss([1, 2, 3, 0], *right)) == pytest.approx(0.0, abs=1e-6)
-    half = [torch.full((4, SEQ), 0.5)] * 2
-    assert float(hop_loss([1, 2, 3, 0], *half)) == pytest.approx(math.log(2))
-    assert float(hop_loss([2], torch.full((1, SEQ), 0.25))) == pytest.approx(-math.log(0.25))
-    assert float(hop_loss([1], torch.full((1, SEQ), 0.25))) == pytest.approx(-math.log(0.75))
+    assert float(hop_loss([1, 2, 3, 0], *[torch.zeros(4, SEQ)] * 2)) == pytest.approx(math.log(2))
+    quarter = every_token(math.log(0.25 / 0.75))
+    assert float(hop_loss([2], quarter)) == pytest.approx(-math.log(0.25))
+    assert float(hop_loss([1], quarter)) == pytest.approx(-math.log(0.75))
+
+
+def test_a_gate_that_is_wrong_and_sure_is_pulled_back() -> None:
+    """At a logit where the gate itself is exactly one in float32."""
+    sure = every_token(40.0).requires_grad_()
+    assert float(sure.detach().sigmoid().min()) == 1.0
+    hop_loss([1], sure).backward()
+    assert sure.grad is not None
+    assert float(sure.grad[:, ANSWER[0] - 1 : ANSWER[1] - 1].sum()) == pytest.approx(1.0)
+
+
+def test_a_question_whose_vector_was_dropped_teaches_no_gate() -> None:
+    wrong = every_token(-3.0, 5.0).requires_grad_()
+    loss = hop_loss([2, 1], wrong, dropped=1)
+    assert float(loss) == pytest.approx(math.log(1 + math.exp(3)), rel=1e-5)
+    loss.backward()
+    assert wrong.grad is not None
+    assert wrong.grad[0].any()
+    assert not wrong.grad[1].any()
 
 
 def test_without_hops_there_is_no_hop_loss() -> None:
-    closed = torch.zeros(1, SEQ)
+    closed = every_token(-20.0)
     assert float(hop_loss([2], closed)) > 10
     assert float(hop_loss([2], closed, hop=False)) == 0
     assert float(hop_loss([2])) == 0
-    assert float(hop_loss([0], torch.full((1, SEQ), 0.5))) == 0
+    assert float(hop_loss([0], torch.zeros(1, SEQ))) == 0
