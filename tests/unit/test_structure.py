@@ -190,7 +190,7 @@ def texts() -> Iterator[Path]:
     for top in (ROOT, *(ROOT / name for name in TEXT_PLACES)):
         inside = [top] if top.is_file() else top.glob("*" if top == ROOT else "**/*")
         for path in inside:
-            own = "__pycache__" in path.parts or path in (Path(__file__), ROOT / ".git")
+            own = "__pycache__" in path.parts or path in (Path(__file__), ROOT / ".git")  # a file in a worktree
             if path.is_file() and path.suffix in TEXT_SUFFIXES and path.stat().st_size < 1_000_000 and not own:
                 yield path
 

@@ -194,9 +194,8 @@ def test_a_relation_of_another_shape_is_named_with_its_file(tmp_path: Path, entr
     raw = folder(tmp_path, {"human_annotated_train.json": [HUMAN]}, {**RELATIONS, "P54": entry})
     with pytest.raises(DataError) as caught:
         converted(raw, tmp_path, skip_bad=True)
-    message = str(caught.value)
-    assert f"{raw / 'relations.json'}: relation 'P54' is not an object with meaning (a text" in message
-    assert "template (a list of texts)" in message
+    for part in (str(raw / "relations.json"), "'P54'", "meaning", "template"):
+        assert part in str(caught.value)
     assert not (tmp_path / "5tuple").exists()
 
 
@@ -280,7 +279,7 @@ def test_a_sentence_does_not_end_after_an_initial() -> None:
         (page([], type="P0"), "relations.json"),
         (page([], paras="text"), "list of paragraphs"),
         # the split of a line comes from its idx, and that of the facts from the link
-        (page([], index="/wiki/Another#P108"), r"'index': expected link and type, /wiki/Ann_Lee_"),
+        (page([], index="/wiki/Another#P108"), r"'index'.*/wiki/Ann_Lee_"),
         ({"index": "x"}, "'link' is missing"),
         (["a list"], "expected an object"),
     ],

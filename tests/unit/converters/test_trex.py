@@ -202,7 +202,7 @@ def test_a_subject_is_dealt_to_one_split_whatever_the_document(tmp_path: Path, s
     ("side", "message"),
     [
         (None, r"wikidata-properties\.csv is missing.*README\.md"),
-        (f'{PROPERTY}P47\t{LABEL}\t"ok"\nP47 label\n', r"wikidata-properties\.csv:2: expected a property"),
+        (f'{PROPERTY}P47\t{LABEL}\t"ok"\nP47 label\n', r"wikidata-properties\.csv:2\b"),
         (f"{PROPERTY}P47\t{LABEL}\tunquoted\n", r"wikidata-properties\.csv:1: expected"),
         (f'{PROPERTY}P47\t{LABEL}\t"\\ud800"\n', r"wikidata-properties\.csv:1: expected"),
         (f"{PROPERTY}P47\t{LABEL}\t5\n", r"wikidata-properties\.csv:1: expected"),
@@ -219,7 +219,7 @@ def test_labels_that_cannot_be_read_stop_the_stage(
 def test_labels_that_are_not_utf8_stop_the_stage(tmp_path: Path) -> None:
     path = write(tmp_path, "re-nlg_0-10000.json", [DOCUMENT])
     (path.parent / "wikidata-properties.csv").write_bytes(b'a/P1\tb\t"\xff"\n')
-    with pytest.raises(DataError, match=r"wikidata-properties\.csv cannot be read as UTF-8"):
+    with pytest.raises(DataError, match=r"wikidata-properties\.csv .*UTF-8"):
         converted("trex", convert, tmp_path)
 
 
@@ -265,7 +265,7 @@ def test_a_malformed_document_stops_with_its_place_or_leaves_nothing_behind(
 
 @pytest.mark.parametrize("row", [{"name": "PDCI", "Q": "b", "A": "c"}, {"_id": "1", "question": "Who?", "context": []}])
 def test_rows_of_another_dataset_are_refused(tmp_path: Path, row: Row) -> None:
-    with pytest.raises(DataError, match=r"record 1 is no row of T-REx: expected a field triples.*or input"):
+    with pytest.raises(DataError, match=r"record 1 .*triples.*or input"):
         run(tmp_path, row, side=None)
 
 
