@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tracemalloc
 from collections.abc import Callable, Iterable
@@ -20,9 +21,16 @@ from tests.house import ROOT
 
 Row = dict[str, Any]
 Converter = Callable[[Path, Conversion], None]
-REAL = ROOT.parent / "shared" / "data"
-"""Real rows, which are no part of the project."""
-needs_real_rows = pytest.mark.skipif(not REAL.is_dir(), reason="the real rows are not here")
+SAMPLES = ROOT / "tests" / "data"
+"""Dataset -> some of its real rows; a README says which."""
+MORE = ROOT.parent / "shared" / "data"
+"""More rows of the same files, which are no part of the project."""
+real_rows = pytest.mark.parametrize(
+    "real",
+    [SAMPLES, pytest.param(MORE, marks=pytest.mark.skipif(not MORE.is_dir(), reason="only the samples are here"))],
+    ids=["samples", "more"],
+)
+"""Runs a test on the samples, and on all rows that are at hand."""
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["", " ", "\x00", "\u2028", "yes", "It"])
 BROKEN_TEXTS = TEXTS | st.sampled_from(["\ud83d", "a\udc00b"])
@@ -91,6 +99,22 @@ def write(folder: Path, name: str, rows: Iterable[object], *, lines: bool = Fals
     texts = [json.dumps(row) for row in rows]
     path.write_text("".join(f"{text}\n" for text in texts) if lines else f"[{', '.join(texts)}]", encoding="utf-8")
     return path
+
+
+def real_list(path: Path) -> list[Row]:
+    """The records of a JSON list of real rows, packed or not."""
+    rows: list[Row] = json.loads(_unpacked(path))
+    return rows
+
+
+def real_lines(path: Path) -> list[Row]:
+    """The records of JSON lines of real rows, packed or not."""
+    return [json.loads(line) for line in _unpacked(path).splitlines()]
+
+
+def _unpacked(path: Path) -> bytes:
+    content = path.read_bytes()
+    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
 def edited(row: Row, path: str, value: object) -> Row:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from tests.converting import SAMPLES
 from tests.pipeline.conftest import Bench, check_refusal
 from tests.pipeline.workspace import ROOT, TINY, set_params
 
 pytestmark = pytest.mark.pipeline
 
-SHARED = ROOT.parent / "shared" / "data"
 STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots")
 LIGHT: Mapping[str, Any] = {
     "threads": 1,
@@ -39,17 +39,18 @@ LIGHT: Mapping[str, Any] = {
 }
 """As little as shows that each stage takes what the stage before it has made of the dataset."""
 FILES: Mapping[str, Sequence[str]] = {
-    "timeqa": ("timeqa/human_annotated.json", "timeqa/human_train.hard.json.gzip", "timeqa/relations.json"),
-    "hotpotqa": ("hotpotqa/distractor.json",),
-    "trex": ("trex/re-nlg_sample.json", "trex/wikidata-properties.csv"),
-    "kblam": ("kblam_kb/sample_data.json", "kblam_kb/test_dataset.jsonl"),
+    "timeqa": ("human_annotated.json", "human_train.hard.json.gzip", "relations.json"),
+    "hotpotqa": ("distractor.json",),
+    "trex": ("re-nlg_sample.json.gz", "wikidata-properties.csv"),
+    "kblam": ("sample_data.json", "test_dataset.jsonl"),
 }
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Bench]:
-    """An empty working directory with tiny parameters and the raw folders as they are committed."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    """An empty working directory with the stages, tiny parameters and the raw folders as they are committed."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
     for readme in (ROOT / "data" / "raw").glob("*/README.md"):
         (tmp_path / "data" / "raw" / readme.parent.name).mkdir(parents=True)
         shutil.copy(readme, tmp_path / "data" / "raw" / readme.parent.name)
@@ -67,12 +68,11 @@ def test_without_its_files_one_sentence_names_the_readme(folder: Bench, dataset:
     assert not (folder.folder / "data" / "5tuple").exists()
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real rows are not beside the project")
 @pytest.mark.parametrize("dataset", FILES)
 def test_real_rows_run_from_conversion_to_evidence(folder: Bench, dataset: str) -> None:
     raw = folder.folder / "data" / "raw" / dataset
     for name in FILES[dataset]:
-        shutil.copy(SHARED / name, raw)
+        shutil.copy(SAMPLES / dataset / name, raw)
     set_params(folder.folder / "params.yaml", {**TINY, **LIGHT, "dataset": dataset})
     for stage in STAGES:
         status, stderr = folder.run(stage)

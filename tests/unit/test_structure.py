@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.~>)\]}*-])/(?:work|home|Users|root|tmp|mnt|o
 REGISTRY = re.compile(
     r"https?://[^\s\"']*\b(?:pypi|pythonhosted|anaconda|npmjs|yarnpkg|crates|jfrog)\b|--(?:extra-)?index-url"
 )
+BESIDE = re.compile(r"\.\./shared\b")
 
 
 def tree(path: Path) -> ast.Module:
@@ -164,13 +165,24 @@ def test_the_check_of_docstrings_finds_what_lacks_one() -> None:
 
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY], ids=["paths of one machine", "package registries"])
 def test_no_file_names(pattern: re.Pattern[str]) -> None:
-    wrong = [
+    found = lines_with(pattern, texts())
+    assert not found, "\n".join(found)
+
+
+def test_nothing_but_tests_names_the_folder_beside_the_project() -> None:
+    """A clone has none; the tests that look there skip without it."""
+    found = lines_with(BESIDE, (path for path in texts() if ROOT / "tests" not in path.parents))
+    assert not found, "\n".join(found)
+
+
+def lines_with(pattern: re.Pattern[str], paths: Iterable[Path]) -> list[str]:
+    """Place and beginning of the lines in which the pattern occurs."""
+    return [
         f"{path.relative_to(ROOT)}:{number} {line.strip()[:80]}"
-        for path in texts()
+        for path in paths
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if pattern.search(line)
     ]
-    assert not wrong, "\n".join(wrong)
 
 
 def texts() -> Iterator[Path]:
@@ -178,7 +190,7 @@ def texts() -> Iterator[Path]:
     for top in (ROOT, *(ROOT / name for name in TEXT_PLACES)):
         inside = [top] if top.is_file() else top.glob("*" if top == ROOT else "**/*")
         for path in inside:
-            own = "__pycache__" in path.parts or path == Path(__file__)
+            own = "__pycache__" in path.parts or path in (Path(__file__), ROOT / ".git")  # a file in a worktree
             if path.is_file() and path.suffix in TEXT_SUFFIXES and path.stat().st_size < 1_000_000 and not own:
                 yield path
 

@@ -91,7 +91,7 @@ def test_mixed_classes_are_no_decoder_layers() -> None:
 def test_another_length_is_no_decoder_stack() -> None:
     model = FAMILIES["gpt2"]()
     model.config.n_layer = LAYERS + 1
-    with pytest.raises(BackboneError, match=r"ModuleList of 5 decoder layers"):
+    with pytest.raises(BackboneError, match=r"\b5 decoder layers"):
         find_decoder_layers(model)
 
 
@@ -104,7 +104,7 @@ def test_a_wrong_path_is_refused_with_the_right_ones(path: str) -> None:
 def test_config_without_a_size() -> None:
     model = FAMILIES["llama"]()
     model.config.hidden_size = 0
-    with pytest.raises(BackboneError, match="hidden_size 0, expected a positive integer"):
+    with pytest.raises(BackboneError, match=r"hidden_size 0.*positive"):
         hidden_size(model)
 
 
@@ -134,10 +134,10 @@ def test_listed_layers_come_back_in_order() -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([2, 9], "injection.layers names layer 9, but gpt2 has layers 0 to 5"),
-        ([-1], "injection.layers names layer -1, but gpt2 has layers 0 to 5"),
-        ([2, 2], r"injection.layers is \[2, 2\], expected one or more distinct layers"),
-        ([], r"injection.layers is \[\], expected one or more"),
+        ([2, 9], r"injection\.layers.* 9\b.*gpt2.*0 to 5"),
+        ([-1], r"injection\.layers.* -1\b.*gpt2.*0 to 5"),
+        ([2, 2], r"injection\.layers is \[2, 2\].*distinct"),
+        ([], r"injection\.layers is \[\].*one or more"),
     ],
 )
 def test_wrong_layers_are_refused(layers: list[int], message: str) -> None:

@@ -171,7 +171,7 @@ def test_embedded_missing_says_how_to_make_it(tmp_path: Path, monkeypatch: pytes
 def test_a_name_that_is_not_at_hand_offline(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(BackboneError, match=f"^backbone.name is {name}, .* embedded or to a local folder$") as caught:
+    with pytest.raises(BackboneError, match=f"backbone.name is {name}.*embedded.*local folder") as caught:
         load_backbone(name)
     assert "\n" not in str(caught.value)
 
@@ -185,15 +185,13 @@ def test_a_missing_folder_is_not_looked_up_on_the_hub(name: str, monkeypatch: py
 
 def test_a_hub_name_loads_from_its_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     snapshot = folder.rename(tmp_path / "0123abc")
-    asked: list[tuple[str, str | None]] = []
+    hub = {("org/model", "v1"): snapshot}
 
     def download(name: str, *, revision: str | None, **_: object) -> str:
-        asked.append((name, revision))
-        return str(snapshot)
+        return str(hub[name, revision])
 
     monkeypatch.setattr(backbone_files, "snapshot_download", download)
     manifest = backbone_manifest("org/model", "v1")
-    assert asked == [("org/model", "v1")]
     assert (manifest["name"], manifest["revision"], manifest["commit"]) == ("org/model", "v1", "0123abc")
     assert load_backbone("org/model", revision="v1").fingerprint == manifest["fingerprint"]
 

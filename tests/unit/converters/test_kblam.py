@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,15 @@ from kblampp.converters.kblam import convert
 from kblampp.core.errors import DataError
 from tests.converting import (
     BROKEN_TEXTS,
-    REAL,
+    SAMPLES,
     VALUES,
     Converted,
     Row,
     converted,
     edited,
-    needs_real_rows,
     peak_bytes,
+    real_lines,
+    real_list,
     unit_of,
     write,
 )
@@ -135,18 +135,16 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, lines: bool) -> None
     assert peaks[1] < peaks[0] + 100_000
 
 
-@needs_real_rows
-def test_the_counts_on_real_rows_are_those_of_a_plain_loop(tmp_path: Path) -> None:
-    rows = json.loads((REAL / "kblam_kb" / "sample_data.json").read_text(encoding="utf-8"))
-    lines = (REAL / "kblam_kb" / "test_dataset.jsonl").read_text(encoding="utf-8").splitlines()
+def test_real_rows_of_both_layouts_are_all_facts_and_questions(tmp_path: Path) -> None:
+    rows = real_list(SAMPLES / "kblam" / "sample_data.json")
+    lines = real_lines(SAMPLES / "kblam" / "test_dataset.jsonl")
     write(tmp_path, "a.json", rows)
-    write(tmp_path, "b.jsonl", map(json.loads, lines), lines=True)
+    write(tmp_path, "b.jsonl", lines, lines=True)
     result = converted("kblam", convert, tmp_path)
-    expected = sorted((row["name"], row["description"], row["A"]) for row in [*rows, *map(json.loads, lines)])
-    assert (len(rows), len(lines), len(expected)) == (4, 2, 6)
-    assert result.report["rows_read"] == {"a.json": 4, "b.jsonl": 2}
+    expected = sorted((row["name"], row["description"], row["A"]) for row in [*rows, *lines])
+    assert result.report["rows_read"] == {"a.json": len(rows), "b.jsonl": len(lines)}
     assert sorted((f.head.name, f.tail.name, f.context.sent_span) for f in result.facts["all"]) == expected
-    assert len(result.asked) == 6
+    assert sorted(question.question for question in result.asked) == sorted(row["Q"] for row in [*rows, *lines])
     assert result.report["skipped"] == {}
 
 

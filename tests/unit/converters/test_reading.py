@@ -76,7 +76,7 @@ def test_an_empty_list_has_no_records(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_an_empty_file_is_named(tmp_path: Path, content: bytes, packed: bool) -> None:
     path = written(tmp_path, gzip.compress(content) if packed else content)
-    with pytest.raises(BrokenFile, match=r"raw\.json is empty: expected a JSON list or JSON lines"):
+    with pytest.raises(BrokenFile, match=r"raw\.json is empty.*JSON lines"):
         values(path)
 
 
@@ -97,9 +97,7 @@ def test_an_empty_file_is_named(tmp_path: Path, content: bytes, packed: bool) ->
 )
 def test_a_broken_list_gives_the_records_before_and_names_the_place(tmp_path: Path, end: bytes, record: int) -> None:
     path, found = written(tmp_path, json.dumps(ROWS)[:-1].encode() + end), []
-    with pytest.raises(
-        BrokenFile, match=rf"raw\.json breaks off in record {record} \(.+\): expected a whole JSON list"
-    ):
+    with pytest.raises(BrokenFile, match=rf"raw\.json .*record {record}\b.*whole JSON list"):
         taken(read_records(path), found)
     assert found == ROWS
 
@@ -122,14 +120,14 @@ def test_a_broken_line_is_a_record_that_says_so_and_the_others_are_read(tmp_path
     found = values(path)
     assert [*found[:3], *found[4:]] == [*ROWS, *ROWS]
     assert isinstance(found[3], DataError)
-    assert f"{path}, line 4 is not valid JSON in UTF-8" in str(found[3])
+    assert f"{path}, line 4 " in str(found[3])
     assert said in str(found[3])
     assert "cut off" not in str(found[3])
 
 
 def test_a_truncated_last_line_is_said_to_be_cut_off(tmp_path: Path) -> None:
     *_, last = values(written(tmp_path, LINES[:-3]))
-    assert "the line has no end, so the file looks cut off" in str(last)
+    assert "cut off" in str(last)
 
 
 def test_a_half_surrogate_pair_that_is_written_whole_is_kept(tmp_path: Path) -> None:
@@ -165,7 +163,7 @@ def test_missing_files_are_an_error_that_names_patterns_and_readme(tmp_path: Pat
     if exists:
         folder.mkdir()
         written(folder, b"x", "README.md")
-    with pytest.raises(DataError, match=r"raw holds no T-REx file \(\*\.json or \*\.gz\).*raw/README\.md says where"):
+    with pytest.raises(DataError, match=r"raw holds no T-REx file.*\*\.json or \*\.gz.*raw/README\.md"):
         find_files(folder, ("*.json", "*.gz"), what="T-REx file")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,7 @@ from kblampp.core.params import ConvertParams
 from kblampp.data.dataset import Dataset, DatasetWriter
 from kblampp.data.windows import Window, day
 from kblampp.time_expressions.parse import parse_question_time
-
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "timeqa"
-ROWS = ("human_annotated.json", "annotated_RECONSTRUCTED.json")
-LINES = ("human_train.easy.json.gzip", "human_train.hard.json.gzip")
-shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real rows are not beside the project")
+from tests.converting import real_list, real_rows
 
 PARAS = [
     "Ann Lee (architect)",
@@ -200,9 +194,8 @@ def test_a_relation_of_another_shape_is_named_with_its_file(tmp_path: Path, entr
     raw = folder(tmp_path, {"human_annotated_train.json": [HUMAN]}, {**RELATIONS, "P54": entry})
     with pytest.raises(DataError) as caught:
         converted(raw, tmp_path, skip_bad=True)
-    message = str(caught.value)
-    assert f"{raw / 'relations.json'}: relation 'P54' is not an object with meaning (a text" in message
-    assert "template (a list of texts)" in message
+    for part in (str(raw / "relations.json"), "'P54'", "meaning", "template"):
+        assert part in str(caught.value)
     assert not (tmp_path / "5tuple").exists()
 
 
@@ -286,7 +279,7 @@ def test_a_sentence_does_not_end_after_an_initial() -> None:
         (page([], type="P0"), "relations.json"),
         (page([], paras="text"), "list of paragraphs"),
         # the split of a line comes from its idx, and that of the facts from the link
-        (page([], index="/wiki/Another#P108"), r"'index': expected link and type, /wiki/Ann_Lee_"),
+        (page([], index="/wiki/Another#P108"), r"'index'.*/wiki/Ann_Lee_"),
         ({"index": "x"}, "'link' is missing"),
         (["a list"], "expected an object"),
     ],
@@ -312,55 +305,38 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         converted(raw, tmp_path)
 
 
-def real_pages(name: str) -> list[dict[str, Any]]:
-    return list(json.loads((SHARED / name).read_text(encoding="utf-8")))
-
-
-def real_lines(name: str) -> Iterator[dict[str, Any]]:
-    with gzip.open(SHARED / name, "rt", encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
-@shared
-def test_the_counts_of_the_real_rows_come_out_exactly(tmp_path: Path) -> None:
+@real_rows
+def test_the_counts_of_the_real_rows_come_out_exactly(tmp_path: Path, real: Path) -> None:
     """The human pages alone, so that each figure can be counted from the raw rows."""
     raw = folder(tmp_path, {})
     for name in ("human_annotated.json", "relations.json"):
-        (raw / name).write_bytes((SHARED / name).read_bytes())
+        (raw / name).write_bytes((real / "timeqa" / name).read_bytes())
     dataset, report = converted(raw, tmp_path)
-    questions = [(text, answers) for row in real_pages("human_annotated.json") for text, answers in row["questions"]]
+    pages = real_list(real / "timeqa" / "human_annotated.json")
+    questions = [(text, answers) for row in pages for text, answers in row["questions"]]
     spans = [item["answer"] for _, answers in questions for item in answers if item["answer"]]
     unanswerable = sum(answers[0]["answer"] == "" for _, answers in questions)
     counts = report["counts"]
-    assert sum(report["questions"].values()) == len(questions) == 456
-    assert counts["answer spans"] == len(spans) == 431
-    assert counts["questions without an answer"] == unanswerable == 69
+    assert sum(report["questions"].values()) == len(questions)
+    assert counts["answer spans"] == len(spans)
+    assert counts["questions without an answer"] == unanswerable > 0
     assert counts["windows parsed"] + counts["windows not parsed or reversed"] == len(questions)
     assert report["skipped"] == {}
     asked = [question for split in dataset.questions.values() for question in split]
     assert sum(question.type == "unanswerable" for question in asked) == unanswerable
-    texts = {question.question for question in asked}
-    assert texts == {text for text, _ in questions}
-    tails = {fact.tail.name for fact in dataset.kbs["all"]}
-    assert tails == set(spans)
+    assert sorted(question.question for question in asked) == sorted(text for text, _ in questions)
+    assert {fact.tail.name for fact in dataset.kbs["all"]} == set(spans)
 
 
-@shared
-def test_windows_of_the_real_rows_are_those_of_an_independent_reading(tmp_path: Path) -> None:
-    months = dict(
-        zip(
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
-            range(1, 13),
-            strict=True,
-        )
-    )
+@real_rows
+def test_windows_of_the_real_rows_are_those_of_an_independent_reading(real: Path) -> None:
+    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
     def month(text: str) -> tuple[int, int]:
         *name, year = text.split()
-        return int(year), months[name[0][:3]] if name else 1
+        return int(year), months.index(name[0][:3]) + 1 if name else 1
 
-    seen = 0
-    for row in real_pages("annotated_RECONSTRUCTED.json"):
+    for row in real_list(real / "timeqa" / "annotated_RECONSTRUCTED.json"):
         for (start, end), _ in row["questions"]:
             window = named_window(start, end)
             if month(end) < month(start):
@@ -370,46 +346,25 @@ def test_windows_of_the_real_rows_are_those_of_an_independent_reading(tmp_path: 
             after = (year + number // 12, number % 12 + 1)
             first, end_day = (day(f"{y:04d}-{m:02d}-01") for y, m in (month(start), after))
             assert window == Window(first, end_day, timeqa.SOURCE)
-            seen += 1
-    assert seen > 100
 
 
-@shared
-def test_every_pattern_of_the_real_questions_is_parsed_and_no_window_is_reversed() -> None:
-    human = [text for row in real_pages("human_annotated.json") for text, _ in row["questions"]]
-    hard = [row["question"] for row in real_lines("human_train.hard.json.gzip")]
-    parsed = [parse_question_time(text) for text in human]
-    assert sum(window is not None for window in parsed) >= 0.98 * len(human)
-    patterns = (
-        r"\bbetween .* and ",
-        r"\bbefore ",
-        r"\bafter ",
-        r"\bin (early|late) \d{4}s",
-        r"\bin [A-Z][a-z]{2} \d{4}",
-    )
-    for pattern in patterns:
-        of_kind = [text for text in hard if re.search(pattern, text)]
-        assert len(of_kind) >= 10, pattern
-        assert all(parse_question_time(text) for text in of_kind if not re.search("Answer|1369", text)), pattern
-    for window in filter(None, [*parsed, *map(parse_question_time, hard)]):
-        assert window.start is None or window.end is None or window.start < window.end
-
-
-@shared
-def test_pages_are_disjoint_and_every_page_is_test_in_one_fold(tmp_path: Path) -> None:
+@real_rows
+def test_pages_are_disjoint_and_every_page_is_test_in_one_fold(tmp_path: Path, real: Path) -> None:
     raw = folder(tmp_path, {})
-    for name in (*ROWS, *LINES, "relations.json"):
-        (raw / name).write_bytes((SHARED / name).read_bytes())
+    for path in (real / "timeqa").glob("*.json*"):
+        (raw / path.name).write_bytes(path.read_bytes())
     tested: list[str] = []
     for fold in range(3):
         dataset, _ = converted(raw, tmp_path / str(fold), folds=3, fold=fold, dev_share=0.1, template_questions=True)
         pages = {split: {q.qid.split("#")[0] for q in asked} for split, asked in dataset.questions.items()}
-        assert not pages["train"] & (pages["test"] | pages["test_hard"] | pages["dev"])
-        assert not pages["dev"] & (pages["test"] | pages["test_hard"])
-        heads = {fact.head.id for fact in dataset.kbs["train"]}
-        assert not heads & (pages["test"] | pages["test_hard"])
+        held_out = pages["test"] | pages["test_hard"]
+        dev = pages.get("dev", set())
+        assert not pages["train"] & (held_out | dev)
+        assert not dev & held_out
+        assert not {fact.head.id for fact in dataset.kbs["train"]} & held_out
         tested += [question.qid for question in dataset.questions["test"]]
-    assert len(tested) == len(set(tested)) == 456
+    rows = real_list(real / "timeqa" / "human_annotated.json")
+    assert sorted(tested) == sorted(f"{row['index']}#{n}/easy" for row in rows for n in range(len(row["questions"])))
 
 
 texts = st.text(max_size=12)

@@ -96,7 +96,7 @@ def test_a_split_brings_the_base_that_it_asks_and_no_other(tmp_path: Path) -> No
     tiny().save(tmp_path)
     assert Dataset.load(tmp_path, "tiny", ("dev",)).kbs.keys() == {"train"}
     assert Dataset.load(tmp_path, "tiny", ()) == Dataset("tiny", {}, {}, {})
-    with pytest.raises(DataError, match=r"dataset tiny has no questions in split test \(it has dev, swap, train\)"):
+    with pytest.raises(DataError, match=r"split test.*dev, swap, train"):
         Dataset.load(tmp_path, "tiny", ("test",))
 
 
@@ -140,9 +140,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: object) ->
 
 def test_another_dataset_is_refused(tmp_path: Path) -> None:
     tiny().save(tmp_path)
-    with pytest.raises(
-        DataError, match=r"qa/dataset\.json: params\.yaml asks for dataset 'timeqa'.*run `dvc repro generate`"
-    ):
+    with pytest.raises(DataError, match=r"dataset\.json.*'timeqa'.*`dvc repro generate`"):
         Dataset.load(tmp_path, "timeqa")
 
 

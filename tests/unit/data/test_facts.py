@@ -193,7 +193,7 @@ def test_a_broken_fact_is_named_with_file_line_and_field(tmp_path: Path, field: 
 
 def test_an_error_shows_what_was_expected_and_found(tmp_path: Path) -> None:
     path = written(tmp_path / "facts.jsonl", edited(FACT_ROW, "tail.name", 107))
-    with pytest.raises(DataError, match=r"expected a string that is not blank, found 107 \(int\)"):
+    with pytest.raises(DataError, match=r"'tail\.name'.*not blank.*107"):
         read_facts(path)
 
 
@@ -201,7 +201,8 @@ def test_an_error_cuts_long_values(tmp_path: Path) -> None:
     path = written(tmp_path / "facts.jsonl", edited(FACT_ROW, "head", "x" * 10_000))
     with pytest.raises(DataError) as caught:
         read_facts(path)
-    assert len(str(caught.value)) < 300
+    assert "xxx" in str(caught.value)
+    assert "x" * 1000 not in str(caught.value)
 
 
 BROKEN_QUESTIONS = [
@@ -289,7 +290,7 @@ def test_hops_are_the_facts_in_turn_if_multi_hop_and_else_one_hop_of_alternative
 GOOD_LINE = json.dumps(FACT_ROW).encode() + b"\n"
 BROKEN_FILES = [
     (b"", "is empty"),
-    (b"\xef\xbb\xbf" + GOOD_LINE, ":1 starts with a byte order mark"),
+    (b"\xef\xbb\xbf" + GOOD_LINE, ":1 .*byte order mark"),
     (GOOD_LINE + GOOD_LINE.replace(b"Clara", b"Cl\xe1ra"), ":2 is not UTF-8"),
     (GOOD_LINE.decode().encode("utf-16"), ":1 is not UTF-8"),
     (GOOD_LINE + GOOD_LINE[:50], ":2 is not valid JSON.*cut off"),

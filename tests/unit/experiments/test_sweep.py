@@ -53,7 +53,7 @@ def test_the_shared_values_are_those_of_params() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for name, value in sweep.DEFAULTS.items():
         section, key = name.split(".")
-        # "auto" of the embedded backbone's six layers: see test_architectures for the rule
+        # "auto" of the embedded backbone's six layers: see backbone/test_decoder_layers.py for the rule
         expected = [2, 3, 4] if params[section][key] == "auto" else params[section][key]
         assert yaml.safe_load(value) == expected
 

@@ -180,23 +180,23 @@ def world(facts: int, questions: int) -> WorldParams:
     [
         (
             {"swap": world(200_000, 10)},
-            r"generate: the known words.* give no further \w+ name",
+            "the known words",
         ),
         (
             {"novel": world(20_000, 10)},
-            r"generate: the novel words.* give no further \w+ name",
+            "the novel words",
         ),
         (
             {"swap": world(16, 10)},
-            "generate: a world needs at least 17 facts, one a relation, found 16",
+            "at least 17 facts.*16",
         ),
         (
             {"train": world(170, 700)},
-            r"generate: synth_world train gives only [0-9]+ of the 700 single-hop questions",
+            "train .*700 single-hop",
         ),
         (
             {"swap": world(20, 100)},
-            r"generate: synth_world swap gives only [0-9]+ of the 100 [a-z-]+ questions",
+            "swap .*of the 100 ",
         ),
     ],
 )

