@@ -149,7 +149,7 @@ class KBInjectedModel(nn.Module):
             cast(KBSelector, selector).start_from(projections, questions)
 
     def added_parameters(self) -> dict[str, nn.Parameter]:
-        """Every parameter that is not the backbone's, by name."""
+        """Every parameter that is not the backbone's, by name; one of them, `KBQuery.names`, never learns."""
         return {name: p for name, p in self.named_parameters() if not name.startswith("backbone.")}
 
     @contextmanager
