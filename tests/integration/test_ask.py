@@ -104,7 +104,7 @@ def test_without_a_trained_adapter_one_sentence_says_so(own: Path, capsys: pytes
     with working_in(own):
         assert ask.main([FOUNDER]) == 1
     error = last_error(capsys)
-    assert "store/custom/trainB does not exist, and start_from is scratch" in error
+    assert "does not exist, and start_from is scratch" in error
     assert "start_from: synth_world" in error
 
 
