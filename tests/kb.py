@@ -110,7 +110,7 @@ class TinyWorld:
     ) -> KBInjectedModel:
         """A model that reads; `trained` makes what is zero at the start random, so that reading has an effect."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
+            torch.manual_seed(3)  # no two facts tie at the cut of top_k, where rounding would decide between them
             injected = build_model(
                 self.backbone(model), self.projections, layers=layers, d_context_score=8, d_fusion=16, **options
             )
