@@ -109,8 +109,6 @@ def test_the_folder_holds_no_backbone_weights(folder: Path, trained: KBInjectedM
     assert tensors.keys() == trained.added_parameters().keys()
     assert not tensors.keys() & trained.backbone.state_dict().keys()
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
-    size = sum(2 * p.numel() for p in trained.added_parameters().values())
-    assert (folder / WEIGHTS).stat().st_size < size + 20_000
 
 
 def test_an_adapter_of_another_backbone_is_refused(folder: Path, world: TinyWorld, fresh: Backbone) -> None:

@@ -150,7 +150,6 @@ def test_the_readme_tells_the_counts(name: str) -> None:
     rows, asked = facts(name), questions(name)
     text = (DOSSIERS / name / "README.md").read_text(encoding="utf-8")
     relations = len({row["relation"] for row in rows})
-    assert len(text.splitlines()) == 5
     assert f"{len(rows)} facts with {relations} relations; {len(asked)} questions" in text
     table = (DOSSIERS / "README.md").read_text(encoding="utf-8")
     assert f"| `{name}` | {len(rows)} | {len(asked)} |" in table
