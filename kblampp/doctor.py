@@ -24,11 +24,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import transformers
-import yaml
 
 from kblampp.backbone.files import EMBEDDED, EMBEDDED_FOLDER, file_hashes, files_fingerprint
 from kblampp.core.errors import KBLaMError, StoreError, one_line_errors
 from kblampp.core.files import read_json, read_manifest, write_json
+from kblampp.core.params import read_yaml
 from kblampp.encoding.eigen import eigh
 from kblampp.encoding.linear_maps import fit_whitened
 from kblampp.encoding.projections import PROJECTION, general_relation_labels
@@ -172,6 +172,12 @@ def _check_dataset(folder: Path, embedded: str) -> list[str]:
         if backbone.get("name") == EMBEDDED and backbone.get("fingerprint") != embedded:
             raise StoreError(f"{place} was trained on another embedded backbone: run `dvc repro {stage}`")
         parts.append(place.relative_to(folder).as_posix())
+        index = folder / "index" / place.name
+        if kind == "store" and index.is_dir():
+            keys = read_manifest(index, "index", stage="index").get("keys_sha256")
+            if keys != manifest["files"]["K.npy"]["sha256"]:
+                raise StoreError(f"{index} is of other keys than {place}: run `dvc repro index`")
+            parts.append(index.relative_to(folder).as_posix())
     return parts
 
 
@@ -229,7 +235,7 @@ def examine(root: Path) -> list[Finding]:
         raise KBLaMError(f"{root} has no {' and no '.join(missing)}: run the doctor from the root of the repository")
     reference = read_json(REFERENCE)
     encoder = _load_quietly()
-    params, lock = (yaml.safe_load((root / name).read_text(encoding="utf-8")) for name in ("params.yaml", "dvc.lock"))
+    params, lock = (read_yaml(root / name) for name in ("params.yaml", "dvc.lock"))
     return [
         machine(),
         check_versions((root / "requirements.txt").read_text(encoding="utf-8"), installed_version),

@@ -154,11 +154,6 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_text(text: str) -> str:
-    """Hex digest of the UTF-8 bytes of `text`."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
 def fingerprint(*parts: str | bytes) -> str:
     """Hex digest of a sequence of parts; ("ab", "c") differs from ("a", "bc"), and str from bytes."""
     digest = hashlib.sha256()

@@ -24,7 +24,7 @@ T = TypeVar("T")
 def _as_tuple(value: Any) -> Any:
     if isinstance(value, list) and value and not any(item in value[:place] for place, item in enumerate(value)):
         return tuple(value)
-    raise ValueError("a list of distinct items")
+    raise ValueError("a list of one or more distinct items")
 
 
 def _not_blank(value: str) -> str:

@@ -124,11 +124,6 @@ class Window:
         stop = min(self.end or LAST_DAY + 1, other.end or LAST_DAY + 1)
         return max(0, stop - first)
 
-    def contains(self, number: int) -> bool:
-        """Whether the window is known and holds this day."""
-        after_start = self.start is None or self.start <= number
-        return self.known and after_start and (self.end is None or number < self.end)
-
     def clip(self, horizon: Window) -> Window:
         """Returns the part of this window inside `horizon`, with this window's source.
 

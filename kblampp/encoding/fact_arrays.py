@@ -1,4 +1,4 @@
-"""Facts to the arrays of a store: what `kb_store` writes, computed in memory."""
+"""Facts to the arrays of a store: what `store` writes, computed in memory."""
 
 from __future__ import annotations
 

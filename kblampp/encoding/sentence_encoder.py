@@ -200,11 +200,6 @@ def embed_unique(embed: Embed, texts: Sequence[str]) -> DoubleArray:
     return embed(list(places))[[places[text] for text in texts]]
 
 
-def encode_unique(encoder: SentenceEncoder, texts: Sequence[str], progress: bool = False) -> DoubleArray:
-    """Encode each distinct text once: ``(n, dim)`` float32 rows in the order asked."""
-    return embed_unique(lambda distinct: encoder.encode(distinct, progress=progress), texts)
-
-
 def bundled_folder() -> Path:
     """The folder of the packaged weights, checked against their known sha256.
 

@@ -34,7 +34,7 @@ class StoreTensors:
         keys: ``(n, d_k)``.
         values: ``(n, d_v)``.
         ctx: ``(n, d_ctx)``.
-        tau_min: ``(n,)`` int64 first days, with the sentinels of ``times`` (int64, so that
+        tau_min: ``(n,)`` int64 first days, with the sentinels of ``windows`` (int64, so that
             differences of sentinels do not overflow).
         tau_max: ``(n,)`` int64 first days after the window.
     """

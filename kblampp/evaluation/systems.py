@@ -24,7 +24,7 @@ from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-UNSEEN = ("dev", "swap", "novel", "test", "test_hard")
+MEASURED = ("dev", "swap", "novel", "test", "test_hard")
 """Splits that are measured, where the dataset has them; `train` never is."""
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "no_gamma": {"gamma": 0.0},
@@ -79,7 +79,7 @@ def open_splits(workspace: Workspace, options: SelectorOptions, *, least: int = 
         ParamsError: One asks about a base that is too small for `top_k`, or `top_k` is too small.
         StoreError: A store or index is missing, damaged, or made from other data.
     """
-    names = [split for split in UNSEEN if split in workspace.dataset.questions]
+    names = [split for split in MEASURED if split in workspace.dataset.questions]
     for name in names:  # before anything is computed: a base may be too small for top_k
         kb = workspace.dataset.kb_of_split[name]
         options.check(len(workspace.dataset.kbs[kb]), kb, least=least)
@@ -145,6 +145,6 @@ def _baselines(params: Params, predictor: Predictor, split: Split) -> Iterator[t
     yield "closed_book", split.said(answer_closed_book(predictor, questions))
     gold = {"distractors": section.distractors, "seed": params.seed}
     yield "in_context", split.said(answer_in_context(predictor, store.facts, questions, **gold))
-    nearest = nearest_sentences(store, split.encoded, max(section.rag_sentences, default=0))
+    nearest = nearest_sentences(store, split.encoded, max(section.rag_sentences))
     for n in section.rag_sentences:
         yield f"rag_{n}", split.said(answer_with_rag(predictor, store.facts, questions, nearest, sentences=n))

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 from kblampp.core.errors import DataError, one_line_errors
 from kblampp.core.files import read_json, write_json
 from kblampp.experiments.dvc_runs import file_of, run_experiment
-from kblampp.report.names import FIGURES, TYPES, sweeps_in_order
+from kblampp.report.names import FIGURES, MODELS, TYPE_NAMES, sweeps_in_order
 from kblampp.report.tables import shown, table_head, table_line
 
 SUMMARY = (__doc__ or "").split("\n\n")[0]
@@ -98,12 +98,12 @@ def _default_row(done: Mapping[str, Any]) -> dict[str, Any] | None:
 def _result(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of an experiment: EM and recall on `swap`, and the size of a fact in the store."""
     table, lock = (file_of(name, path) for path in ("metrics/eval/table.json", "dvc.lock"))
-    params = yaml.safe_load(file_of(name, "params.yaml"))
-    system = "stage_a" if params["eval"]["adapter"] == "trainA" else "stage_b"
-    rows = json.loads(table)["swap"][system]
-    sizes = [out["size"] for out in yaml.safe_load(lock)["stages"]["encode"]["outs"] if out["path"].endswith("/kb")]
-    row: dict[str, Any] = {f"em_{kind}": rows[kind]["em"] for kind in TYPES if kind in rows}
-    row |= {f"em_stderr_{kind}": rows[kind]["em_stderr"] for kind in TYPES if kind in rows}
+    systems = json.loads(table)["swap"]
+    rows = systems[next(model for model in MODELS if model in systems)]
+    outs = YAML(typ="safe").load(lock)["stages"]["encode"]["outs"]
+    sizes = [out["size"] for out in outs if out["path"].endswith("/kb")]
+    row: dict[str, Any] = {f"em_{kind}": rows[kind]["em"] for kind in TYPE_NAMES if kind in rows}
+    row |= {f"em_stderr_{kind}": rows[kind]["em_stderr"] for kind in TYPE_NAMES if kind in rows}
     row |= {key: value for key, value in rows["answerable"].items() if key.startswith("recall_at_")}
     return {**row, "n": rows["all"]["n"], "store_bytes": sum(sizes), "changes": dict(changes)}
 
@@ -111,7 +111,7 @@ def _result(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 def sweep_table(done: Mapping[str, Any]) -> list[str]:
     """The lines of a Markdown table, a row an experiment."""
     kinds, recalls = ("single_hop", "temporal", "two_hop"), ("recall_at_1", "recall_at_8")
-    heads = [*(TYPES[kind].label for kind in kinds), *(FIGURES[name] for name in recalls)]
+    heads = [*(TYPE_NAMES[kind].label for kind in kinds), *(FIGURES[name] for name in recalls)]
     lines = table_head(["parameter", "value", *heads, "store"])
     for parameter, values in done.items():
         for value, row in values.items():

@@ -131,7 +131,7 @@ class Questions:
 
     Attributes:
         vectors: Sentence vectors, (batch, d_sentence); a zero row stands for no question.
-        windows: Question windows, (batch, 2) int64 days with the sentinels of `times`.
+        windows: Question windows, (batch, 2) int64 days with the sentinels of `windows`.
     """
 
     vectors: Tensor

@@ -86,7 +86,7 @@ class TimeScorer(nn.Module):
         """Scores windows.
 
         Args:
-            question: Question windows, (batch, 2) int64 days with the sentinels of `times`.
+            question: Question windows, (batch, 2) int64 days with the sentinels of `windows`.
             horizon: First day, and the day after the last, of the knowledge base; open question ends are clipped to it.
             tau_min: Starts of the candidates' windows, (batch, seq or 1, n) int64 with sentinels.
             tau_max: Their ends.

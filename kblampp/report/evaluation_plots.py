@@ -8,8 +8,8 @@ from pathlib import Path
 from matplotlib.ticker import LogLocator
 
 from kblampp.core.errors import DataError
-from kblampp.report.names import FIGURES, INK, LOSSES, TYPES, WORLDS, split_name, splits_in_order, systems
-from kblampp.report.style import drawn, label_lines, read_rows
+from kblampp.report.names import FIGURES, INK, LOSSES, TYPE_NAMES, WORLDS, split_name, splits_in_order, systems
+from kblampp.report.style import drawn, label_lines, read_points
 
 FLOOR = 1e-4
 """Smaller losses are drawn as this one: the axis is logarithmic."""
@@ -22,12 +22,12 @@ def draw_em(metrics: Path, output: Path) -> None:
         DataError: The rows are missing, or none is of a model or baseline.
     """
     source = metrics / "eval" / "plots" / "em_by_type.json"
-    rows = read_rows(source, ("split", "system", "type", "em", "em_stderr"))
+    rows = read_points(source, ("split", "system", "type", "em", "em_stderr"))
     found = {(row["split"], row["system"], row["type"]): row for row in rows}
     every = dict.fromkeys(row["split"] for row in rows)
     splits = [split for split in WORLDS if split in every] or splits_in_order(every)
     shown = systems(system for split, system, _ in found if split in splits)
-    kinds = [kind for kind in TYPES if any(key[2] == kind for key in found)]
+    kinds = [kind for kind in TYPE_NAMES if any(key[2] == kind for key in found)]
     if not shown or not kinds:
         raise DataError(f"{source} has no EM of a model or baseline to draw; run `dvc repro eval`")
     bar = 0.86 / len(shown)
@@ -46,7 +46,7 @@ def draw_em(metrics: Path, output: Path) -> None:
                     size = 7 if len(label) < 3 else 5.5  # three digits are wider than a bar
                     axes.text(at, top, label, ha="center", va="bottom", fontsize=size)
             axes.set(title=split_name(split).label, ylabel=FIGURES["em"], ylim=(0, 1.1), yticks=[0, 0.25, 0.5, 0.75, 1])
-            axes.set_xticks(range(len(kinds)), [TYPES[kind].label for kind in kinds])
+            axes.set_xticks(range(len(kinds)), [TYPE_NAMES[kind].label for kind in kinds])
         handles = [panels[0].plot([], [], "s", color=name.colour, label=name.short)[0] for name in shown.values()]
         figure.legend(
             handles=handles, loc="outside upper center", ncols=len(shown), frameon=False, fontsize=8,
@@ -60,7 +60,7 @@ def draw_recall(metrics: Path, output: Path) -> None:
     Raises:
         DataError: The rows are missing.
     """
-    rows = read_rows(metrics / "eval" / "plots" / "recall_by_k.json", ("split", "type", "k", "recall"))
+    rows = read_points(metrics / "eval" / "plots" / "recall_by_k.json", ("split", "type", "k", "recall"))
     if not rows:
         return
     splits = splits_in_order(row["split"] for row in rows)
@@ -70,7 +70,7 @@ def draw_recall(metrics: Path, output: Path) -> None:
         panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
         for axes, split in zip(panels, splits, strict=True):
             ends = {}
-            for kind, name in TYPES.items():
+            for kind, name in TYPE_NAMES.items():
                 points = sorted((r["k"], r["recall"]) for r in rows if (r["split"], r["type"]) == (split, kind))
                 if points:
                     axes.plot(*zip(*points, strict=True), color=name.colour, marker="o", markersize=3, clip_on=False)
@@ -92,7 +92,7 @@ def draw_risk(metrics: Path, output: Path) -> None:
     Raises:
         DataError: The rows are missing.
     """
-    rows = read_rows(metrics / "eval" / "plots" / "risk_coverage.json", ("split", "coverage", "risk"))
+    rows = read_points(metrics / "eval" / "plots" / "risk_coverage.json", ("split", "coverage", "risk"))
     if not rows:
         return
     splits = splits_in_order(row["split"] for row in rows)

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import atomic_dir
-from kblampp.report.names import BLUE, GREEN, GREY, INK, ORANGE, SKY
-from kblampp.report.style import drawn, label_lines, read_rows
+from kblampp.report.names import BLUE, DEEP_ORANGE, FAINT_ORANGE, GREEN, GREY, INK, NAVY, ORANGE, PALE_ORANGE, SKY
+from kblampp.report.style import drawn, label_lines, read_points
 
 KEYS = ("type", "question", "answer", "prediction", "question_time", "layers", "heat_map", "tokens", "timeline")
-LAYER_COLOURS = (SKY, BLUE, "#003B5C", INK)
+LAYER_COLOURS = (SKY, BLUE, NAVY, INK)
 MOST_FACTS, MOST_WINDOWS, LABEL_WIDTH = 9, 9, 84
 MARGIN_DAYS = 2 * 365.25
 """How far a timeline goes beyond its first and last date; open windows run to its edge."""
@@ -33,7 +33,7 @@ def draw_questions(metrics: Path, output: Path) -> None:
         DataError: The file is missing or is not of that form.
     """
     source = metrics / "evidence" / "plots" / "questions.json"
-    rows = read_rows(source, KEYS)
+    rows = read_points(source, KEYS)
     with atomic_dir(output) as folder:
         for row in rows:
             try:
@@ -114,9 +114,9 @@ def _draw_gates(axes: Axes, tokens: Mapping[str, Any], layers: Sequence[int]) ->
     text, start = tokens["text"], tokens["answer_start"]
     places = range(len(text))
     edge, ends = len(text) - 0.5, {}
-    axes.bar(places[start:], tokens["copied"], 0.8, color="#f6cfa8")
+    axes.bar(places[start:], tokens["copied"], 0.8, color=PALE_ORANGE)
     if tokens["copied"]:
-        ends["copied share"] = (edge, tokens["copied"][-1], "#c98b4a")
+        ends["copied share"] = (edge, tokens["copied"][-1], DEEP_ORANGE)
     for number, (layer, gates) in enumerate(zip(layers, tokens["beta"], strict=True)):
         colour = LAYER_COLOURS[number % len(LAYER_COLOURS)]
         axes.plot(places, gates, color=colour, marker=".", linewidth=1)
@@ -145,7 +145,7 @@ def _draw_windows(axes: Axes, row: Mapping[str, Any], facts: Sequence[Mapping[st
     low, high = min(days) - MARGIN_DAYS, max(days) + MARGIN_DAYS
     if asked:
         left, right = _ends(asked, low, high)
-        axes.axvspan(left, right, color="#fbe3cd", linewidth=0)
+        axes.axvspan(left, right, color=FAINT_ORANGE, linewidth=0)
         axes.text((left + right) / 2, -0.75, "asked", color=ORANGE, ha="center", fontsize=8)
     for y, fact in enumerate(facts):
         colour = GREEN if fact["supporting"] else GREY

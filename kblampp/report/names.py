@@ -15,6 +15,8 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, GREY, INK = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#999999", "#333333",
 )  # fmt: skip
 """Colours that colour-blind people tell apart (Okabe and Ito 2008, "Color Universal Design")."""
+NAVY, PALE_ORANGE, DEEP_ORANGE, FAINT_ORANGE, LIGHT_GREY = "#003B5C", "#f6cfa8", "#c98b4a", "#fbe3cd", "#e6e6e6"
+"""Shades of them, for what stands behind or beside."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Name:
     short: str = ""
 
 
-MODELS = ("stage_b", "stage_a")
+MODELS = ("stage_a", "stage_b")
 RAG = "rag_{}"
 """One system for each number of sentences: `rag_1`, `rag_4`, …"""
 SYSTEMS: Mapping[str, Name] = {
-    "stage_b": Name("KBLaM++ (Stage B)", BLUE, "KBLaM++ B"),
-    "stage_a": Name("KBLaM++ (Stage A)", SKY, "KBLaM++ A"),
+    "stage_a": Name("KBLaM++ (Stage A)", BLUE, "KBLaM++ A"),
+    "stage_b": Name("KBLaM++ (Stage B)", SKY, "KBLaM++ B"),
     "lookup": Name("lookup: tail of the top fact, no language model", GREEN, "lookup, no LM"),
     RAG: Name("RAG: top {} by dense retrieval", PURPLE, "RAG {}"),
     "in_context": Name("in context: gold + distractors", ORANGE, "in context"),
@@ -47,7 +49,7 @@ SYSTEMS: Mapping[str, Name] = {
 RAG_COLOURS = {8: "#8F4A70", 4: PURPLE, 0: "#E3B7CE"}
 """Least number of sentences -> colour: the more, the darker."""
 
-ABLATIONS: Mapping[str, str] = {
+ABLATION_NAMES: Mapping[str, str] = {
     "no_gamma": "no context score (γ = 0)",
     "no_eta": "no time score and filter (η = 0)",
     "no_copy_head": "no copy head",
@@ -58,7 +60,7 @@ ABLATIONS: Mapping[str, str] = {
     "no_lora": "no LoRA",
 }
 
-TYPES: Mapping[str, Name] = {
+TYPE_NAMES: Mapping[str, Name] = {
     "single_hop": Name("single-hop", BLUE),
     "temporal": Name("temporal", ORANGE),
     "two_hop": Name("2-hop", GREEN),

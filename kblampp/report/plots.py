@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kblampp.report.evaluation_plots import draw_em, draw_losses, draw_recall, draw_risk
 from kblampp.report.evidence_plots import draw_questions
-from kblampp.report.names import TYPES
+from kblampp.report.names import TYPE_NAMES
 from kblampp.report.sweep_plots import draw_sweeps
 
 
@@ -65,6 +65,6 @@ def images(metrics: Path) -> Iterator[tuple[str, Path]]:
         path = metrics / plot.path
         if path.is_file():
             yield plot.title, path
-        for kind, name in TYPES.items():
+        for kind, name in TYPE_NAMES.items():
             if (path / f"{kind}.png").is_file():
                 yield f"{plot.title}: {name.label}", path / f"{kind}.png"

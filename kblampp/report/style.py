@@ -17,7 +17,7 @@ from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import atomic_write, read_json
-from kblampp.report.names import GREY, INK
+from kblampp.report.names import GREY, INK, LIGHT_GREY
 
 WIDTH = 8.0
 """Of every image, in inches; at DPI these are 1040 pixels, sharp at the 800 of a README."""
@@ -36,7 +36,7 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
+    "grid.color": LIGHT_GREY,
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -65,7 +65,7 @@ def drawn(path: Path, height: float) -> Iterator[Figure]:
         image.save(file, "PNG", optimize=True)
 
 
-def read_rows(path: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
+def read_points(path: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
     """Reads a JSON list of objects; an empty one says that nothing was measured, as with `top_k` 0.
 
     Raises:

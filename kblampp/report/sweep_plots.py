@@ -6,11 +6,11 @@ from pathlib import Path
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json
-from kblampp.report.names import FIGURES, INK, TYPES, Name, sweeps_in_order
+from kblampp.report.names import FIGURES, INK, TYPE_NAMES, Name, sweeps_in_order
 from kblampp.report.style import drawn, label_lines
 
 LINES = {
-    **{f"em_{kind}": TYPES[kind] for kind in ("single_hop", "temporal", "two_hop")},
+    **{f"em_{kind}": TYPE_NAMES[kind] for kind in ("single_hop", "temporal", "two_hop")},
     "recall_at_1": Name(FIGURES["recall_at_1"], INK),
 }
 

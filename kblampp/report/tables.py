@@ -12,13 +12,13 @@ from kblampp.core.errors import DataError, one_line_errors
 from kblampp.core.files import atomic_write, read_json
 from kblampp.data.dataset import HEADLINE_SPLITS
 from kblampp.report.names import (
-    ABLATIONS,
+    ABLATION_NAMES,
     FIGURES,
     GROUPS,
     MODELS,
     REASONS,
     REFUSALS,
-    TYPES,
+    TYPE_NAMES,
     WORLDS,
     splits_in_order,
     systems,
@@ -28,8 +28,8 @@ README, PAGE = Path("README.md"), Path("docs/results.md")
 BEGIN, END = "<!-- worlds: begin (python -m kblampp.report --write) -->", "<!-- worlds: end -->"
 """Around the tables of the page; those of the README's small table are `HEADLINE_BEGIN` and `HEADLINE_END`."""
 HEADLINE_BEGIN, HEADLINE_END = "<!-- headline: begin (python -m kblampp.report --write) -->", "<!-- headline: end -->"
-HEADLINE_ROWS = ("stage_a", "stage_b", "lookup", "rag_4", "in_context", "closed_book")
-"""Rows of the README's table; its splits are `WORLDS`."""
+HEADLINE_ROWS = frozenset({"stage_a", "stage_b", "lookup", "rag_4", "in_context", "closed_book"})
+"""Rows of the README's table, in the order of all tables; its splits are `WORLDS`."""
 SHOWN = ("f1", "recall_at_1", "recall_at_8", "time_accuracy")
 """Figures right of EM by type."""
 
@@ -90,7 +90,7 @@ def headline_table(table: Mapping[str, Any]) -> str:
         asked: dict[str, list[str]] = {}
         for system, name in named_systems(table[split]).items():
             if system in HEADLINE_ROWS:
-                rows = [table[split][system].get(kind) for kind in TYPES]
+                rows = [table[split][system].get(kind) for kind in TYPE_NAMES]
                 lines.append(table_line([split, name, *(shown(row and row["em"]) for row in rows)]))
                 numbers = ", ".join(str(row["n"]) if row else "–" for row in rows)
                 asked.setdefault(numbers, []).append(name.split(":")[0].strip("*"))
@@ -109,21 +109,23 @@ def named_systems(found: Iterable[str]) -> dict[str, str]:
 
 
 def _type_heads() -> list[str]:
-    return [name.label for name in TYPES.values()]
+    return [name.label for name in TYPE_NAMES.values()]
 
 
 def _cells(rows: Mapping[str, Any]) -> list[str]:
     answerable, temporal = rows.get("answerable", {}), rows.get("temporal", {})
     tokens = rows.get("all", {}).get("prompt_tokens")
     cells = [shown((temporal if name == "time_accuracy" else answerable).get(name)) for name in SHOWN]
-    return [*(shown_em(rows.get(kind)) for kind in TYPES), *cells, "–" if tokens is None else f"{tokens:.0f}"]
+    return [*(shown_em(rows.get(kind)) for kind in TYPE_NAMES), *cells, "–" if tokens is None else f"{tokens:.0f}"]
 
 
 def difference_line(table: Mapping[str, Any]) -> str:
     """Stage B minus Stage A on the same questions, a sentence; empty if they were not compared."""
     split = _headline(table)
     rows = table.get(split, {}).get("stage_b", {})
-    kinds = {kind: name.label for kind, name in TYPES.items()} | {kind: GROUPS[kind] for kind in ("answerable", "all")}
+    kinds = {kind: name.label for kind, name in TYPE_NAMES.items()} | {
+        kind: GROUPS[kind] for kind in ("answerable", "all")
+    }
     parts = [f"{name} {_difference(rows[kind])}" for kind, name in kinds.items() if _difference(rows.get(kind, {}))]
     if not parts:
         return ""
@@ -134,14 +136,14 @@ def ablation_table(table: Mapping[str, Any]) -> str:
     """The model with one part off at a time; empty without ablations."""
     split = _headline(table)
     found = table.get(split, {})
-    names = [name for name in ABLATIONS if name in found]
+    names = [name for name in ABLATION_NAMES if name in found]
     if not names:
         return ""
     figures = [FIGURES[name] for name in SHOWN]
     lines = table_head([f"{split}, without", *_type_heads(), *figures, "minus the whole"])
     for name in names:
         rows = found[name]
-        lines.append(table_line([ABLATIONS[name], *_cells(rows)[:-1], _difference(rows.get("all", {})) or "–"]))
+        lines.append(table_line([ABLATION_NAMES[name], *_cells(rows)[:-1], _difference(rows.get("all", {})) or "–"]))
     note = (
         "One part of the trained model switched off at a time, without another training. The last column is EM over "
         "all types minus that of the whole model on the same questions, with its 95 % interval (paired bootstrap)."

@@ -70,7 +70,7 @@ def test_repro_runs_every_stage_and_makes_every_result(produced: Produced) -> No
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_opens_no_file_that_dvc_does_not_know_of(produced: Produced, stage: str) -> None:
-    """Else an edit of the file would not re-run the stage.  Code is compared with the import closure elsewhere."""
+    """Else an edit of the file would not re-run the stage.  Code is compared with the imports elsewhere."""
     known = ["params.yaml", ".git", ".dvc", ".ckpt"]  # params by key; DVCLive looks at the repository
     known += declared(produced.folder, "deps", "outs", "metrics", "plots")[stage]
     if "store/backbone/manifest.json" in known:  # which names the sha256 of each of these files

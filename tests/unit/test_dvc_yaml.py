@@ -119,7 +119,7 @@ def test_every_parameter_is_read_by_a_stage() -> None:
     assert {leaf for stage in STAGES for leaf in reads(stage)} == set(leaves())
 
 
-def test_selector_belongs_to_measuring_alone() -> None:
+def test_the_selector_costs_no_training() -> None:
     """So that another `top_k` costs an evaluation and no training."""
     assert [stage for stage in STAGES if "selector.top_k" in reads(stage)] == ["eval", "dump_evidence"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -21,7 +22,6 @@ from kblampp.core.files import (
     read_manifest,
     save_array,
     sha256_file,
-    sha256_text,
     write_json,
     write_jsonl,
     write_manifest,
@@ -178,7 +178,7 @@ def test_fingerprint_sees_where_a_part_ends_and_its_type() -> None:
 
 def test_file_and_text_digests_agree(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("Zoë", encoding="utf-8")
-    assert sha256_file(tmp_path / "a") == sha256_text("Zoë")
+    assert sha256_file(tmp_path / "a") == hashlib.sha256("Zoë".encode()).hexdigest()
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def store(tmp_path: Path) -> Path:
 def test_manifest_returns_its_fields_and_files(store: Path) -> None:
     manifest = read_manifest(store, "store", stage="encode")
     assert manifest["n"] == 3
-    assert manifest["files"]["K.npy"] == {"bytes": 10, "sha256": sha256_text("0123456789")}
+    assert manifest["files"]["K.npy"] == {"bytes": 10, "sha256": hashlib.sha256(b"0123456789").hexdigest()}
     assert sorted(manifest["files"]) == ["K.npy", "meta/ids.npy"]
 
 

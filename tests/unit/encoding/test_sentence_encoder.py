@@ -17,7 +17,6 @@ from kblampp.encoding.sentence_encoder import (
     EmbeddingCache,
     SentenceEncoder,
     embed_unique,
-    encode_unique,
     load_encoder,
 )
 
@@ -157,14 +156,6 @@ def test_folder_of_a_saved_model_loads_and_agrees_with_its_source(bundled: Sente
 def test_batch_size_must_be_positive(batch_size: int) -> None:
     with pytest.raises(EncoderError, match=r"encoder\.batch_size"):
         load_encoder("all-MiniLM-L6-v2", batch_size=batch_size)
-
-
-def test_encode_unique_encodes_each_string_once_in_the_order_asked() -> None:
-    encoder = CountingEncoder()
-    texts = ["b", "a", "b", "c", "a"]
-    vectors = encode_unique(encoder, texts)
-    assert sorted(encoder.seen) == ["a", "b", "c"]
-    np.testing.assert_array_equal(vectors, encoder.inner.encode(texts))
 
 
 def test_embed_unique_calls_once() -> None:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kblampp.core.errors import DataError
-from kblampp.evaluation import metrics as scoring
 from kblampp.evaluation.metrics import (
     auroc,
     bootstrap_stderr,
@@ -139,7 +138,7 @@ def test_equal_values_have_no_error() -> None:
 
 
 def test_bootstrap_in_blocks_is_a_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "_CELLS", 1000)
+    monkeypatch.setattr("kblampp.evaluation.metrics._CELLS", 1000)
     assert bootstrap_stderr([0, 1] * 200, 999, seed=3) == pytest.approx(0.025, rel=0.1)
 
 

@@ -15,14 +15,14 @@ import yaml
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json, write_json
 from kblampp.core.params import leaves, load_params
-from kblampp.experiments import cross_validation as real_data
+from kblampp.experiments import cross_validation
 from kblampp.report.tables import named_systems, with_table
 from tests.house import ROOT
 from tests.pipeline.workspace import set_params
 
 SIZES = (7, 20, 3)
 """Questions of each fold."""
-PAGE = f"# Results\n\n{real_data.BEGIN}\nold\n{real_data.END}\n\nrest\n"
+PAGE = f"# Results\n\n{cross_validation.BEGIN}\nold\n{cross_validation.END}\n\nrest\n"
 
 
 def row_of(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Runs:
 @pytest.fixture
 def raw_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folders of the raw files, in a working directory of their own."""
-    for dataset in real_data.DATASETS:
+    for dataset in cross_validation.DATASETS:
         folder = tmp_path / "data" / "raw" / dataset
         folder.mkdir(parents=True)
         for name in ("rows.json", "more.csv", "README.md", ".gitignore"):
@@ -94,8 +94,8 @@ def raw_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def runs(raw_data: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     """Experiments that are noted and not run."""
     noted = Runs()
-    monkeypatch.setattr(real_data, "run_experiment", noted.run_experiment)
-    monkeypatch.setattr(real_data, "file_of", noted.file_of)
+    monkeypatch.setattr(cross_validation, "run_experiment", noted.run_experiment)
+    monkeypatch.setattr(cross_validation, "file_of", noted.file_of)
     return noted
 
 
@@ -106,7 +106,7 @@ def rows(table: str) -> list[list[str]]:
 
 def test_a_pooled_row_is_that_of_all_questions_together() -> None:
     folds = [raw(n, seed) for seed, n in enumerate(SIZES)]
-    pooled = real_data.pooled([row_of(fold) for fold in folds])
+    pooled = cross_validation.pooled([row_of(fold) for fold in folds])
     assert pooled["n"] == sum(SIZES)
     for name in folds[0]:
         assert pooled[name] == pytest.approx(np.concatenate([fold[name] for fold in folds]).mean())
@@ -118,13 +118,13 @@ def test_the_pooled_error_is_that_of_a_bootstrap_within_the_folds() -> None:
     folds = [raw(n, seed)["em"] for seed, n in enumerate((40, 90, 60))]
     rng = np.random.default_rng(0)
     means = [np.concatenate([rng.choice(fold, len(fold)) for fold in folds]).mean() for _ in range(4000)]
-    pooled = real_data.pooled([row_of({"em": fold}) for fold in folds])
+    pooled = cross_validation.pooled([row_of({"em": fold}) for fold in folds])
     assert pooled["em_stderr"] == pytest.approx(np.std(means), rel=0.05)
 
 
 def test_one_fold_is_its_own_pool() -> None:
     row = fold_row(9, 1, abstain_auroc=0.7)
-    assert real_data.pooled([row]) == pytest.approx(row)
+    assert cross_validation.pooled([row]) == pytest.approx(row)
 
 
 def test_a_figure_is_pooled_over_the_folds_that_have_it() -> None:
@@ -134,36 +134,36 @@ def test_a_figure_is_pooled_over_the_folds_that_have_it() -> None:
         fold_row(60, 2, abstain_auroc=None),
     ]
     del rows_of_folds[0]["recall_at_8"]
-    pooled = real_data.pooled(rows_of_folds)
+    pooled = cross_validation.pooled(rows_of_folds)
     assert pooled["abstain_auroc"] == pytest.approx((10 * 0.5 + 30 * 0.9) / 40)
     found = [row["recall_at_8"] for row in rows_of_folds[1:]]
     assert pooled["recall_at_8"] == pytest.approx(np.average(found, weights=[30, 60]))
-    nowhere = real_data.pooled([fold_row(10, seed, abstain_auroc=None) for seed in range(3)])
+    nowhere = cross_validation.pooled([fold_row(10, seed, abstain_auroc=None) for seed in range(3)])
     assert "abstain_auroc" not in nowhere
 
 
 def test_each_fold_is_run_once_and_its_test_figures_are_kept(tmp_path: Path, runs: Runs) -> None:
     path = tmp_path / "timeqa.json"
-    real_data.run_dataset("timeqa", path)
-    assert [name for name, _, _ in runs.done] == [f"real-timeqa-{fold}" for fold in range(real_data.FOLDS)]
+    cross_validation.run_dataset("timeqa", path)
+    assert [name for name, _, _ in runs.done] == [f"real-timeqa-{fold}" for fold in range(cross_validation.FOLDS)]
     for fold, (_, changes, copied) in enumerate(runs.done):
-        assert changes == {"dataset": "timeqa", **real_data.SHORT, "convert.fold": str(fold)}
+        assert changes == {"dataset": "timeqa", **cross_validation.SHORT, "convert.fold": str(fold)}
         assert copied == ["data/raw/timeqa/more.csv", "data/raw/timeqa/rows.json"]
     done = read_json(path, error=DataError)
-    assert done["settings"] == real_data.SHORT
-    for fold in range(real_data.FOLDS):
+    assert done["settings"] == cross_validation.SHORT
+    for fold in range(cross_validation.FOLDS):
         for part, content in tables_of(fold).items():
             assert done["folds"][str(fold)][part] == {split: content[split] for split in ("test", "test_hard")}
 
 
 def test_what_stands_in_the_file_is_not_run_again(tmp_path: Path, runs: Runs) -> None:
     path = tmp_path / "hotpotqa.json"
-    write_json(path, {"folds": {"1": {"table": {}, "abstention": {}}}, "settings": real_data.SHORT})
-    real_data.run_dataset("hotpotqa", path)
+    write_json(path, {"folds": {"1": {"table": {}, "abstention": {}}}, "settings": cross_validation.SHORT})
+    cross_validation.run_dataset("hotpotqa", path)
     assert [name for name, _, _ in runs.done] == ["real-hotpotqa-0", "real-hotpotqa-2"]
     assert read_json(path, error=DataError)["folds"]["1"] == {"table": {}, "abstention": {}}
     before = path.read_bytes()
-    real_data.run_dataset("hotpotqa", path)
+    cross_validation.run_dataset("hotpotqa", path)
     assert len(runs.done) == 2
     assert path.read_bytes() == before
 
@@ -173,7 +173,7 @@ def test_folds_of_other_settings_are_not_pooled_with_new_ones(tmp_path: Path, ru
     write_json(path, {"folds": {"1": {"table": {}, "abstention": {}}}, "settings": {"trainA.max_steps": 1}})
     before = path.read_bytes()
     with pytest.raises(DataError, match=r"hotpotqa\.json holds folds of other settings; delete it"):
-        real_data.run_dataset("hotpotqa", path)
+        cross_validation.run_dataset("hotpotqa", path)
     assert not runs.done
     assert path.read_bytes() == before
 
@@ -181,13 +181,13 @@ def test_folds_of_other_settings_are_not_pooled_with_new_ones(tmp_path: Path, ru
 def test_a_failure_keeps_the_folds_before_it(tmp_path: Path, runs: Runs) -> None:
     path, runs.fails = tmp_path / "timeqa.json", "real-timeqa-1"
     with pytest.raises(DataError, match="real-timeqa-1 failed"):
-        real_data.run_dataset("timeqa", path)
+        cross_validation.run_dataset("timeqa", path)
     assert set(read_json(path, error=DataError)["folds"]) == {"0"}
 
 
-@pytest.mark.parametrize("dataset", real_data.DATASETS)
+@pytest.mark.parametrize("dataset", cross_validation.DATASETS)
 def test_every_fold_has_valid_parameters(tmp_path: Path, runs: Runs, dataset: str) -> None:
-    real_data.run_dataset(dataset, tmp_path / "result.json")
+    cross_validation.run_dataset(dataset, tmp_path / "result.json")
     for _, changes, _ in runs.done:
         file = tmp_path / "params.yaml"
         file.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
@@ -201,12 +201,12 @@ def test_every_fold_has_valid_parameters(tmp_path: Path, runs: Runs, dataset: st
 @pytest.fixture
 def results(tmp_path: Path, runs: Runs) -> Path:
     """A folder with the results of one dataset."""
-    real_data.run_dataset("timeqa", tmp_path / "real" / "timeqa.json")
+    cross_validation.run_dataset("timeqa", tmp_path / "real" / "timeqa.json")
     return tmp_path / "real"
 
 
 def test_the_table_has_a_line_for_each_split_and_system_with_all_folds(results: Path) -> None:
-    lines = rows(real_data.tables(results))
+    lines = rows(cross_validation.tables(results))
     assert {len(line) for line in lines} == {11}
     heads, shown = lines[0], lines[2:]
     assert [line[:2] for line in shown] == [
@@ -215,9 +215,9 @@ def test_the_table_has_a_line_for_each_split_and_system_with_all_folds(results: 
         for system in named_systems(("stage_a", "in_context")).values()
     ]
     model = dict(zip(heads, shown[0], strict=True))
-    folds = [tables_of(seed) for seed in range(real_data.FOLDS)]
+    folds = [tables_of(seed) for seed in range(cross_validation.FOLDS)]
     able, unable, whole = (
-        real_data.pooled([fold["table"]["test"]["stage_a"][kind] for fold in folds])
+        cross_validation.pooled([fold["table"]["test"]["stage_a"][kind] for fold in folds])
         for kind in ("answerable", "unanswerable", "all")
     )
 
@@ -245,7 +245,7 @@ def test_the_table_has_a_line_for_each_split_and_system_with_all_folds(results: 
 
 def test_a_dataset_without_hard_or_unanswerable_questions_has_the_other_lines() -> None:
     fold = {"table": {"test": {"stage_a": {"answerable": fold_row(5, 0), "all": fold_row(5, 0)}}}, "abstention": {}}
-    (line,) = rows("\n".join(real_data.result_lines("hotpotqa", {"folds": {"0": fold}})))[2:]
+    (line,) = rows("\n".join(cross_validation.result_lines("hotpotqa", {"folds": {"0": fold}})))[2:]
     assert line[0] == "HotpotQA"
     assert line[7:10] == ["–"] * 3
 
@@ -255,16 +255,18 @@ def test_the_page_shows_the_tables_and_keeps_the_rest(
 ) -> None:
     page = tmp_path / "results.md"
     page.write_text(PAGE, encoding="utf-8")
-    monkeypatch.setattr(real_data, "PAGE", page)
-    monkeypatch.setattr(real_data, "METRICS", results)
+    monkeypatch.setattr(cross_validation, "PAGE", page)
+    monkeypatch.setattr(cross_validation, "METRICS", results)
     ran = len(runs.done)
-    assert real_data.main(["--show"]) == 0
+    assert cross_validation.main(["--show"]) == 0
     assert len(runs.done) == ran, "--show runs nothing"
-    table = real_data.tables(results)
+    table = cross_validation.tables(results)
     assert page.read_text(encoding="utf-8") == PAGE.replace("old", table)
     assert capsys.readouterr().out == table + "\n"
-    assert real_data.main(["hotpotqa"]) == 0
-    assert [name for name, _, _ in runs.done[ran:]] == [f"real-hotpotqa-{fold}" for fold in range(real_data.FOLDS)]
+    assert cross_validation.main(["hotpotqa"]) == 0
+    assert [name for name, _, _ in runs.done[ran:]] == [
+        f"real-hotpotqa-{fold}" for fold in range(cross_validation.FOLDS)
+    ]
     assert "HotpotQA" in page.read_text(encoding="utf-8")
 
 
@@ -273,9 +275,9 @@ def test_without_results_there_is_an_error_and_the_page_stays(
 ) -> None:
     page = tmp_path / "results.md"
     page.write_text(PAGE, encoding="utf-8")
-    monkeypatch.setattr(real_data, "PAGE", page)
-    monkeypatch.setattr(real_data, "METRICS", tmp_path / "nowhere")
-    assert real_data.main(["--show"]) == 1
+    monkeypatch.setattr(cross_validation, "PAGE", page)
+    monkeypatch.setattr(cross_validation, "METRICS", tmp_path / "nowhere")
+    assert cross_validation.main(["--show"]) == 1
     assert "`python -m kblampp.experiments.cross_validation timeqa`" in capsys.readouterr().err
     assert page.read_text(encoding="utf-8") == PAGE
 
@@ -284,17 +286,17 @@ def test_without_raw_files_nothing_is_run(tmp_path: Path, raw_data: Path, runs: 
     for name in ("rows.json", "more.csv"):
         (raw_data / "timeqa" / name).unlink()
     with pytest.raises(DataError, match=r"timeqa holds no raw files.*README\.md"):
-        real_data.run_dataset("timeqa", tmp_path / "timeqa.json")
+        cross_validation.run_dataset("timeqa", tmp_path / "timeqa.json")
     assert runs.done == []
     assert not (tmp_path / "timeqa.json").exists()
 
 
 def test_the_page_shows_the_committed_results() -> None:
-    if not list((ROOT / real_data.METRICS).glob("*.json")):
+    if not list((ROOT / cross_validation.METRICS).glob("*.json")):
         pytest.skip("metrics/real is empty: `python -m kblampp.experiments.cross_validation` has not been run")
-    text = (ROOT / real_data.PAGE).read_text(encoding="utf-8")
-    table = real_data.tables(ROOT / real_data.METRICS)
-    shown = with_table(text, table, str(real_data.PAGE), real_data.BEGIN, real_data.END)
+    text = (ROOT / cross_validation.PAGE).read_text(encoding="utf-8")
+    table = cross_validation.tables(ROOT / cross_validation.METRICS)
+    shown = with_table(text, table, str(cross_validation.PAGE), cross_validation.BEGIN, cross_validation.END)
     assert shown == text, (
         "docs/results.md is not of the committed metrics: run `python -m kblampp.experiments.cross_validation --show`"
     )

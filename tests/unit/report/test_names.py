@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import fields
+from typing import get_args
 
 import pytest
 import torch
 
 from kblampp.core.files import read_json
+from kblampp.core.params import Ablation
 from kblampp.data import facts
 from kblampp.evaluation import systems as measured
 from kblampp.evaluation.table import SEPARATE_TYPES, SYSTEM_OF
@@ -24,14 +26,14 @@ TABLE = ROOT / "metrics" / "eval" / "table.json"
 
 
 def test_every_type_of_the_evaluation_has_a_name() -> None:
-    assert tuple(names.TYPES) == SEPARATE_TYPES
-    assert {*names.TYPES, *names.GROUPS} == set(ROWS)
+    assert tuple(names.TYPE_NAMES) == SEPARATE_TYPES
+    assert {*names.TYPE_NAMES, *names.GROUPS} == set(ROWS)
 
 
 def test_every_split_reason_and_ablation_has_a_name() -> None:
-    assert tuple(names.SPLITS) == measured.UNSEEN
+    assert tuple(names.SPLITS) == measured.MEASURED
     assert tuple(names.REASONS) == facts.REASONS
-    assert tuple(names.ABLATIONS) == tuple(measured.ABLATIONS)
+    assert tuple(names.ABLATION_NAMES) == tuple(measured.ABLATIONS) == get_args(Ablation)
 
 
 def test_every_system_of_the_evaluation_has_a_name() -> None:
@@ -39,7 +41,7 @@ def test_every_system_of_the_evaluation_has_a_name() -> None:
     if not TABLE.exists():
         pytest.skip("metrics/eval/table.json is not there: `dvc repro` has not been run")
     for split, found in read_json(TABLE).items():
-        assert set(found) == {*names.systems(found), *(set(found) & set(names.ABLATIONS))}, split
+        assert set(found) == {*names.systems(found), *(set(found) & set(names.ABLATION_NAMES))}, split
 
 
 def test_every_loss_that_is_trained_on_has_a_name() -> None:
@@ -55,7 +57,7 @@ def test_what_experiments_show_has_a_name() -> None:
 
 
 def test_systems_are_in_one_order_with_rag_by_falling_number() -> None:
-    ids = ["stage_b", "stage_a", "lookup", "rag_12", "rag_8", "rag_1", "in_context", "closed_book"]
+    ids = ["stage_a", "stage_b", "lookup", "rag_12", "rag_8", "rag_1", "in_context", "closed_book"]
     for seed in range(5):
         mixed = random.Random(seed).sample([*ids, "no_hop", "rag_", "rag_x"], len(ids) + 3)
         assert list(names.systems(mixed)) == ids
@@ -66,7 +68,7 @@ def test_systems_are_in_one_order_with_rag_by_falling_number() -> None:
 
 def test_no_two_things_of_one_image_have_one_label_or_colour() -> None:
     shown = names.systems([*names.SYSTEMS, "rag_1", "rag_4", "rag_8"])
-    for group in (shown.values(), names.TYPES.values(), names.LOSSES.values()):
+    for group in (shown.values(), names.TYPE_NAMES.values(), names.LOSSES.values()):
         assert len({name.colour for name in group}) == len({name.label for name in group}) == len(group)
     for together in (("dev", "swap", "novel"), ("dev", "test", "test_hard")):
         assert len({names.SPLITS[split].colour for split in together}) == 3

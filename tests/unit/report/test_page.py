@@ -23,7 +23,7 @@ from kblampp.report.evaluation_plots import draw_em, draw_losses, draw_recall, d
 from kblampp.report.evidence_plots import draw_question, draw_questions
 from kblampp.report.page import main, write_page
 from kblampp.report.plots import PLOTS, draw_plots
-from kblampp.report.style import WIDTH, drawn, read_rows, spread
+from kblampp.report.style import WIDTH, drawn, read_points, spread
 from kblampp.report.sweep_plots import draw_sweeps
 from tests.figures import TYPES, em_rows, question_row, recall_rows, risk_rows, sweep_results, write_figures
 from tests.house import ROOT
@@ -235,7 +235,7 @@ def test_a_question_without_its_parts_is_refused(tmp_path: Path) -> None:
 def test_rows_are_a_list_of_objects(tmp_path: Path) -> None:
     write_json(tmp_path / "rows.json", {"split": "swap"})
     with pytest.raises(DataError, match="expected a list of objects"):
-        read_rows(tmp_path / "rows.json", ["split"])
+        read_points(tmp_path / "rows.json", ["split"])
 
 
 def test_an_image_that_fails_leaves_the_one_before(tmp_path: Path) -> None:

@@ -124,8 +124,8 @@ def test_splits_and_systems_stand_in_a_fixed_order(metrics: Path) -> None:
     shown = [(line[0], line[1]) for line in rows(results(metrics).split("\n\n")[0])[2:]]
     assert [split for split, _ in shown] == ["dev", *["swap"] * 5, "novel"]
     assert [name for split, name in shown if split == "swap"] == [
-        "**KBLaM++ (Stage B)**",
         "**KBLaM++ (Stage A)**",
+        "**KBLaM++ (Stage B)**",
         "RAG: top 12 by dense retrieval",
         "RAG: top 1 by dense retrieval",
         "closed book",
