@@ -2,6 +2,6 @@
 
 Imports `core` and `data`.
 
-Public names: `names.SYSTEMS`, `names.TYPE_NAMES`, `plots.PLOTS`, `plots.draw_plots`, `tables.results`, `page.write_page`,
-`style.drawn`.
+Public names: `names.SYSTEMS`, `names.TYPE_NAMES`, `plots.PLOTS`, `plots.draw_plots`, `tables.results`,
+`page.write_page`, `style.drawn`.
 """

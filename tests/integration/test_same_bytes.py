@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,8 @@ def make_dataset() -> Dataset:
 
 def encode(output: Path, batch_size: int) -> None:
     """A process of a variant: writes projections and stores, and what float32 would have rounded to."""
-    encode_dataset(make_dataset(), output, replace(load_params(ROOT / "params.yaml").encoder, batch_size=batch_size))
+    params = load_params(ROOT / "params.yaml").encoder.model_copy(update={"batch_size": batch_size})
+    encode_dataset(make_dataset(), output, params)
     encoder = load_encoder("all-MiniLM-L6-v2", batch_size=batch_size)
     assert isinstance(encoder, TransformerEncoder)
     encoder._model.float()

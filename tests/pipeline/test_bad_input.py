@@ -54,7 +54,7 @@ def test_unknown_and_mistyped_parameters_come_in_one_message(bench: Bench) -> No
 )
 def test_every_stage_checks_the_whole_file_first(stage: str, bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"selector.top_k": "eight"})
-    bench.refuses(stage, "params.yaml has 1 problem", "selector.top_k is 'eight'", "expected an integer at least 0")
+    bench.refuses(stage, "params.yaml has 1 problem", "selector.top_k is 'eight'", "expected a valid integer")
 
 
 def test_a_row_that_is_no_json(bench: Bench) -> None:

@@ -71,7 +71,7 @@ def test_repro_runs_every_stage_and_makes_every_result(produced: Produced) -> No
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_opens_no_file_that_dvc_does_not_know_of(produced: Produced, stage: str) -> None:
     """Else an edit of the file would not re-run the stage.  Code is compared with the imports elsewhere."""
-    known = ["params.yaml", ".git", ".dvc", ".ckpt"]  # params by key; DVCLive looks at the repository
+    known = ["params.yaml", "dvc.yaml", ".git", ".dvc", ".ckpt"]  # params by key; DVCLive looks at the repository
     known += declared(produced.folder, "deps", "outs", "metrics", "plots")[stage]
     if "store/backbone/manifest.json" in known:  # which names the sha256 of each of these files
         known.append("kblampp/embedded")
@@ -90,7 +90,7 @@ def test_metrics_and_plots_can_be_shown(produced: Produced, tmp_path: Path) -> N
     shown = from_json(run(produced.folder, "dvc", "metrics", "show", "--json").stdout)[""]["data"]
     table = json.loads((produced.folder / "metrics/eval/table.json").read_text(encoding="utf-8"))
     assert set(shown) == {"metrics/eval/metrics.json", "metrics/evidence/metrics.json"}
-    assert shown["metrics/eval/metrics.json"]["data"] == headline(table, "stage_b")
+    assert shown["metrics/eval/metrics.json"]["data"] == headline(table, "stage_a")
     plots = run(produced.folder, "dvc", "plots", "show", "--json", "-o", str(tmp_path))
     assert plots.returncode == 0, plots.stdout
     drawn = from_json(plots.stdout)

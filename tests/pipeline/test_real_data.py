@@ -49,8 +49,9 @@ FILES: Mapping[str, Sequence[str]] = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Bench]:
     """An empty working directory with the stages, tiny parameters and the raw folders as they are committed."""
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
+    for name in ("dvc.yaml", "params.yaml", "metrics/sweep/table.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     for readme in (ROOT / "data" / "raw").glob("*/README.md"):
         (tmp_path / "data" / "raw" / readme.parent.name).mkdir(parents=True)
         shutil.copy(readme, tmp_path / "data" / "raw" / readme.parent.name)
