@@ -19,6 +19,10 @@ from kblampp.data.windows import UNKNOWN, Window
 QUESTION_TYPES = ("single-hop", "multi-hop", "temporal", "unanswerable")
 REASONS = ("unknown_head", "missing_relation", "wrong_time")
 UNKNOWN_ANSWER = "unknown"
+FORMS = ("value", "start", "end", "count", "list", "yes_no")
+"""What a question wants of the facts that answer it: a name, a day, how many they are, all of them, or yes or no."""
+MODES = ("any", "now", "first", "last", "before", "after")
+"""Which fact of a row in time it asks about, beside the time that it names; `before` and `after` whom it names."""
 MOST_HOPS = 3
 """Most facts in a row that a training question may need."""
 
@@ -159,6 +163,21 @@ class Question:
                 raise wrong_field(f"question {self.qid!r}", name, expected, getattr(self, name))
 
     @property
+    def form(self) -> str:
+        """One of FORMS, as its program says; "value" without a program."""
+        return str((self.program or {}).get("form", "value"))
+
+    @property
+    def mode(self) -> str:
+        """One of MODES, as its program says; "any" without a program."""
+        return str((self.program or {}).get("mode", "any"))
+
+    @property
+    def inverse(self) -> bool:
+        """Whether it names the tail and asks for the head, as its program says."""
+        return bool((self.program or {}).get("inverse", False))
+
+    @property
     def hops(self) -> tuple[tuple[int, ...], ...]:
         """For each hop the facts that do for it, in reasoning order; () for a question without support."""
         if self.type == "multi-hop":
@@ -217,6 +236,16 @@ class Question:
 def evidence_sentence(fact: FiveTuple) -> str:
     """The fact's evidence sentence; where it has none, its head, relation and tail in a row."""
     return fact.context.sent_span or f"{fact.head.name} {fact.relation.name} {fact.tail.name}"
+
+
+def key_phrase(fact: FiveTuple) -> str:
+    """Relation and head in one phrase, "keeper of Kvitnes Lighthouse": what a question for the tail is about."""
+    return f"{fact.relation.name} of {fact.head.name}"
+
+
+def inverse_phrase(fact: FiveTuple) -> str:
+    """Relation and tail in one phrase, "keeper: Sigrid Aune": what a question for the head is about."""
+    return f"{fact.relation.name}: {fact.tail.name}"
 
 
 def read_facts(path: Path) -> list[FiveTuple]:

@@ -238,3 +238,20 @@ def window_bounds(windows: Iterable[Window]) -> tuple[NDArray[np.int32], NDArray
     ]
     table = np.array(rows, dtype=np.int32).reshape(-1, 2)
     return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+
+
+def in_words(number: int, *, last: bool) -> str:
+    """A bound of a window as people write it: "1922", "October 2023" or "18 May 2006".
+
+    As precise as the window seems to be: what starts on the first day of a year (ends on its last) was given as a year,
+    of a month as a month.
+
+    Args:
+        number: First day of the window, or its last, which is the day before `Window.end`.
+        last: Whether it is the last.
+    """
+    date = datetime.date.fromordinal(number)
+    around = datetime.date.fromordinal(min(number + 1, LAST_DAY)) if last else date
+    if around.day != 1:
+        return f"{date.day} {MONTHS[date.month - 1]} {date.year}"
+    return str(date.year) if around.month == 1 else f"{MONTHS[date.month - 1]} {date.year}"

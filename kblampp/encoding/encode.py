@@ -10,11 +10,12 @@ from kblampp.core.errors import ParamsError, StoreError
 from kblampp.core.files import atomic_dir
 from kblampp.core.params import EncoderParams
 from kblampp.data.dataset import TRAINING_KB, Dataset
-from kblampp.data.facts import evidence_sentence
+from kblampp.data.facts import evidence_sentence, inverse_phrase, key_phrase
 from kblampp.encoding.projections import PROJECTION, Projections, fit_projections, general_relation_labels
 from kblampp.encoding.sentence_encoder import EmbeddingCache, SentenceEncoder, load_encoder
 from kblampp.encoding.store import KBValueStore
 from kblampp.encoding.vector_cache import with_disk_cache
+from kblampp.time_expressions.parse import without_time
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def encode_dataset(dataset: Dataset, output: Path, params: EncoderParams, start:
     with atomic_dir(output / "kb") as folder:
         for kb, facts in dataset.kbs.items():
             questions = {
-                split: [question.question for question in dataset.questions[split]]
+                split: [without_time(question.question) for question in dataset.questions[split]]
                 for split, base in dataset.kb_of_split.items()
                 if base == kb
             }
@@ -102,6 +103,11 @@ def _all_texts(dataset: Dataset) -> list[str]:
     texts = [
         name for facts in dataset.kbs.values() for f in facts for name in (f.head.name, f.relation.name, f.tail.name)
     ]
-    texts += [evidence_sentence(fact) for facts in dataset.kbs.values() for fact in facts]
-    texts += [question.question for questions in dataset.questions.values() for question in questions]
+    texts += [
+        text
+        for facts in dataset.kbs.values()
+        for fact in facts
+        for text in (key_phrase(fact), inverse_phrase(fact), evidence_sentence(fact))
+    ]
+    texts += [without_time(question.question) for questions in dataset.questions.values() for question in questions]
     return texts

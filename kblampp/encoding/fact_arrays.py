@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kblampp.core.errors import StoreError
-from kblampp.data.facts import FiveTuple, evidence_sentence
+from kblampp.data.facts import FiveTuple, evidence_sentence, inverse_phrase, key_phrase
 from kblampp.data.windows import window_bounds
 from kblampp.encoding.projections import Projections
 from kblampp.encoding.sentence_encoder import Embed, embed_unique
@@ -40,6 +40,8 @@ def encode_facts(
         "head": [fact.head.name for fact in facts],
         "relation": [fact.relation.name for fact in facts],
         "tail": [fact.tail.name for fact in facts],
+        "phrase": [key_phrase(fact) for fact in facts],
+        "inverse": [inverse_phrase(fact) for fact in facts],
         "context": [evidence_sentence(fact) for fact in facts],
         **{f"questions/{split}.npy": list(texts) for split, texts in questions.items()},
     }
@@ -56,8 +58,10 @@ def encode_facts(
     entities, relations = _Numbers(), _Numbers()
     pairs = [[_number(e.id, e.name, entities) for e in (f.head, f.tail)] for f in facts]
     of_relation = [_number(f.relation.id, f.relation.name, relations) for f in facts]
+    keys = projections.keys(part["head"], part["relation"], part["phrase"])
+    inverse = projections.keys(part["tail"], part["relation"], part["inverse"])
     return {
-        "K.npy": projections.keys(part["head"], part["relation"]).astype(dtype),
+        "K.npy": np.concatenate([keys, inverse]).astype(dtype),
         "V.npy": projections.values(part["tail"], part["context"], tau_min, tau_max).astype(dtype),
         "meta/ctx_vec.npy": projections.contexts(part["context"]).astype(dtype),
         "meta/sent_vec.npy": part["context"].astype(dtype),

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from kblampp.core.errors import ParamsError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_manifest
-from kblampp.data.facts import FiveTuple, evidence_sentence
+from kblampp.data.facts import FiveTuple, evidence_sentence, inverse_phrase, key_phrase
 from kblampp.encoding.linear_maps import IntArray, LinearMap, TauEncoder, fit_whitened, unit
 from kblampp.encoding.sentence_encoder import DoubleArray, Embed
 
@@ -39,7 +39,7 @@ PROJECTION = "projection"
 """Folder of the projections among the stores of a dataset."""
 
 _WEIGHTS = "projection.safetensors"
-_MAPS = ("entity", "relation", "context")
+_MAPS = ("entity", "relation", "phrase", "context")
 
 
 def general_relation_labels() -> list[str]:
@@ -52,12 +52,14 @@ def general_relation_labels() -> list[str]:
 class Projections:
     """The fitted maps and the layout of keys and values.
 
-    ``K = [unit entity(head) (d_ent) ; unit relation(relation) (d_rel)]`` and
-    ``V = [unit entity(tail) (d_ent) ; context (d_val_ctx) ; window (d_tau)]``.
+    ``K = [unit entity(head) (d_ent) ; unit relation(relation) (d_rel) ; unit phrase("relation of head") (d_phrase)]`` and
+    ``V = [unit entity(tail) (d_ent) ; context (d_val_ctx) ; window (d_tau)]``.  A fact has a second, inverse key for
+    questions that name its tail: ``[unit entity(tail) ; unit relation(relation) ; unit phrase("relation: tail")]``.
 
     Attributes:
         entity: Map of head and tail names, ``(d_ent, d_sent)``.
         relation: Map of relation names, ``(d_rel, d_sent)``.
+        phrase: Map of relation and name in one phrase, ``(d_phrase, d_sent)``: what both together mean.
         context: Map of evidence sentences, ``(max(d_ctx, d_val_ctx), d_sent)``.
         whitening: 0 for plain PCA to 1 for unit variance.
         encoder_name: Encoder that the maps were fitted on.
@@ -66,6 +68,7 @@ class Projections:
 
     entity: LinearMap
     relation: LinearMap
+    phrase: LinearMap
     context: LinearMap
     d_k: int
     d_v: int
@@ -77,7 +80,7 @@ class Projections:
 
     def __post_init__(self) -> None:
         _check_widths(self.d_k, self.d_v, self.d_ctx, self.d_tau)
-        rows = (self.d_ent, self.d_rel, max(self.d_ctx, self.d_val_ctx))
+        rows = (self.d_ent, self.d_rel, self.d_phrase, max(self.d_ctx, self.d_val_ctx))
         for name, n_rows in zip(_MAPS, rows, strict=True):
             weight, bias = self._map(name).weight, self._map(name).bias
             if weight.shape != (n_rows, self.d_sent) or bias.shape != (n_rows,):
@@ -99,7 +102,12 @@ class Projections:
     @property
     def d_rel(self) -> int:
         """Width of the relation block of a key."""
-        return self.d_k - self.d_ent
+        return min(self.d_k - self.d_ent, max(1, self.d_ent // 3))
+
+    @property
+    def d_phrase(self) -> int:
+        """Width of the phrase block of a key, what the others leave of it; 0 for keys without one."""
+        return self.d_k - self.d_ent - self.d_rel
 
     @property
     def d_val_ctx(self) -> int:
@@ -118,6 +126,7 @@ class Projections:
         cls,
         entity_vectors: DoubleArray,
         relation_vectors: DoubleArray,
+        phrase_vectors: DoubleArray,
         context_vectors: DoubleArray,
         *,
         d_k: int,
@@ -128,7 +137,7 @@ class Projections:
         encoder_name: str,
         encoder_fingerprint: str,
     ) -> Projections:
-        """Fit the three maps on sentence vectors of distinct strings, each ``(n, d_sent)``.
+        """Fit the four maps on sentence vectors of distinct strings, each ``(n, d_sent)``.
 
         ``relation_vectors`` are those of the KB's relations and of ``general_relation_labels()``.
 
@@ -140,10 +149,12 @@ class Projections:
         if not 0 <= whitening <= 1:
             raise ParamsError(f"encoder.whitening must be between 0 and 1, got {whitening}; set it in params.yaml")
         d_ent = 3 * min(d_k, d_v) // 4
+        d_rel = min(d_k - d_ent, max(1, d_ent // 3))
         d_context = max(d_ctx, d_v - d_ent - d_tau)
         return cls(
             fit_whitened(entity_vectors, d_ent, whitening, "entity"),
-            fit_whitened(relation_vectors, d_k - d_ent, whitening, "relation"),
+            fit_whitened(relation_vectors, d_rel, whitening, "relation"),
+            fit_whitened(phrase_vectors, d_k - d_ent - d_rel, whitening, "phrase"),
             fit_whitened(context_vectors, d_context, whitening, "context"),
             d_k=d_k,
             d_v=d_v,
@@ -154,9 +165,16 @@ class Projections:
             encoder_fingerprint=encoder_fingerprint,
         )
 
-    def keys(self, head_vectors: DoubleArray, relation_vectors: DoubleArray) -> DoubleArray:
-        """Keys ``(n, d_k)`` of heads and relations, both ``(n, d_sent)``."""
-        blocks = [self.entity.unit(head_vectors), self.relation.unit(relation_vectors)]
+    def keys(self, name_vectors: DoubleArray, relation_vectors: DoubleArray, phrase_vectors: DoubleArray) -> DoubleArray:
+        """Keys ``(n, d_k)`` of heads (or tails, for inverse keys), relations and phrases, all ``(n, d_sent)``.
+
+        With a question's vector in all three places it is the untrained query.
+        """
+        blocks = [
+            self.entity.unit(name_vectors),
+            self.relation.unit(relation_vectors),
+            self.phrase.unit(phrase_vectors),
+        ]
         return np.concatenate(blocks, axis=1)
 
     def values(
@@ -197,13 +215,14 @@ class Projections:
         manifest = read_manifest(directory, "projection", verify=verify, stage="encode")
         try:
             tensors = load_file(directory / _WEIGHTS)
-            entity, relation, context = (
+            entity, relation, phrase, context = (
                 LinearMap(tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in _MAPS
             )
             dims = manifest["dims"]
             return cls(
                 entity,
                 relation,
+                phrase,
                 context,
                 d_k=int(dims["d_k"]),
                 d_v=int(dims["d_v"]),
@@ -220,7 +239,7 @@ class Projections:
 
     def dims(self) -> dict[str, int]:
         """Every width by name, as manifests state them."""
-        names = ("d_k", "d_v", "d_ctx", "d_tau", "d_ent", "d_rel", "d_val_ctx", "d_sent")
+        names = ("d_k", "d_v", "d_ctx", "d_tau", "d_ent", "d_rel", "d_phrase", "d_val_ctx", "d_sent")
         return {name: int(getattr(self, name)) for name in names}
 
     def _map(self, name: str) -> LinearMap:
@@ -256,10 +275,12 @@ def fit_projections(
     """
     entities = _distinct(name for fact in facts for name in (fact.head.name, fact.tail.name))
     relations = _distinct([*(fact.relation.name for fact in facts), *general_relation_labels()])
+    phrases = _distinct(phrase for fact in facts for phrase in (key_phrase(fact), inverse_phrase(fact)))
     contexts = _distinct(evidence_sentence(fact) for fact in facts)
     return Projections.fit(
         embed(entities),
         embed(relations),
+        embed(phrases),
         embed(contexts),
         d_k=d_k,
         d_v=d_v,

@@ -31,7 +31,7 @@ class StoreTensors:
     """A store's arrays as tensors on one device.
 
     Attributes:
-        keys: ``(n, d_k)``.
+        keys: ``(2 n, d_k)``, the keys of the facts and then their inverse keys.
         values: ``(n, d_v)``.
         ctx: ``(n, d_ctx)``.
         tau_min: ``(n,)`` int64 first days, with the sentinels of ``windows`` (int64, so that
@@ -53,7 +53,7 @@ class KBValueStore:
         directory: Where the store lies.
         manifest: Its manifest.
         n: Number of facts; a fact's row is its line number in ``facts.jsonl``.
-        keys: ``(n, d_k)`` memory map, float16 or float32.
+        keys: ``(2 n, d_k)`` memory map, float16 or float32: row i is fact i's key, row n + i its inverse key.
         values: ``(n, d_v)`` memory map of the same type.
         ctx: ``(n, d_ctx)`` context vectors.
         tau_min: ``(n,)`` int32 first days.
@@ -84,7 +84,7 @@ class KBValueStore:
             ) from error
         self.dims = dims
         self.dtype = dtype
-        self.keys = self._open("K.npy", (self.n, widths[0]), dtype, mapped=True)
+        self.keys = self._open("K.npy", (2 * self.n, widths[0]), dtype, mapped=True)
         self.values = self._open("V.npy", (self.n, widths[1]), dtype, mapped=True)
         self.ctx = self._open("meta/ctx_vec.npy", (self.n, widths[2]), dtype)
         self.tau_min = self._open("meta/tau_min.npy", (self.n,), "int32")

@@ -1,7 +1,8 @@
-"""How a token's query is made: from its hidden state, the question, and the fact that the layer before has read.
+"""How a question's query is made at a layer: from the hidden state where its answer starts, the question's vector, and
+the fact that the layer before has read.
 
-first layer   Q = S (W_s e_q + b_s + W_q norm(h)),  W_s = [E ; R] at the start
-later layers  Q = (1 - g) Q_prev + g [S W_hop v_prev ; relation block of the above],  g: the hop gate
+first layer   Q = S [a E e_q ; W_s e_q + b_s + W_q norm(h) ; c P e_q],  W_s = R at the start, a = c = 1
+later layers  Q = (1 - g) Q_prev + g [S W_hop v_prev ; relation block of the above ; 0],  g: the hop gate
 """
 
 from __future__ import annotations
@@ -47,59 +48,75 @@ class QuestionGate(nn.Module):
         return logit.squeeze(-1)
 
 
+class _Held(nn.Module):
+    """A linear map that never learns; saved with what does."""
+
+    def __init__(self, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(d_out, d_in), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(d_out), requires_grad=False)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return nn.functional.linear(vectors, self.weight, self.bias)
+
+
 class Previous(Protocol):
     """What the injected layer before asked and read: its `Selection`."""
 
     @property
     def query(self) -> Tensor:
-        """(batch, seq, d_k)."""
+        """(batch, 1, d_k)."""
 
     @property
     def rest(self) -> Tensor:
-        """What the facts read before it leave of the question, (batch, seq, d_sentence)."""
+        """What the facts read before it leave of the question, (batch, 1, d_sentence)."""
 
     @property
     def key(self) -> Tensor:
-        """Of the facts that it read, weighed, (batch, seq, d_k)."""
+        """Of the facts that it read, weighed, (batch, 1, d_k)."""
 
     @property
     def value(self) -> Tensor:
-        """Theirs, weighed, (batch, seq, d_v)."""
+        """Theirs, weighed, (batch, 1, d_v)."""
 
 
 class KBQuery(nn.Module):
-    """Makes a token's query from its hidden state, the question, and the fact of the layer before.
+    """Makes a question's query from the hidden state, the question, and the fact of the layer before.
 
-    The first layer asks with both blocks of a key.  A later one takes the entity from the fact before, so it owns the
-    relation block alone; what it takes a name away with stays the projection, untrained, so that names never met go as
-    well as those of the training base (docs/log.md).
+    Only the relation block learns.  Names and phrases are matched by the projections that made the keys, each with one
+    weight: so that those never met are matched as well as those of the training base (docs/log.md).  A later layer takes
+    the entity from the fact before, and nobody has put the phrase of both into words, so that block stays empty there.
 
     Args:
         d_hidden: Width of the hidden state.
         d_sentence: Width of the sentence vectors.
         d_k: Width of the keys.
         d_ent: Width of the entity block, the first of both key and value.
+        d_rel: Width of the relation block; what is left of a key is the phrase block.
         hops: Whether there is a layer before from whose fact it can go on.
     """
 
-    def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, *, hops: bool) -> None:
+    def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, d_rel: int, *, hops: bool) -> None:
         super().__init__()
-        self.d_ent = d_ent
-        self.blocks = (slice(None, d_ent), slice(d_ent, None))  # of a key: entity and relation
+        self.d_ent, self.d_phrase = d_ent, d_k - d_ent - d_rel
+        relation = slice(d_ent, d_ent + d_rel)
+        self.blocks = (slice(None, d_ent), relation, slice(relation.stop, None))  # of a key
         self.scale = START_LOGIT * math.sqrt(d_k)
         self.hops = hops
-        width = d_k - d_ent if hops else d_k
-        self.from_hidden = nn.Linear(d_hidden, width, bias=False)
-        self.from_question = nn.Linear(d_sentence, width)
+        self.from_hidden = nn.Linear(d_hidden, d_rel, bias=False)
+        self.from_question = nn.Linear(d_sentence, d_rel)
+        self.names = _Held(d_sentence, d_ent)
         nn.init.zeros_(self.from_hidden.weight)
-        if hops:
-            self.names = nn.Parameter(torch.zeros(d_ent, d_sentence), requires_grad=False)
+        if not hops:
+            self.phrases = _Held(d_sentence, self.d_phrase)
+            self.log_weights = nn.Parameter(torch.zeros(2))  # of names and of phrases
+        else:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
 
     @torch.no_grad()
     def start_from(self, projections: Projections, questions: Tensor) -> None:
-        """Starts as the projections: W_s = [E ; R], W_hop the identity, so that logits reach about `START_LOGIT`.
+        """Starts as the projections: W_s = R, W_hop the identity, so that each block's logits reach `START_LOGIT`.
 
         The weights stay near one and `scale` makes the logits: a rate that suits the other weights suits these.
 
@@ -107,40 +124,40 @@ class KBQuery(nn.Module):
             projections: The maps that made the keys.
             questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
         """
-        blocks = []
-        for linear in (projections.entity, projections.relation):
+        starts = [(projections.entity, self.names), (projections.relation, self.from_question)]
+        if self.hops:
+            self.from_value.weight.copy_(torch.eye(self.d_ent))
+        elif self.d_phrase:
+            starts.append((projections.phrase, self.phrases))
+        for linear, own in starts:
             weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
             norm = (questions @ weight.T + bias).norm(dim=-1).mean()
-            blocks.append((weight / norm, bias / norm))
-        if self.hops:
-            self.names.copy_(blocks.pop(0)[0])
-            self.from_value.weight.copy_(torch.eye(self.d_ent))
-        self.from_question.weight.copy_(torch.cat([weight for weight, _ in blocks]))
-        self.from_question.bias.copy_(torch.cat([bias for _, bias in blocks]))
+            own.weight.copy_(weight / norm)
+            own.bias.copy_(bias / norm)
 
     def forward(
         self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of all tokens.
+        """Queries, one a question.
 
         A question whose hops are done keeps the query of the layer before: in the third layer a two-hop question must
         not hop again.  With hops switched off every layer asks what the first has asked.
 
         Args:
-            hidden: Normalised hidden states, (batch, seq, d_hidden).
+            hidden: Normalised hidden states where the answers start, (batch, 1, d_hidden).
             question: Sentence vectors, (batch, d_sentence).
             previous: Of the injected layer before; None in the first.
             knowledge: Its switches; in training, the rows whose hidden state is not read and the gates' noise.
 
         Returns:
-            Queries (batch, seq, d_k), what the facts read so far leave of the question (batch, seq, d_sentence), and
-            logits of the hop gates (batch, seq), minus infinity where there is no hop.
+            Queries (batch, 1, d_k), what the facts read so far leave of the question (batch, 1, d_sentence), and
+            logits of the hop gates (batch, 1), minus infinity where there is no hop.
         """
         closed = hidden.new_full(hidden.shape[:2], -torch.inf)
         if previous is not None and not knowledge.options.hop:
             return previous.query, previous.rest, closed
         training = knowledge.training
-        own = self.from_question(question)[:, None].expand(-1, hidden.shape[1], -1)
+        own = self.from_question(question)[:, None]
         if knowledge.options.hidden_query:
             from_hidden = self.from_hidden(hidden)
             if training is not None and training.read_hidden is not None:
@@ -148,12 +165,15 @@ class KBQuery(nn.Module):
             own = own + from_hidden
         own = self.scale * own
         if previous is None:
-            return own, question[:, None].expand(-1, hidden.shape[1], -1), closed
+            names, phrases = self.names(question)[:, None], self.phrases(question)[:, None]
+            weights = self.scale * self.log_weights.exp()
+            return torch.cat([weights[0] * names, own, weights[1] * phrases], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)
         noise = None if training is None else training.gate_noise
         logit = self.hop_gate(rest if noise is None else rest + noise[:, None])
         hop = logit.sigmoid()[..., None]
-        onward = torch.cat([self.scale * self.from_value(previous.value[..., : self.d_ent]), own], dim=-1)
+        name = self.scale * self.from_value(previous.value[..., : self.d_ent])
+        onward = torch.cat([name, own, own.new_zeros(*own.shape[:-1], self.d_phrase)], dim=-1)
         return (1 - hop) * previous.query + hop * onward, rest, logit
 
     @torch.no_grad()
@@ -164,10 +184,10 @@ class KBQuery(nn.Module):
         matter (docs/log.md).  No gradient flows: else the query would learn to hide from the gate what it asks for.
 
         Args:
-            question: (batch, seq, d_sentence).
-            key: The fact's, (batch, seq, d_k); a block shorter than one, as of facts weighed little, takes less away.
+            question: (batch, 1, d_sentence).
+            key: The fact's, (batch, 1, d_k); a block shorter than one, as of facts weighed little, takes less away.
         """
-        for block, rows in zip(self.blocks, (self.names, self.from_question.weight), strict=True):
+        for block, rows in zip(self.blocks, (self.names.weight, self.from_question.weight), strict=False):
             part = key[..., block]
             matched = nn.functional.normalize(part @ rows, dim=-1)
             strength = (question * matched).sum(-1, keepdim=True) * part.norm(dim=-1, keepdim=True)

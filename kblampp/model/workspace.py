@@ -12,6 +12,7 @@ from kblampp.core.params import Params
 from kblampp.data.dataset import Dataset
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.time_expressions.parse import without_time
 
 
 def open_backbone(params: Params, store: Path) -> Backbone:
@@ -74,7 +75,7 @@ class Workspace:
             projection_fingerprint=self.projections.fingerprint,
             device=str(self.backbone.model.device),
         )
-        questions = [question.question for question in self.dataset.questions[split]]
+        questions = [without_time(question.question) for question in self.dataset.questions[split]]
         if base.store.facts != self.dataset.kbs[kb] or not base.store.encoded(split, questions):
             raise StoreError(
                 f"store {base.store.directory} was encoded from other facts or questions than data/ holds now; "

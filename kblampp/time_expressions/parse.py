@@ -81,12 +81,30 @@ def find_bounds(text: str) -> Bounds | None:
     return bounds if bounds is not None and _holds_a_day(bounds) else None
 
 
+def without_time(text: str) -> str:
+    """A question without the words that name its time: "Who led Alder in 2012?" becomes "Who led Alder?".
+
+    What is left says what is asked for; the time travels beside it as a window.  A text that is nothing but a time
+    stays as it is.
+    """
+    clean = " ".join(text.split())
+    if len(clean.lower()) != len(clean):  # a letter whose lower case is longer would move every place after it
+        return clean
+    low = clean.lower()
+    units = list(find_units(low))
+    for term in reversed(list(_terms(low, units))):
+        clean = clean[: term.at] + clean[term.stop :]
+    clean = re.sub(r",\s*(?=,)|\s+(?=[?,.!])", "", " ".join(clean.split())).strip(" ,")
+    return clean or text
+
+
 @dataclass(frozen=True, slots=True)
 class _Term:
     """A unit or range with its relation to the question."""
 
     kind: str  # a key of _KINDS, or "range"
     at: int
+    stop: int
     bounds: Bounds | None
 
 
@@ -102,9 +120,9 @@ def _terms(text: str, units: list[Unit]) -> Iterator[_Term]:
         at = origin + match.start() if match else unit.start
         if half and not unit.plain:
             first = _complete(half["half"], text[unit.start : unit.stop])
-            yield _Term("range", origin + half.start(), _range("", first, unit.bounds))
+            yield _Term("range", origin + half.start(), unit.stop, _range("", first, unit.bounds))
         elif other and _joined(text, kind, unit, other):
-            yield _Term("range", at, _range(kind, unit.bounds, other.bounds))
+            yield _Term("range", at, other.stop, _range(kind, unit.bounds, other.bounds))
             edge = other.stop
             continue
         elif _counts(text, unit, kind):
@@ -112,7 +130,7 @@ def _terms(text: str, units: list[Unit]) -> Iterator[_Term]:
                 kind = "in"
             onward = kind in ("since", "") and _ONWARD.match(text, unit.stop)
             kind = "since" if onward else kind or "in"
-            yield _Term(kind, at, _relate(kind, unit.bounds))
+            yield _Term(kind, at, onward.end() if onward else unit.stop, _relate(kind, unit.bounds))
         else:
             continue
         edge = unit.stop

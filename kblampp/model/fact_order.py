@@ -1,0 +1,55 @@
+"""The facts of one head and relation as a row in time: which is the first, which the last, what comes before and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kblampp.data.windows import UNKNOWN_DAY
+from kblampp.encoding.store import KBValueStore
+
+
+@dataclass(frozen=True, eq=False)
+class FactOrder:
+    """Each fact's place among the facts that answer the same question, and who they are.
+
+    Attributes:
+        group: Number of the fact's head and relation, (n,).
+        inverse_group: Number of its tail and relation, (n,).
+        before: The fact before it in time, (n,); -1 for the first, and where a window is unknown.
+        after: The fact after it, (n,); -1 likewise.
+        timed: Whether its window is known, (n,).
+    """
+
+    group: Tensor
+    inverse_group: Tensor
+    before: Tensor
+    after: Tensor
+    timed: Tensor
+
+    @classmethod
+    def of(cls, store: KBValueStore, device: str = "cpu") -> FactOrder:
+        """Of a store's facts: by the start of their windows, then by their ends, then as they stand in the file."""
+        timed = np.asarray(store.tau_min) != UNKNOWN_DAY
+        group = _numbers(store.head_ids, store.rel_ids)
+        before, after = np.full(store.n, -1), np.full(store.n, -1)
+        order = np.lexsort((store.tau_max, store.tau_min, group))
+        order = order[timed[order]]
+        next_to = group[order[1:]] == group[order[:-1]]
+        before[order[1:][next_to]] = order[:-1][next_to]
+        after[order[:-1][next_to]] = order[1:][next_to]
+        arrays = (group, _numbers(store.tail_ids, store.rel_ids), before, after, timed)
+        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+
+    def same(self, fact: int, *, inverse: bool) -> list[int]:
+        """The facts of the same head and relation (inverse: tail and relation) as a fact, itself among them."""
+        groups = self.inverse_group if inverse else self.group
+        return (groups == groups[fact]).nonzero().flatten().tolist()
+
+
+def _numbers(names: np.ndarray, relations: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    pairs = np.stack([names, relations], axis=1)
+    return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1]).reshape(-1).astype(np.int64)

@@ -1,0 +1,79 @@
+"""Which names a question mentions, letter by letter: what sentence vectors blur.
+
+"K-40" and "K-40X", or a name and its neighbour in the alphabet, lie close together as sentence vectors.  The share of a
+name's character trigrams that a question contains tells them apart, forgives a typing error, and says whether a question
+names a fact's tail, as "Was Oskar Lie keeper …?" does.  Subwords as features of names: Bojanowski et al. 2017, "Enriching
+Word Vectors with Subword Information", section 3.2.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+N_GRAM = 3
+BUCKETS = 1 << 14
+"""Trigrams are numbered by hash; a question has some fifty, so that one in 300 foreign ones collides."""
+MOST_GRAMS = 48
+"""Trigrams that are kept of a long name, from its start: more are not needed to know it again."""
+
+
+@dataclass(frozen=True, eq=False)
+class NameTable:
+    """The trigrams of the names of a knowledge base.
+
+    Attributes:
+        grams: (distinct names, MOST_GRAMS) int64 buckets, -1 after the last.
+        heads: Row of each fact's head, (n,).
+        tails: Row of each fact's tail, (n,).
+    """
+
+    grams: Tensor
+    heads: Tensor
+    tails: Tensor
+
+    @classmethod
+    def of(cls, heads: Sequence[str], tails: Sequence[str], device: str = "cpu") -> NameTable:
+        """From the names of the heads and tails of n facts."""
+        rows: dict[str, int] = {}
+        places = [[rows.setdefault(name, len(rows)) for name in names] for names in (heads, tails)]
+        grams = torch.full((len(rows), MOST_GRAMS), -1)
+        for name, row in rows.items():
+            buckets = trigram_buckets(name)[:MOST_GRAMS]
+            grams[row, : len(buckets)] = torch.tensor(buckets, dtype=torch.int64)
+        return cls(grams.to(device), *(torch.tensor(place).to(device) for place in places))
+
+    def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
+        """How much of names (batch, n), rows of the table, questions contain, (batch, n) from 0 to 1.
+
+        Args:
+            names: Rows of the table.
+            mentioned: `question_grams`, (batch, BUCKETS).
+        """
+        grams = self.grams[names]
+        there = grams >= 0
+        found = mentioned.gather(1, grams.clamp(min=0).flatten(1)).view_as(grams) & there
+        return found.sum(-1) / there.sum(-1).clamp(min=1)
+
+
+def question_grams(questions: Sequence[str]) -> Tensor:
+    """Which trigrams questions (n,) contain, (n, BUCKETS) boolean."""
+    mentioned = torch.zeros((len(questions), BUCKETS), dtype=torch.bool)
+    for row, question in enumerate(questions):
+        mentioned[row, trigram_buckets(question)] = True
+    return mentioned
+
+
+def trigram_buckets(text: str) -> list[int]:
+    """The buckets of a text's distinct trigrams, in the order in which they stand."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    words = f" {' '.join(re.findall(r'[^\W_]+', plain))} "
+    grams = dict.fromkeys(words[place : place + N_GRAM] for place in range(len(words) - N_GRAM + 1))
+    return list(dict.fromkeys(zlib.crc32(gram.encode()) % BUCKETS for gram in grams))

@@ -1,0 +1,81 @@
+"""What a question asks for, beside the fact: of which kind the answer is, which way a fact is read, which of a row."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kblampp.data.facts import FORMS, MODES
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
+
+LOGIT_SCALE = 5.0
+"""Makes logits of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
+
+
+class Reading(NamedTuple):
+    """What questions ask for, each (batch, ...).
+
+    Attributes:
+        inverse: Logit that the question names the tail and asks for the head, (batch,).
+        form: Log-probabilities of `FORMS`, (batch, forms).
+        mode: Log-probabilities of `MODES`, (batch, modes).
+    """
+
+    inverse: Tensor
+    form: Tensor
+    mode: Tensor
+
+    def form_of(self, name: str) -> Tensor:
+        """Probability of a form, (batch,)."""
+        return self.form[:, FORMS.index(name)].exp()
+
+    def mode_of(self, name: str) -> Tensor:
+        """Probability of a mode, (batch,)."""
+        return self.mode[:, MODES.index(name)].exp()
+
+
+class QuestionReader(nn.Module):
+    """Reads form, mode and direction from the question's vector and the hidden state where the answer starts.
+
+    The sentence vector knows more wordings than a small backbone has read, the hidden state the order of the words.
+
+    Args:
+        d_hidden: Width of the hidden state.
+        d_sentence: Width of the sentence vectors.
+        d_inner: Hidden width.
+    """
+
+    def __init__(self, d_hidden: int, d_sentence: int, d_inner: int = 128) -> None:
+        super().__init__()
+        self.from_question = nn.Linear(d_sentence + 3, d_inner)
+        self.from_hidden = nn.Linear(d_hidden, d_inner, bias=False)
+        self.out = nn.Linear(d_inner, 1 + len(FORMS) + len(MODES))
+        nn.init.zeros_(self.from_hidden.weight)
+        nn.init.zeros_(self.out.weight)
+        with torch.no_grad():  # until it has learned: a plain question for a tail
+            self.out.bias.copy_(torch.tensor([-0.4, *_first(len(FORMS)), *_first(len(MODES))]))
+
+    def forward(self, hidden: Tensor, question: Tensor, windows: Tensor, read_hidden: Tensor | None = None) -> Reading:
+        """Reads questions.
+
+        Args:
+            hidden: Normalised hidden states where the answers start, (batch, d_hidden).
+            question: Sentence vectors, (batch, d_sentence).
+            windows: The times that the questions name, (batch, 2): whether there is one, and on which side it is open.
+            read_hidden: Rows whose hidden state is read, (batch,) of 0 and 1; None for all.
+        """
+        known = windows[:, 0] != UNKNOWN_DAY
+        named = torch.stack([known, windows[:, 0] == OPEN_START, windows[:, 1] == OPEN_END], dim=-1).float()
+        features = torch.cat([question * math.sqrt(question.shape[-1]), named], dim=-1)
+        read = self.from_hidden(hidden)
+        inner = self.from_question(features) + (read if read_hidden is None else read * read_hidden[:, None])
+        logits = LOGIT_SCALE * self.out(torch.tanh(inner))
+        inverse, form, mode = logits.split([1, len(FORMS), len(MODES)], dim=-1)
+        return Reading(inverse.squeeze(-1), form.log_softmax(-1), mode.log_softmax(-1))
+
+
+def _first(n: int) -> list[float]:
+    return [0.4] + [0.0] * (n - 1)
