@@ -7,6 +7,7 @@ answer's first token.  Nothing of `data/` is needed: stores, index and adapter a
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import logging
 import sys
@@ -32,6 +33,7 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import open_backbone, selector_options
+from kblampp.time_expressions.parse import without_time
 
 logger = logging.getLogger(__name__)
 DIGITS = 5
@@ -104,12 +106,12 @@ class Reader:
         base = KnowledgeBase.load(
             folder / "kb" / kb,
             folder / "index" / kb,
-            backbone.tokenizer,
             projection_fingerprint=projections.fingerprint,
             device=str(backbone.model.device),
         )
         options = selector_options(params)
-        options = replace(options, top_k=min(options.top_k, base.store.n))
+        today = datetime.date.today().toordinal()
+        options = replace(options, top_k=min(options.top_k, base.store.n), as_of=today)
         model = load_trained(adapter, backbone, projections)
         logger.info("reads %s with %s", folder / "kb" / kb, adapter)
         section = params.eval
@@ -118,7 +120,9 @@ class Reader:
     def ask(self, questions: Sequence[str], top: int) -> list[Reply]:
         """Answers questions, with at most `top` facts each."""
         typed = [Question(f"asked_{i}", "asked", text, "", (), "unanswerable", ()) for i, text in enumerate(questions)]
-        encoded = with_times(typed, self.encoder.encode(questions).astype(np.float32))
+        encoded = with_times(
+            typed, self.encoder.encode([without_time(question) for question in questions]).astype(np.float32)
+        )
         predictions = self.predictor.predict(self.base, encoded)
         rows = zip(questions, encoded.windows, predictions, strict=True)
         return [self._reply(question, window, said, top) for question, window, said in rows]

@@ -28,7 +28,7 @@ from kblampp.model.prompts import closed_book_prompt
 from tests.tiny import tiny_tokenizer
 
 ENCODER = DeterministicEncoder(64)
-WIDTHS = {"d_k": 32, "d_v": 32, "d_ctx": 16, "d_tau": 4}
+WIDTHS = {"d_k": 40, "d_v": 32, "d_ctx": 16, "d_tau": 4}
 TOWNS = ("Port", "Port Alder", "Ilmen", "Quarr", "Vesk", "Brill", "Toral", "Nimes")
 PEOPLE = (
     "Ada Low",
@@ -73,7 +73,7 @@ class TinyWorld:
     def ask(self, rows: Sequence[int], **options: Any) -> Knowledge:
         """What a call reads that puts these questions."""
         windows = [self.questions[row].question_time for row in rows]
-        questions = Questions.make(self.vectors[list(rows)], windows)
+        questions = Questions.make(self.vectors[list(rows)], windows, [self.questions[row].question for row in rows])
         return Knowledge(self.base, questions, SelectorOptions(**{"top_k": 6, "over_fetch": 24, **options}))
 
     def encoded(self, rows: Sequence[int] | None = None) -> EncodedQuestions:
@@ -124,7 +124,7 @@ class TinyWorld:
         """A base made anew in `folder` without some facts, and the numbers that its facts have in this one."""
         kept = [number for number in range(len(self.facts)) if number not in facts]
         store = [self.facts[number] for number in kept]
-        return make_base(folder, store, self.questions, self.projections, self.tokenizer), kept
+        return make_base(folder, store, self.questions, self.projections), kept
 
 
 @torch.no_grad()
@@ -136,11 +136,14 @@ def randomise(model: KBInjectedModel) -> None:
             nn.init.normal_(selector.query.hop_gate.out.weight, std=0.5)
         nn.init.normal_(selector.context.out.weight, std=2.0)
         nn.init.normal_(selector.null.out.weight, std=0.1)  # the log-odds multiply it by five
+        nn.init.normal_(selector.yes.out.weight, std=0.1)
         nn.init.normal_(selector.null_value, std=0.3)
         nn.init.normal_(fusion.out.weight, std=1.0)
         nn.init.normal_(fusion.gate.weight, std=0.1)
         if selector.graph is not None:
             nn.init.normal_(selector.graph.out.weight, std=1.0)
+    nn.init.normal_(model.reader.out.weight, std=0.05)
+    nn.init.normal_(model.reader.from_hidden.weight, std=0.1)
     nn.init.normal_(model.copy_gate.weight, std=0.2)
     nn.init.constant_(model.copy_gate.bias, 2.0)
 
@@ -153,7 +156,7 @@ def make_world(folder: Path) -> TinyWorld:
         facts, ENCODER.encode, **WIDTHS, encoder_name=ENCODER.name, encoder_fingerprint=ENCODER.fingerprint
     )
     tokenizer = tiny_tokenizer()
-    base = make_base(folder, facts, questions, projections, tokenizer)
+    base = make_base(folder, facts, questions, projections)
     return TinyWorld(
         folder, base, projections, facts, questions, base.store.question_vectors("train").astype(np.float32), tokenizer
     )
@@ -164,7 +167,6 @@ def make_base(
     facts: Sequence[FiveTuple],
     questions: Sequence[Question],
     projections: Projections,
-    tokenizer: PreTrainedTokenizerFast,
 ) -> KnowledgeBase:
     """Builds store and index of some facts in `folder` and opens them."""
     store = KBValueStore.build(
@@ -177,9 +179,7 @@ def make_base(
         questions={"train": [question.question for question in questions]},
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index")
-    return KnowledgeBase.load(
-        folder / "kb", folder / "index", tokenizer, projection_fingerprint=projections.fingerprint
-    )
+    return KnowledgeBase.load(folder / "kb", folder / "index", projection_fingerprint=projections.fingerprint)
 
 
 def make_facts() -> list[FiveTuple]:

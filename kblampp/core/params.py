@@ -6,6 +6,7 @@ To add a parameter, add a line to the file and a field to its section below: the
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,17 +34,33 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _calendar_day(text: str) -> str:
+    try:
+        return datetime.date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("expected a day as YYYY-MM-DD") from None
+
+
 Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 PositiveOrZero = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, AfterValidator(_not_blank)]
+IsoDay = Annotated[str, AfterValidator(_calendar_day)]
 Distinct = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "custom"]
 Layers = Literal["auto"] | Distinct[CountOrZero]
 Ablation = Literal[
-    "no_gamma", "no_eta", "no_copy_head", "no_hop", "no_question_vector", "no_hidden_query", "no_null_fact", "no_lora"
+    "no_gamma",
+    "no_eta",
+    "no_copy_head",
+    "no_hop",
+    "no_question_vector",
+    "no_hidden_query",
+    "no_null_fact",
+    "no_names",
+    "no_lora",
 ]
 
 
@@ -141,6 +158,7 @@ class SelectorParams(Section):
     eta: PositiveOrZero
     temperature: Positive
     over_fetch: CountOrZero
+    as_of: IsoDay
 
 
 class InjectionParams(Section):
@@ -172,10 +190,11 @@ class TrainParams(Section):
     drop_question_vector: Share
     drop_hidden_query: Share
     gate_noise: PositiveOrZero
-    rename_answers: Share
     retrieved_negatives: CountOrZero
     in_batch_negatives: CountOrZero
     lambda_select: PositiveOrZero
+    lambda_form: PositiveOrZero
+    lambda_words: PositiveOrZero
     lambda_time: PositiveOrZero
     lambda_hop: PositiveOrZero
     lambda_path: PositiveOrZero

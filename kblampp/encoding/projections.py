@@ -165,7 +165,9 @@ class Projections:
             encoder_fingerprint=encoder_fingerprint,
         )
 
-    def keys(self, name_vectors: DoubleArray, relation_vectors: DoubleArray, phrase_vectors: DoubleArray) -> DoubleArray:
+    def keys(
+        self, name_vectors: DoubleArray, relation_vectors: DoubleArray, phrase_vectors: DoubleArray
+    ) -> DoubleArray:
         """Keys ``(n, d_k)`` of heads (or tails, for inverse keys), relations and phrases, all ``(n, d_sent)``.
 
         With a question's vector in all three places it is the untrained query.

@@ -11,7 +11,7 @@ from kblampp.model.predictor import Predictor
 
 
 def mean_gates(predictor: Predictor, base: KnowledgeBase, encoded: EncodedQuestions, *, seed: int) -> dict[str, float]:
-    """Mean fusion gate (over layers) and copy gate, on the tokens that write the answer and on the others.
+    """Mean fusion gate (over layers), on the tokens that write the answer and on the others, and mean copy gate.
 
     Measured on the gold answers in one batch, so that every system of a run is measured on the same tokens; as in
     training, a question's window is the data's own.
@@ -44,6 +44,5 @@ def mean_gates(predictor: Predictor, base: KnowledgeBase, encoded: EncodedQuesti
     return {
         "fusion_gate_answer": float(beta[answer].mean()),
         "fusion_gate_other": float(beta[real & ~answer].mean()),
-        "copy_gate_answer": float(state.copy_gate[answer].mean()),
-        "copy_gate_other": float(state.copy_gate[real & ~answer].mean()),
+        "copy_gate": float(state.copy_gate.mean()),
     }

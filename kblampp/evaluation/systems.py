@@ -34,6 +34,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "no_question_vector": {"question_vector": False},
     "no_hidden_query": {"hidden_query": False},
     "no_null_fact": {"null_fact": False},
+    "no_names": {"names": False},
     "no_lora": {},
 }
 """What each ablation changes in the selector's options; `no_lora` switches off what trainB changed in the backbone."""

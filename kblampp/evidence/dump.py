@@ -124,6 +124,5 @@ def make_editor(params: Params, workspace: Workspace) -> Editor:
         workspace.projections,
         params.encoder.store_dtype,
         index,
-        workspace.backbone.tokenizer,
         str(workspace.backbone.model.device),
     )

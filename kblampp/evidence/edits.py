@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from kblampp.data.facts import Context, Entity, FiveTuple, Question
 from kblampp.data.windows import Window, iso, year_window
 from kblampp.encoding.projections import Projections
@@ -24,7 +22,7 @@ from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
 from kblampp.model.predictor import Predictor
-from kblampp.time_expressions.parse import parse_question_time
+from kblampp.time_expressions.parse import parse_question_time, without_time
 
 EDITED = "edited"
 FIRST_YEAR = 1000  # years of four digits, so that a question's words name them without doubt
@@ -61,7 +59,6 @@ class Editor:
         projections: The fitted maps.
         dtype: Type of the store's arrays.
         index: Options of `KnowledgeIndex.build`.
-        tokenizer: The backbone's.
         device: Where the model computes.
     """
 
@@ -69,7 +66,6 @@ class Editor:
     projections: Projections
     dtype: str
     index: Mapping[str, Any]
-    tokenizer: PreTrainedTokenizerBase
     device: str = "cpu"
 
     @contextmanager
@@ -90,14 +86,13 @@ class Editor:
                 dtype=self.dtype,
                 encoder_name=self.cache.encoder.name,
                 encoder_fingerprint=self.cache.encoder.fingerprint,
-                questions={EDITED: [question.question for question in questions]},
+                questions={EDITED: [without_time(question.question) for question in questions]},
             )
             index = KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256, **self.index)
             index.save(folder / "index")
             yield KnowledgeBase.load(
                 folder / "kb",
                 folder / "index",
-                self.tokenizer,
                 projection_fingerprint=self.projections.fingerprint,
                 device=self.device,
             )

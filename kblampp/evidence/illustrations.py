@@ -36,8 +36,8 @@ def illustrations(
           did not select it;
         * `bars`: the last layer's best facts and the null fact, by falling weight: `{label, alpha, supporting}`;
         * `tokens`: `text` (prompt, answer, end), `answer_start` (position of the answer's first token), `beta` (the
-          fusion gate: a row for each layer, a number for each token), `copy_gate` (a number for each token) and
-          `copied` (for each answer token the share that was copied);
+          fusion gate: a row for each layer, a number for each token), `copy_gate` (a number) and `copied` (for each
+          answer token the share of the facts in the probability of the answer up to it);
         * `timeline`: the facts that compete with the last supporting fact (of an unanswerable question: with the last
           layer's top fact): `head`, `relation`, and `facts`, a list of `{index, tail, window, supporting, alpha}` by
           start; `window` as `question_time`, null if unknown; `alpha` is the last layer's.
@@ -68,7 +68,7 @@ def _illustration(
             "text": list(trace.tokens),
             "answer_start": trace.start,
             "beta": [_numbers(gates) for gates in trace.beta],
-            "copy_gate": _numbers(trace.copy_gate),
+            "copy_gate": _numbers([trace.copy_gate])[0],
             "copied": _numbers(trace.copied),
         },
         "timeline": _timeline(question, trace, facts),

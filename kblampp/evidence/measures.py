@@ -245,7 +245,7 @@ def evidence_line(
         "supporting_facts": list(question.supporting_facts),
         "chain": {"facts": list(trace.chain), "triples": [triple(facts[number]) for number in trace.chain]},
         "null": _number(trace.null[-1]),
-        "copy_gate": _number(trace.copy_gate[trace.start - 1]),
+        "copy_gate": _number(trace.copy_gate),
         "copied": [{"token": token, "share": _number(s), "copied": bool(s > COPIED)} for token, s in answer],
         "hops": hops,
         "top_k_facts": [{key: row[key] for key in row if key != "scores"} for row in hops[-1]["facts"]],
@@ -262,7 +262,9 @@ def _fact_rows(trace: Trace, hop: int, facts: Sequence[FiveTuple], most: int) ->
             "context": facts[number].context.sent_span,
             "time_window": window_row(facts[number].window),
             "alpha": _number(trace.alpha[hop, rank]),
-            "scores": dict(zip(("meaning", "context", "time"), map(_number, trace.parts[:, hop, rank]), strict=True)),
+            "scores": dict(
+                zip(("meaning", "context", "time", "name"), map(_number, trace.parts[:, hop, rank]), strict=True)
+            ),
         }
         for rank, number in enumerate(trace.ids[hop, :most].tolist())
         if number >= 0

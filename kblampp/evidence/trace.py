@@ -16,8 +16,10 @@ from torch import Tensor
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.progress import progress_bar
+from kblampp.model.answers import write_probability
 from kblampp.model.batches import by_length, padded, tokenize
-from kblampp.model.injection import CallState, copies
+from kblampp.model.decoding import Choice, tokenized
+from kblampp.model.injection import CallState
 from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase
 from kblampp.model.predictor import Predictor, Withheld
 from kblampp.model.prompts import answer_continuation, closed_book_prompt
@@ -27,19 +29,19 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trace:
-    """What stood behind one answer; layers are the injected ones, and weights those at the answer's first token.
+    """What stood behind one answer; layers are the injected ones, and weights those where the answer starts.
 
     Attributes:
         ids: Facts by falling alpha, (layers, top_k); -1 where there is none.
         alpha: Their weights, (layers, top_k).
-        parts: Their scores for meaning, context and time, unweighted, (3, layers, top_k).
+        parts: Their scores for meaning, context, time and name, unweighted, (4, layers, top_k).
         null: Weight of the null fact, (layers,).
         hop: Hop gate, (layers,).
         beta: Fusion gate at every token, (layers, seq).
-        copy_gate: lambda at every token, (seq,).
+        copy_gate: lambda.
         tokens: The text of prompt, answer and EOS, token by token, (seq,).
         start: Position of the answer's first token; position start - 1 writes it.
-        copied: Share of the probability of each answer token that the copy head gave, (seq - start,).
+        copied: Share of the facts in the probability of the answer up to each of its tokens, (seq - start,).
         log_prob: Natural logarithm of the answer's probability, EOS included.
     """
 
@@ -49,7 +51,7 @@ class Trace:
     null: Floats
     hop: Floats
     beta: Floats
-    copy_gate: Floats
+    copy_gate: float
     tokens: tuple[str, ...]
     start: int
     copied: Floats
@@ -101,46 +103,45 @@ def _trace_batch(
     device = knowledge.base.device
     ids, mask = (part.to(device) for part in padded(rows, int(predictor.backbone.tokenizer.pad_token_id)))
     out = predictor.model(ids, mask, knowledge=knowledge, answer_start=torch.tensor(starts, device=device))
-    log_probs = torch.log_softmax(out.logits.float(), dim=-1)  # leaves log-probabilities as they are
+    log_probs = torch.log_softmax(out.logits.float(), dim=-1)
+    choices = tokenized(out.state.answers(), predictor.backbone.tokenizer)
     return [
-        _trace(predictor.backbone, out.state, log_probs[row], row, torch.tensor(tokens, device=device), start)
+        _trace(predictor.backbone, out.state, log_probs[row], row, choices[row], tokens, start)
         for row, (tokens, start) in enumerate(zip(rows, starts, strict=True))
     ]
 
 
-def _trace(backbone: Backbone, state: CallState, log_probs: Tensor, row: int, tokens: Tensor, start: int) -> Trace:
+def _trace(
+    backbone: Backbone,
+    state: CallState,
+    log_probs: Tensor,
+    row: int,
+    choices: Sequence[Choice],
+    tokens: Sequence[int],
+    start: int,
+) -> Trace:
     layers = [selection for _, selection in sorted(state.selections.items())]
-    first, length = start - 1, len(tokens)
-    alpha = torch.stack([layer.alpha[row, first] for layer in layers])
+    length, answer = len(tokens), torch.tensor(tokens[start:], device=log_probs.device)
+    alpha = torch.stack([layer.alpha[row, 0] for layer in layers])
     order = alpha.argsort(dim=-1, descending=True, stable=True)
-    ids = torch.stack([layer.ids[row, first] for layer in layers]).gather(-1, order)
-    parts = torch.stack([torch.stack([part[row, first] for part in layer.parts]) for layer in layers], dim=1)
-    written = log_probs[first : length - 1].gather(-1, tokens[start:, None]).squeeze(-1)
-    gate = torch.zeros_like(log_probs[:, 0]) if state.copy_gate is None else state.copy_gate[row]
+    ids = torch.stack([layer.ids[row, 0] for layer in layers]).gather(-1, order)
+    parts = torch.stack([torch.stack([part[row, 0] for part in layer.parts]) for layer in layers], dim=1)
+    spoken = log_probs[start - 1 : length - 1].gather(-1, answer[:, None]).squeeze(-1)
+    own = 1.0 - sum(probability for _, probability in choices)
+    copied, log_prob = write_probability(choices, max(own, 0.0), tokens[start:], spoken)
     return Trace(
         ids=ids.cpu().numpy(),
         alpha=_array(alpha.gather(-1, order)),
         parts=_array(parts.gather(-1, order.expand_as(parts))),
-        null=_array(torch.stack([layer.null[row, first] for layer in layers])),
-        hop=_array(torch.stack([layer.hop[row, first] for layer in layers])),
+        null=_array(torch.stack([layer.null[row, 0] for layer in layers])),
+        hop=_array(torch.stack([layer.hop[row, 0] for layer in layers])),
         beta=_array(torch.stack([state.beta[layer][row, :length] for layer in sorted(state.beta)])),
-        copy_gate=_array(gate[:length]),
-        tokens=tuple(str(backbone.tokenizer.decode([number])) for number in tokens.tolist()),
+        copy_gate=0.0 if state.copy_gate is None else float(state.copy_gate[row]),
+        tokens=tuple(str(backbone.tokenizer.decode([number])) for number in tokens),
         start=start,
-        copied=_array(_copied(state, row, tokens, start) / written.exp()),
-        log_prob=float(written.sum()),
+        copied=np.array(copied, dtype=np.float32),
+        log_prob=log_prob,
     )
-
-
-def _copied(state: CallState, row: int, tokens: Tensor, start: int) -> Tensor:
-    """Probability of each answer token that comes from the copy head, (answer,)."""
-    answer = tokens[start:]
-    if not state.knowledge.options.copy_head:
-        return torch.zeros(len(answer), device=tokens.device)
-    length = torch.arange(len(answer), device=tokens.device)
-    places = torch.full_like(length, row), length + start - 1
-    following, shares = copies(state, *places, answer.expand(len(answer), -1), length)
-    return (shares * (following == answer[:, None])).sum(-1)
 
 
 def _array(values: Tensor) -> Floats:

@@ -12,14 +12,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from kblampp.core.errors import DataError
-from kblampp.data.facts import MOST_HOPS, UNKNOWN_ANSWER, Question
-from kblampp.model.copy_head import PADDING
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS, UNKNOWN_ANSWER, Question
+from kblampp.model.answers import YES
 from kblampp.model.inputs import Questions, TrainingCandidates
 from kblampp.model.prompts import answer_continuation, closed_book_prompt
 
 IGNORED = -100
-LONGEST_NAME = 8
-"""Most tokens of a random name (`rename_answers`)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,12 @@ class TrainingBatch:
         has_vector: Which rows' vector was not dropped, (batch,).
         read_hidden: Which rows' queries read the hidden state, (batch,) of 0 and 1; a row without vector always does.
         gate_noise: Added to what the hop gates read of the question, (batch, d_sentence).
-        renamed: Fact whose tail was replaced by random tokens, (batch,); -1 for none.
-        new_names: The tokens in its place, EOS at the end, (batch, longest), PADDING after it.
         candidates: Gold facts in the first columns, then in-batch negatives, (batch, n); -1 pads.
+        from_tail: Which of them are read from the tail, (batch, n).
+        forms: What each question wants, (batch,), a place in FORMS.
+        modes: Which of a row in time, (batch,), a place in MODES.
+        inverse: Whether it asks for the head, (batch,).
+        so: Whether the answer is yes, (batch,); of use where it is yes or no.
         hops: Number of hops, (batch,); 0 is unanswerable.
         alternatives: How many gold facts do for the last hop, (batch,): with more than one hop always one.
         retrieved: How many facts the query brings as further candidates.
@@ -51,24 +52,25 @@ class TrainingBatch:
     has_vector: Tensor
     read_hidden: Tensor
     gate_noise: Tensor
-    renamed: Tensor
-    new_names: Tensor
     candidates: Tensor
+    from_tail: Tensor
+    forms: Tensor
+    modes: Tensor
+    inverse: Tensor
+    so: Tensor
     hops: Tensor
     alternatives: Tensor
     retrieved: int
 
     @property
     def weighed(self) -> TrainingCandidates:
-        """What the softmax runs over; the query searches at the last token of the prompt."""
+        """What the softmax runs over."""
         return TrainingCandidates(
             self.candidates,
-            self.answer_start - 1,
+            self.from_tail,
             self.retrieved,
             read_hidden=self.read_hidden,
             gate_noise=self.gate_noise,
-            renamed=self.renamed,
-            new_names=self.new_names,
         )
 
     def to(self, device: str) -> TrainingBatch:
@@ -92,8 +94,6 @@ class TrainingBatches:
         in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
         retrieved_negatives: How many facts each row weighs that its query finds.
         seed: Source of all randomness.
-        rename_answers: Share of the answerable rows whose answer, in text and tail alike, becomes a few random tokens:
-            a name that nothing but the copy head can know, as the names of a new knowledge base are.
 
     Raises:
         DataError: There are no questions, or one has more hops than there are columns for.
@@ -112,7 +112,6 @@ class TrainingBatches:
         seed: int,
         drop_hidden_query: float = 0.0,
         gate_noise: float = 0.0,
-        rename_answers: float = 0.0,
     ) -> None:
         if not questions:
             raise DataError("training has no questions; check the generate stage's params and run `dvc repro generate`")
@@ -127,11 +126,9 @@ class TrainingBatches:
                 )
         self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
         self._batch_size, self._negatives, self._retrieved = batch_size, in_batch_negatives, retrieved_negatives
-        self._drop_vector, self._drop_hidden, self._rename = drop_question_vector, drop_hidden_query, rename_answers
+        self._drop_vector, self._drop_hidden = drop_question_vector, drop_hidden_query
         self._gate_noise, self._seed = gate_noise, seed
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
-        special = set(tokenizer.all_special_ids)  # a property that is computed anew each time
-        self._usable = np.array([number for number in range(len(tokenizer)) if number not in special])
         self._prompts = tokenize(tokenizer, [closed_book_prompt(question.question) for question in questions])
         answers = [answer_continuation(question.answer or UNKNOWN_ANSWER) for question in questions]
         self._answers = [[*ids, int(tokenizer.eos_token_id)] for ids in tokenize(tokenizer, answers)]
@@ -148,16 +145,19 @@ class TrainingBatches:
         noise = rng.standard_normal(vectors.shape, dtype=np.float32) * self._gate_noise / vectors.shape[1] ** 0.5
         windows = [question.question_time for question in questions]
         answers = [self._answers[row] for row in rows]
-        renamed, new_names = self._rename_some(questions, answers, rng)
+        candidates, from_tail = self._candidates(questions, rng)
         return TrainingBatch(
             *self._sequences(rows, answers),
-            questions=Questions.make(vectors, windows),
+            questions=Questions.make(vectors, windows, [question.question for question in questions]),
             has_vector=torch.from_numpy(~dropped),
             read_hidden=torch.from_numpy(read_hidden.astype(np.float32)),
             gate_noise=torch.from_numpy(noise),
-            renamed=renamed,
-            new_names=new_names,
-            candidates=self._candidates(questions, rng),
+            candidates=candidates,
+            from_tail=from_tail,
+            forms=torch.tensor([FORMS.index(question.form) for question in questions]),
+            modes=torch.tensor([MODES.index(question.mode) for question in questions]),
+            inverse=torch.tensor([question.inverse for question in questions]),
+            so=torch.tensor([question.answer == YES for question in questions]),
             hops=torch.tensor([len(question.hops) for question in questions]),
             alternatives=torch.tensor([len(question.hops[-1]) if question.hops else 0 for question in questions]),
             retrieved=self._retrieved,
@@ -170,22 +170,6 @@ class TrainingBatches:
             self._orders[epoch] = np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._questions))
         return int(self._orders[epoch][place])
 
-    def _rename_some(
-        self, questions: Sequence[Question], answers: list[list[int]], rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Replaces some answers in place; returns the facts they come from and the new tokens."""
-        eos = int(self._tokenizer.eos_token_id)
-        renamed = torch.full((len(questions),), -1)
-        new_names = torch.full((len(questions), LONGEST_NAME + 1), PADDING)
-        for place in np.flatnonzero(rng.random(len(questions)) < self._rename).tolist():
-            hops = questions[place].hops
-            if hops and len(hops[-1]) == 1:  # an alternative that keeps its tail would contradict the new name
-                name = [*rng.choice(self._usable, size=rng.integers(2, LONGEST_NAME + 1)).tolist(), eos]
-                answers[place] = name
-                renamed[place] = hops[-1][0]
-                new_names[place, : len(name)] = torch.tensor(name)
-        return renamed, new_names
-
     def _sequences(self, rows: Sequence[int], answers: Sequence[list[int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         sequences = [self._prompts[row] + answer for row, answer in zip(rows, answers, strict=True)]
         ids, mask = padded(sequences, int(self._tokenizer.pad_token_id))
@@ -194,14 +178,20 @@ class TrainingBatches:
             labels[place, len(self._prompts[row]) : len(sequence)] = torch.tensor(answers[place])
         return ids, mask, labels, torch.tensor([len(self._prompts[row]) for row in rows])
 
-    def _candidates(self, questions: Sequence[Question], rng: np.random.Generator) -> Tensor:
+    def _candidates(self, questions: Sequence[Question], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Candidates (batch, n) and which are read from the tail: each row's own facts, then some of the other rows'."""
         width = max(MOST_HOPS, *(len(question.supporting_facts) for question in questions))
         gold = torch.full((len(questions), width), -1)
         for place, question in enumerate(questions):
             gold[place, : len(question.supporting_facts)] = torch.tensor(question.supporting_facts)
-        others = np.unique(gold[gold >= 0].numpy())
-        chosen = rng.choice(others, size=min(self._negatives, len(others)), replace=False) if len(others) else others
-        return torch.cat([gold, torch.from_numpy(np.sort(chosen)).expand(len(questions), -1)], dim=1)
+        ways = torch.tensor([question.inverse for question in questions])[:, None].expand_as(gold)
+        others = np.unique(torch.stack([gold, ways], dim=-1)[gold >= 0].numpy(), axis=0)
+        size = min(self._negatives, len(others))
+        chosen = torch.from_numpy(
+            others[np.sort(rng.choice(len(others), size=size, replace=False))] if size else others
+        )
+        negatives = chosen.expand(len(questions), -1, -1)
+        return torch.cat([gold, negatives[..., 0]], dim=1), torch.cat([ways, negatives[..., 1].bool()], dim=1)
 
 
 def prompt_batches(

@@ -38,6 +38,7 @@ def build_model(backbone: Backbone, projections: Projections, *, layers: Layers,
         "d_v": projections.d_v,
         "d_ctx": projections.d_ctx,
         "d_ent": projections.d_ent,
+        "d_rel": projections.d_rel,
     }
     return KBInjectedModel(backbone.model, layers, dims=dims, **options)
 

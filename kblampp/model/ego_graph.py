@@ -69,18 +69,18 @@ class EgoGraphReadout(nn.Module):
 
     Args:
         d_sentence: Width of the sentence vectors.
-        d_k: Width of the keys.
+        d_pair: Width of a key's entity and relation blocks, its first two.
         d_v: Width of the values.
         d_ent: Width of the entity block, the first of both key and value.
         radius: How many facts away it reads.
         degree: Most facts that it follows out of an entity; those with the lowest ids are kept.
     """
 
-    def __init__(self, d_sentence: int, d_k: int, d_v: int, d_ent: int, radius: int, degree: int) -> None:
+    def __init__(self, d_sentence: int, d_pair: int, d_v: int, d_ent: int, radius: int, degree: int) -> None:
         super().__init__()
-        self.d_ent, self.radius, self.degree = d_ent, radius, degree
-        self.attend = nn.Linear(d_ent + d_sentence, d_k)
-        self.message = nn.Linear(d_k, d_ent, bias=False)
+        self.d_ent, self.d_pair, self.radius, self.degree = d_ent, d_pair, radius, degree
+        self.attend = nn.Linear(d_ent + d_sentence, d_pair)
+        self.message = nn.Linear(d_pair, d_ent, bias=False)
         self.out = nn.Linear(d_ent, d_v, bias=False)
         nn.init.zeros_(self.out.weight)
 
@@ -141,7 +141,7 @@ class EgoGraphReadout(nn.Module):
             edges = leave_out(edges, call.withheld[rows], self.degree)
         safe = edges.clamp(min=0)
         far = self._nodes(call, rows[:, None].expand_as(safe).flatten(), safe.flatten(), depth - 1)
-        ends = torch.cat([far.view(*safe.shape, -1), tensors.keys[safe][..., self.d_ent :]], dim=-1)
+        ends = torch.cat([far.view(*safe.shape, -1), tensors.keys[safe][..., self.d_ent : self.d_pair]], dim=-1)
         low, high = tensors.tau_min[safe], tensors.tau_max[safe]
         used = (edges >= 0) & ~disjoint(call.windows[rows], low[:, None], high[:, None])[:, 0]
         own = tensors.values[facts, : self.d_ent]

@@ -50,6 +50,6 @@ class FactOrder:
         return (groups == groups[fact]).nonzero().flatten().tolist()
 
 
-def _numbers(names: np.ndarray, relations: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _numbers(names: np.ndarray, relations: np.ndarray) -> np.ndarray:
     pairs = np.stack([names, relations], axis=1)
     return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1]).reshape(-1).astype(np.int64)

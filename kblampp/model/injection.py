@@ -1,8 +1,10 @@
-"""Knowledge inside a decoder-only model: forward hooks on its layers, and a copy head on its output.
+"""Knowledge inside a decoder-only model: forward hooks on its layers, and answers that are copied from facts.
 
-The forward pass, put together by the hook `_on_layer` at each injected layer: `query.py` makes each token's query,
-`selector.py` finds and weighs facts, `fusion.py` adds what they say to the hidden state.  After the last injected layer
-the copy gate is read, and when the backbone has its logits, `copy_head.py` mixes the facts' own words into them.
+The forward pass, put together by the hook `_on_layer` at each injected layer: `query.py` makes the question's query from
+the hidden state where its answer starts, `selector.py` finds and weighs facts, `fusion.py` adds what they say to every
+token's hidden state.  After the last injected layer the copy gate is read; from it, the facts of that layer and what
+the question asks for (`question_reader.py`), `answers.py` makes the possible answers, and `decoding.py` mixes them with
+the backbone's own words.
 
 `KBInjectedModel` owns the backbone and the added modules, adds nothing to the backbone's own tree and patches nothing,
 so that any Hugging Face decoder works and `detach` leaves it as it was.  What a call reads (`Knowledge`) lives in a
@@ -20,14 +22,16 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from kblampp.backbone.decoder_layers import find_decoder_layers, hidden_size, resolve_layers
 from kblampp.core.errors import BackboneError, CheckpointError
 from kblampp.encoding.projections import Projections
-from kblampp.model.copy_head import copy_log_probs, copy_shares, next_tokens, rename_tails
+from kblampp.model.answers import Answer, answers
+from kblampp.model.decoding import AnswerProcessor
 from kblampp.model.fusion import KBFusionLayer, normalise
 from kblampp.model.inputs import Knowledge
+from kblampp.model.question_reader import QuestionReader, Reading
 from kblampp.model.selector import KBSelector, Selection
 
 Layers = Literal["auto"] | tuple[int, ...]
@@ -35,21 +39,45 @@ Layers = Literal["auto"] | tuple[int, ...]
 
 @dataclass
 class CallState:
-    """What the hooks of one call have seen, layer by layer; overwritten by each forward pass of a generation.
+    """What the hooks of one call have seen, layer by layer.
 
     Attributes:
         knowledge: What the call reads.
-        selections: By injected layer, of the latest forward pass.
-        beta: Fusion gates by injected layer, (batch, seq).
-        copy_gate: lambda at each token, (batch, seq).
-        first: Selections of the first forward pass; its last position is where the answer starts.
+        start: Position of the token that writes the first of the answer, (batch,); None for the last of the sequence.
+        reading: What the questions ask for.
+        selections: By injected layer; made when the prompt is read, and kept while the answer is written.
+        beta: Fusion gates by injected layer, of the latest forward pass, (batch, seq).
+        copy_gate: lambda, (batch,).
     """
 
     knowledge: Knowledge
+    start: Tensor | None = None
+    reading: Reading | None = None
     selections: dict[int, Selection] = field(default_factory=dict)
     beta: dict[int, Tensor] = field(default_factory=dict)
     copy_gate: Tensor | None = None
-    first: dict[int, Selection] = field(default_factory=dict)
+
+    def answers(self) -> list[list[Answer]]:
+        """The possible answers to each question from the facts, the most probable first.
+
+        Raises:
+            BackboneError: The backbone ran without its decoder layers.
+        """
+        reading, gate = self.read()
+        last = self.selections[max(self.selections)]
+        knowledge = self.knowledge.expand(len(last.ids))
+        gate = gate if knowledge.options.copy_head else torch.zeros_like(gate)
+        return answers(knowledge.base, last, reading, knowledge.questions.windows, gate)
+
+    def read(self) -> tuple[Reading, Tensor]:
+        """What the questions ask for, and lambda, (batch,).
+
+        Raises:
+            BackboneError: The backbone ran without its decoder layers.
+        """
+        if self.reading is None or self.copy_gate is None:
+            raise BackboneError("the backbone ran without its decoder layers, so there is nothing to answer from")
+        return self.reading, self.copy_gate
 
 
 @dataclass(frozen=True)
@@ -57,7 +85,7 @@ class KBOutput:
     """Result of a forward pass.
 
     Attributes:
-        logits: (batch, seq, vocabulary); where the copy head is on and the answer has started, log-probabilities.
+        logits: The backbone's own, (batch, seq, vocabulary).
         state: Selections and gates; None with knowledge off.
     """
 
@@ -71,7 +99,7 @@ class KBInjectedModel(nn.Module):
     Args:
         backbone: Any decoder-only causal language model.
         layers: Decoder layers after which knowledge enters, from 0, or "auto" (`decoder_layers.resolve_layers`).
-        dims: Widths by name: d_sentence, d_k, d_v, d_ctx, d_ent.
+        dims: Widths by name: d_sentence, d_k, d_v, d_ctx, d_ent, d_rel.
         d_context_score: Features of the context score.
         d_fusion: Hidden width of the fusion MLP.
         ego_graph, ego_radius, ego_degree: Whether and how far the facts around the selected ones are read.
@@ -119,6 +147,7 @@ class KBInjectedModel(nn.Module):
             for position in range(len(self.layers))
         )
         self.fusions = nn.ModuleList(KBFusionLayer(width, dims["d_v"], d_fusion) for _ in self.layers)
+        self.reader = QuestionReader(width, dims["d_sentence"])
         self.copy_gate = nn.Linear(width, 1)
         nn.init.zeros_(self.copy_gate.weight)
         nn.init.constant_(self.copy_gate.bias, 3.0)  # copy unless taught otherwise: also after words never seen
@@ -149,12 +178,16 @@ class KBInjectedModel(nn.Module):
             cast(KBSelector, selector).start_from(projections, questions)
 
     def added_parameters(self) -> dict[str, nn.Parameter]:
-        """Every parameter that is not the backbone's, by name; one of them, `KBQuery.names`, never learns."""
+        """Every parameter that is not the backbone's, by name; those of `KBQuery.names` and `phrases` never learn."""
         return {name: p for name, p in self.named_parameters() if not name.startswith("backbone.")}
 
     @contextmanager
-    def reading(self, knowledge: Knowledge | None) -> Iterator[CallState | None]:
+    def reading(self, knowledge: Knowledge | None, start: Tensor | None = None) -> Iterator[CallState | None]:
         """Within it, forward passes of the backbone read `knowledge`; None, or `top_k` 0, is knowledge off.
+
+        Args:
+            knowledge: What to read.
+            start: See `CallState`.
 
         Raises:
             BackboneError: Entered twice.
@@ -165,7 +198,7 @@ class KBInjectedModel(nn.Module):
             if not self._handles:
                 raise BackboneError("the model is detached, so it cannot read knowledge; call attach() first")
             knowledge.options.check(knowledge.base.store.n, knowledge.base.store.directory.name)
-            self._state = CallState(knowledge)
+            self._state = CallState(knowledge, start)
         try:
             yield self._state
         finally:
@@ -182,15 +215,26 @@ class KBInjectedModel(nn.Module):
                 "(batch, seq, hidden) or a tuple that begins with them; this architecture is not supported"
             )
         # Query, selection and fusion read the hidden state as the backbone's layer has left it.
-        knowledge, read = state.knowledge.expand(len(hidden)), normalise(hidden)
-        selection = self.selectors[position](read, knowledge, state.selections.get(position - 1))
-        delta, beta = self.fusions[position](read, selection.value)
+        read = normalise(hidden)
+        if position not in state.selections:  # the prompt is read; what writes the answer keeps to it
+            self._select(position, state, read)
+        delta, beta = self.fusions[position](read, state.selections[position].value)
         hidden = hidden + delta.to(hidden.dtype)
-        state.selections[position], state.beta[position] = selection, beta
-        if position == len(self.layers) - 1:  # the copy gate alone also reads what the layer has added
-            state.copy_gate = torch.sigmoid(self.copy_gate(normalise(hidden))).squeeze(-1)
-            state.first = state.first or dict(state.selections)
+        state.beta[position] = beta
+        if position == len(self.layers) - 1 and state.copy_gate is None:  # it alone also reads what the layer has added
+            state.copy_gate = torch.sigmoid(self.copy_gate(_at(normalise(hidden), state.start))).flatten()
         return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+    def _select(self, position: int, state: CallState, read: Tensor) -> None:
+        """What the questions ask for, once, and what they select at a layer."""
+        knowledge, here = state.knowledge.expand(len(read)), _at(read, state.start)
+        if state.reading is None:
+            questions, training = knowledge.questions, knowledge.training
+            vectors = questions.vectors * float(knowledge.options.question_vector)
+            rows = None if training is None else training.read_hidden
+            state.reading = self.reader(here[:, 0], vectors, questions.windows, rows)
+        previous = state.selections.get(position - 1)
+        state.selections[position] = self.selectors[position](here, knowledge, previous, state.reading)
 
     def forward(
         self,
@@ -207,42 +251,33 @@ class KBInjectedModel(nn.Module):
             input_ids: (batch, seq).
             attention_mask: (batch, seq).
             knowledge: What to read; None for the backbone alone.
-            answer_start: Position of the answer's first token, (batch,); with it the copy head takes part from the
-                position before on, as it does in generation.
+            answer_start: Position of the answer's first token, (batch,): facts are selected at the position before;
+                without it at the last one.
             **kwargs: For the backbone's forward.
         """
-        with self.reading(knowledge) as state:
+        with self.reading(knowledge, None if answer_start is None else answer_start - 1) as state:
             logits = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **kwargs).logits
-        if state is None or answer_start is None or not state.knowledge.options.copy_head:
-            return KBOutput(logits, state)
-        return KBOutput(self._with_copies(logits, input_ids, answer_start, state), state)
-
-    def _with_copies(self, logits: Tensor, input_ids: Tensor, answer_start: Tensor, state: CallState) -> Tensor:
-        """Logits in which the answer's positions are log-probabilities that include the copies."""
-        position = torch.arange(logits.shape[1], device=logits.device)
-        rows, columns = (position >= answer_start[:, None] - 1).nonzero(as_tuple=True)
-        written = torch.full_like(input_ids, -1)
-        for row, start in enumerate(answer_start.tolist()):
-            written[row, : input_ids.shape[1] - start] = input_ids[row, start:]
-        length = columns - answer_start[rows] + 1
-        mixed = self._mix(logits[rows, columns], state, rows, columns, written[rows], length)
-        return logits.float().index_put((rows, columns), mixed)
-
-    def _mix(
-        self, logits: Tensor, state: CallState, rows: Tensor, columns: Tensor, written: Tensor, length: Tensor
-    ) -> Tensor:
-        """Log-probabilities (n, vocabulary) at n places of the latest forward pass."""
-        return copy_log_probs(logits, *copies(state, rows, columns, written, length))
+        return KBOutput(logits, state)
 
     @torch.no_grad()
     def generate(
-        self, input_ids: Tensor, attention_mask: Tensor, *, knowledge: Knowledge | None = None, **kwargs: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        tokenizer: PreTrainedTokenizerBase,
+        knowledge: Knowledge | None = None,
+        **kwargs: Any,
     ) -> tuple[Tensor, CallState | None]:
         """Generates answers with the backbone's own `generate` (cache, beams, sampling as it takes them).
+
+        Greedy decoding keeps to the most probable of the answers from the facts and own words; sampling and beams draw
+        from their mixture.
 
         Args:
             input_ids: Left-padded prompts, (batch, seq); the answer starts after them.
             attention_mask: (batch, seq).
+            tokenizer: The backbone's.
             knowledge: What to read; None for the backbone alone.
             **kwargs: For `generate`.
 
@@ -250,11 +285,13 @@ class KBInjectedModel(nn.Module):
             What `generate` returns, and the call's state (None with knowledge off).
         """
         with self.reading(knowledge) as state:
-            if state is not None and state.knowledge.options.copy_head:
+            if state is not None and knowledge is not None and knowledge.options.copy_head:
                 own = kwargs.pop("logits_processor", None) or LogitsProcessorList()
-                kwargs["logits_processor"] = LogitsProcessorList(
-                    [_CopyProcessor(self, state, input_ids.shape[1]), *own]
+                greedy = not kwargs.get("do_sample") and kwargs.get("num_beams", 1) == 1
+                mixing = AnswerProcessor(
+                    state, len(knowledge.questions.vectors), tokenizer, input_ids.shape[1], commit=greedy
                 )
+                kwargs["logits_processor"] = LogitsProcessorList([mixing, *own])
             ids = self.backbone.generate(  # type: ignore[operator]
                 input_ids=input_ids, attention_mask=attention_mask, **kwargs
             )
@@ -284,46 +321,8 @@ class KBInjectedModel(nn.Module):
                 parameter.copy_(tensors[name])
 
 
-def copies(state: CallState, rows: Tensor, columns: Tensor, written: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """What the copy head writes at some places of the latest forward pass.
-
-    Args:
-        state: Of the call.
-        rows, columns: The places: row of the batch and position, each (n,).
-        written: Answer tokens of each place's row, (n, any width).
-        length: How many of them are written before the place, (n,).
-
-    Returns:
-        For each fact that the last injected layer selected and, last, the null fact: the next token of its tail,
-        PADDING where it takes no part, and its share of the next token's probability, both (n, facts + 1).
-
-    Raises:
-        BackboneError: The backbone ran without its decoder layers.
-    """
-    if state.copy_gate is None:
-        raise BackboneError("the backbone ran without its decoder layers, so there is nothing to copy from")
-    selection, tails = state.selections[max(state.selections)], state.knowledge.base.tails
-    ids = selection.ids[rows, 0 if selection.ids.shape[1] == 1 else columns]
-    null = torch.full_like(ids[:, :1], tails.null)
-    names = tails.tokens[torch.cat([torch.where(ids < 0, null, ids), null], dim=1)]
-    training = state.knowledge.training
-    if training is not None and training.renamed is not None and training.new_names is not None:
-        names = rename_tails(names, ids, training.renamed[rows], training.new_names[rows])
-    alpha = torch.cat([selection.alpha[rows, columns], selection.null[rows, columns, None]], dim=1)
-    tokens = next_tokens(names, written, length)
-    return tokens, copy_shares(state.copy_gate[rows, columns], alpha, tokens)
-
-
-class _CopyProcessor(LogitsProcessor):
-    """The copy head at the last position of each decoding step."""
-
-    def __init__(self, model: KBInjectedModel, state: CallState, prompt_length: int) -> None:
-        self._model, self._state, self._prompt_length = model, state, prompt_length
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        written = input_ids[:, self._prompt_length :]
-        rows = torch.arange(len(input_ids), device=input_ids.device)
-        last = self._state.selections[0].alpha.shape[1] - 1
-        length = torch.full_like(rows, written.shape[1])
-        mixed = self._model._mix(scores, self._state, rows, torch.full_like(rows, last), written, length)
-        return mixed.masked_fill(scores == -torch.inf, -torch.inf)  # what processors before this one have forbidden
+def _at(hidden: Tensor, start: Tensor | None) -> Tensor:
+    """Hidden states (batch, seq, d) at one position of each row, (batch, 1, d); None for the last."""
+    if start is None:
+        return hidden[:, -1:]
+    return hidden[torch.arange(len(hidden), device=hidden.device), start][:, None]

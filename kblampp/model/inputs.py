@@ -1,9 +1,10 @@
-"""What one call of the model reads: a knowledge base (store, index, tails) and the questions put to it."""
+"""What one call of the model reads: a knowledge base (store, index, names) and the questions put to it."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,31 +12,29 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from kblampp.core.errors import DataError, ParamsError
 from kblampp.data.facts import Question
 from kblampp.data.windows import UNKNOWN, Window, window_bounds
 from kblampp.encoding.store import KBValueStore, StoreTensors
 from kblampp.index.knowledge_index import KnowledgeIndex
-from kblampp.model.copy_head import TailTable
 from kblampp.model.ego_graph import FactGraph
+from kblampp.model.fact_order import FactOrder
+from kblampp.model.mentions import NameTable, question_grams
 
 
 @dataclass(frozen=True)
 class KnowledgeBase:
-    """A checked store, its index, and its tails tokenised for one backbone.
+    """A checked store and its index.
 
     Attributes:
         store: Keys, values, context vectors and windows.
         index: Nearest-neighbour search over the store's keys.
-        tails: Token ids of the tails.
         device: Where the model computes.
     """
 
     store: KBValueStore
     index: KnowledgeIndex
-    tails: TailTable
     device: str = "cpu"
 
     @classmethod
@@ -43,24 +42,33 @@ class KnowledgeBase:
         cls,
         store: Path,
         index: Path,
-        tokenizer: PreTrainedTokenizerBase,
         *,
         projection_fingerprint: str | None = None,
         device: str = "cpu",
     ) -> KnowledgeBase:
-        """Opens store and index and tokenises the tails.
+        """Opens store and index.
 
         Raises:
             StoreError: Store or index is missing or damaged, or they do not belong together.
         """
         opened = KBValueStore.load(store, projection_fingerprint)
-        tails = TailTable([fact.tail.name for fact in opened.facts], tokenizer).to(device)
-        return cls(opened, KnowledgeIndex.load(index, opened), tails, device)
+        return cls(opened, KnowledgeIndex.load(index, opened), device)
 
     @cached_property
     def tensors(self) -> StoreTensors:
         """The store's arrays as float32 tensors on the device."""
         return self.store.tensors(self.device)
+
+    @cached_property
+    def names(self) -> NameTable:
+        """The trigrams of its names."""
+        facts = self.store.facts
+        return NameTable.of([fact.head.name for fact in facts], [fact.tail.name for fact in facts], self.device)
+
+    @cached_property
+    def order(self) -> FactOrder:
+        """Which facts stand in a row in time."""
+        return FactOrder.of(self.store, self.device)
 
     @cached_property
     def graph(self) -> FactGraph:
@@ -76,7 +84,7 @@ class SelectorOptions:
     nothing.
 
     Attributes:
-        top_k: Facts weighed per token; 0 switches knowledge off altogether.
+        top_k: Facts weighed a question; 0 switches knowledge off altogether.
         gamma: Weight of the context score.
         eta: Weight of the time score; 0 also stops facts outside the question's window from giving way.
         temperature: Of the softmax over facts and null.
@@ -87,6 +95,8 @@ class SelectorOptions:
         hidden_query: Whether the query reads the hidden state.
         null_fact: Whether the null fact competes.
         ego_graph: Whether the facts around the selected ones are read, by a model that was made for it.
+        names: Whether names are compared letter by letter.
+        as_of: The day of asking, which "now" means, as a day number.
     """
 
     top_k: int
@@ -100,6 +110,8 @@ class SelectorOptions:
     hidden_query: bool = True
     null_fact: bool = True
     ego_graph: bool = True
+    names: bool = True
+    as_of: int = field(default_factory=lambda: datetime.date.today().toordinal())
 
     def check(self, n_facts: int, kb: str, *, least: int = 0) -> None:
         """Refuses a `top_k` that a knowledge base cannot fill, or with which a piece of work has nothing to show.
@@ -132,23 +144,34 @@ class Questions:
     Attributes:
         vectors: Sentence vectors, (batch, d_sentence); a zero row stands for no question.
         windows: Question windows, (batch, 2) int64 days with the sentinels of `windows`.
+        grams: Which trigrams their words contain, (batch, BUCKETS) boolean (`mentions`).
     """
 
     vectors: Tensor
     windows: Tensor
+    grams: Tensor
 
     @classmethod
     def make(
-        cls, vectors: npt.NDArray[np.floating] | Tensor, windows: Sequence[Window | None], device: str = "cpu"
+        cls,
+        vectors: npt.NDArray[np.floating] | Tensor,
+        windows: Sequence[Window | None],
+        texts: Sequence[str],
+        device: str = "cpu",
     ) -> Questions:
-        """From sentence vectors (batch, d_sentence) and windows, None where a question has none."""
+        """From sentence vectors (batch, d_sentence), windows, None where a question has none, and the questions' words."""
         low, high = window_bounds([window or UNKNOWN for window in windows])
         bounds = torch.from_numpy(np.stack([low, high], axis=1).astype(np.int64))
-        return cls(torch.as_tensor(vectors, dtype=torch.float32).to(device), bounds.to(device))
+        grams = question_grams(texts)
+        return cls(torch.as_tensor(vectors, dtype=torch.float32).to(device), bounds.to(device), grams.to(device))
 
     def to(self, device: str) -> Questions:
         """The questions on a device."""
-        return Questions(self.vectors.to(device), self.windows.to(device))
+        return Questions(self.vectors.to(device), self.windows.to(device), self.grams.to(device))
+
+    def part(self, places: list[int]) -> Questions:
+        """Those at `places`, in this order."""
+        return Questions(self.vectors[places], self.windows[places], self.grams[places])
 
     def expand(self, rows: int) -> Questions:
         """Repeats each question so that there are `rows` of them, as `generate` does for beams and return sequences.
@@ -164,7 +187,8 @@ class Questions:
             )
         if times == 1:
             return self
-        return Questions(self.vectors.repeat_interleave(times, 0), self.windows.repeat_interleave(times, 0))
+        parts = (self.vectors, self.windows, self.grams)
+        return Questions(*(part.repeat_interleave(times, 0) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -208,33 +232,29 @@ class EncodedQuestions:
 
     def batch(self, device: str = "cpu") -> Questions:
         """All of them as one batch."""
-        return Questions.make(self.vectors, self.windows, device)
+        return Questions.make(self.vectors, self.windows, [question.question for question in self.questions], device)
 
 
 @dataclass(frozen=True)
 class TrainingCandidates:
-    """What the softmax runs over in training: given facts, and those that the query finds at one position.
+    """What the softmax runs over in training: given facts, and those that the query finds.
 
     Attributes:
         ids: Gold facts and in-batch negatives, (batch, n); -1 pads.
-        probe: Position in the sequence at which the query searches, (batch,): the last token of the prompt.
-        retrieved: How many facts it brings.
+        inverse: Which of them are read from the tail, (batch, n).
+        retrieved: How many facts the query brings.
         read_hidden: Which rows read the hidden state, (batch,) of 0 and 1; the others learn from the question alone, so
             that hidden states of words never seen cannot mislead.
         gate_noise: Added to what the hop gates read of the question, (batch, d_sentence), so that they rest on more
             than a few questions' words.
-        renamed: Facts whose tail a row writes in other tokens, (batch,); -1 for none.
-        new_names: Those tokens with EOS, (batch, longest), padded as in the tail table.
     """
 
     ids: Tensor
-    probe: Tensor
+    inverse: Tensor
     retrieved: int
     _: KW_ONLY
     read_hidden: Tensor | None = None
     gate_noise: Tensor | None = None
-    renamed: Tensor | None = None
-    new_names: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -245,7 +265,7 @@ class Knowledge:
         base: The knowledge base.
         questions: The questions, a row a sample.
         options: How facts are selected.
-        training: The candidates in training; None to search for every token.
+        training: The candidates in training; None to search.
         withheld: Facts that a row must not find, as if they were deleted from the base, (batch, m); -1 pads.
     """
 
@@ -259,6 +279,16 @@ class Knowledge:
     def enabled(self) -> bool:
         """Whether the call changes anything at all."""
         return self.training is not None or self.options.top_k > 0
+
+    def part(self, places: Sequence[int]) -> Knowledge:
+        """The same for the rows at `places`."""
+        chosen = list(places)
+        withheld = None if self.withheld is None else self.withheld[chosen]
+        return replace(self, questions=self.questions.part(chosen), withheld=withheld)
+
+    def in_own_words(self) -> Knowledge:
+        """The same without answers that are copied from facts."""
+        return replace(self, options=replace(self.options, copy_head=False))
 
     def expand(self, rows: int) -> Knowledge:
         """The same for `rows` rows."""

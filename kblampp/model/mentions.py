@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+WORD = re.compile(r"[^\W_]+")
 N_GRAM = 3
 BUCKETS = 1 << 14
 """Trigrams are numbered by hash; a question has some fifty, so that one in 300 foreign ones collides."""
@@ -74,6 +75,6 @@ def trigram_buckets(text: str) -> list[int]:
     """The buckets of a text's distinct trigrams, in the order in which they stand."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    words = f" {' '.join(re.findall(r'[^\W_]+', plain))} "
+    words = f" {' '.join(WORD.findall(plain))} "
     grams = dict.fromkeys(words[place : place + N_GRAM] for place in range(len(words) - N_GRAM + 1))
     return list(dict.fromkeys(zlib.crc32(gram.encode()) % BUCKETS for gram in grams))

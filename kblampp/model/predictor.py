@@ -1,8 +1,8 @@
-"""Asks a trained model: greedy answers, and which facts each was taken from."""
+"""Asks a trained model: its most probable answers, and which facts each was taken from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.progress import progress_bar
+from kblampp.model.answers import Answer, Source
 from kblampp.model.batches import padded, prompt_batches
-from kblampp.model.injection import KBInjectedModel
+from kblampp.model.injection import CallState, KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase, SelectorOptions
 from kblampp.model.prompts import closed_book_prompt
-from kblampp.model.selector import Selection
 
 Withheld = Sequence[Sequence[int]] | None
 """For each question facts that it must not find, as if they were deleted from the base; None for none at all."""
@@ -25,12 +25,14 @@ class Prediction:
     """What a system said to one question, and where it took it from.
 
     Attributes:
-        text: What was generated.
-        ranked: For each injected layer, the facts by falling alpha at the answer's first token; for dense retrieval one
-            row, nearest first; empty for systems that retrieve nothing.
+        text: What was answered.
+        ranked: For each injected layer, the facts by falling alpha; for dense retrieval one row, nearest first; empty for
+            systems that retrieve nothing.
         alpha: Their weights.
         null: Weight of the null fact in the last layer, the abstention score; None for baselines.
         prompt_tokens: Length of the prompt.
+        sources: The facts and fields that the answer was copied from; None where the language model wrote it, empty for
+            a refusal.
     """
 
     text: str
@@ -38,6 +40,7 @@ class Prediction:
     alpha: tuple[tuple[float, ...], ...] = ()
     null: float | None = None
     prompt_tokens: int = 0
+    sources: tuple[Source, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Predictor:
         backbone: Its backbone, for the tokenizer.
         options: How facts are selected.
         batch_size: Questions a batch.
-        max_new_tokens: Longest answer.
+        max_new_tokens: Longest answer in the language model's own words; those from the facts come whole.
     """
 
     model: KBInjectedModel
@@ -61,13 +64,29 @@ class Predictor:
     def predict(
         self, base: KnowledgeBase, encoded: EncodedQuestions, label: str = "model", withheld: Withheld = None
     ) -> list[Prediction]:
-        """Answers questions, (n,), from a knowledge base; `label` is the name on the progress bar."""
+        """Answers questions, (n,), from a knowledge base; `label` is the name on the progress bar.
+
+        The most probable of the answers from the facts and own words is given: one pass over the prompt decides, and
+        only own words are written token by token.
+        """
+        predictions: dict[int, Prediction] = {}
         prompts = [closed_book_prompt(question.question) for question in encoded.questions]
-        return self._predict(prompts, lambda places: self.knowledge(base, encoded, places, withheld), label)
+        with progress_bar(total=len(prompts), desc=label, leave=False) as progress:
+            for places, ids, mask in prompt_batches(prompts, self.backbone.tokenizer, self.batch_size):
+                knowledge = self.knowledge(base, encoded, places, withheld)
+                found = self._ask(ids, mask, knowledge) if knowledge.enabled else self._speak(ids, mask, knowledge)
+                predictions.update(zip(places, found, strict=True))
+                progress.update(len(places))
+        return [predictions[place] for place in range(len(prompts))]
 
     def complete(self, prompts: Sequence[str], label: str = "backbone") -> list[Prediction]:
         """Goes on from prompts, (n,), as the backbone does by itself."""
-        return self._predict(prompts, lambda places: None, label)
+        predictions: dict[int, Prediction] = {}
+        with progress_bar(total=len(prompts), desc=label, leave=False) as progress:
+            for places, ids, mask in prompt_batches(prompts, self.backbone.tokenizer, self.batch_size):
+                predictions.update(zip(places, self._speak(ids, mask, None), strict=True))
+                progress.update(len(places))
+        return [predictions[place] for place in range(len(prompts))]
 
     def knowledge(
         self, base: KnowledgeBase, encoded: EncodedQuestions, places: Sequence[int], withheld: Withheld = None
@@ -79,44 +98,51 @@ class Predictor:
             hidden = hidden.to(base.device)
         return Knowledge(base, encoded.part(places).batch(base.device), self.options, withheld=hidden)
 
-    def _predict(
-        self, prompts: Sequence[str], read: Callable[[list[int]], Knowledge | None], label: str
-    ) -> list[Prediction]:
-        predictions: dict[int, Prediction] = {}
-        with progress_bar(total=len(prompts), desc=label, leave=False) as progress:
-            for places, ids, mask in prompt_batches(prompts, self.backbone.tokenizer, self.batch_size):
-                texts, selections = self._generate(ids, mask, read(places))
-                layers = [selection for _, selection in sorted(selections.items())]
-                for row, place in enumerate(places):
-                    picks = [_ranked(layer.ids[row, -1], layer.alpha[row, -1]) for layer in layers]
-                    predictions[place] = Prediction(
-                        texts[row],
-                        tuple(facts for facts, _ in picks),
-                        tuple(weights for _, weights in picks),
-                        float(layers[-1].null[row, -1]) if layers else None,
-                        int(mask[row].sum()),
-                    )
-                progress.update(len(places))
-        return [predictions[place] for place in range(len(prompts))]
+    @torch.no_grad()
+    def _ask(self, ids: Tensor, mask: Tensor, knowledge: Knowledge) -> list[Prediction]:
+        device = self.backbone.model.device
+        state = self.model(ids.to(device), mask.to(device), knowledge=knowledge).state
+        chosen = [most_probable(row) for row in state.answers()]
+        own = [place for place, answer in enumerate(chosen) if answer is None]
+        spoken = dict(zip(own, self._speak(ids[own], mask[own], knowledge.part(own)), strict=True)) if own else {}
+        found = []
+        for row, answer in enumerate(chosen):
+            picks, null = _picks(state, row)
+            text = spoken[row].text if answer is None else answer.text
+            sources = None if answer is None else answer.sources
+            facts, weights = tuple(facts for facts, _ in picks), tuple(weights for _, weights in picks)
+            found.append(Prediction(text, facts, weights, null, int(mask[row].sum()), sources))
+        return found
 
-    def _generate(
-        self, ids: Tensor, mask: Tensor, knowledge: Knowledge | None
-    ) -> tuple[list[str], dict[int, Selection]]:
-        """Greedy continuations, and what was selected at the end of the prompt, layer by layer."""
+    def _speak(self, ids: Tensor, mask: Tensor, knowledge: Knowledge | None) -> list[Prediction]:
+        """Greedy continuations in the language model's own words, which may have read knowledge."""
         tokenizer, device = self.backbone.tokenizer, self.backbone.model.device
-        out, state = self.model.generate(
+        out, _ = self.model.generate(
             ids.to(device),
             mask.to(device),
-            knowledge=knowledge,
+            tokenizer=tokenizer,
+            knowledge=None if knowledge is None else knowledge.in_own_words(),
             max_new_tokens=self.max_new_tokens,
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )
         texts = tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
-        return [text.strip() for text in texts], {} if state is None else state.first
+        return [Prediction(text.strip(), prompt_tokens=int(row.sum())) for text, row in zip(texts, mask, strict=True)]
 
 
-def _ranked(ids: torch.Tensor, alpha: torch.Tensor) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def most_probable(found: Sequence[Answer]) -> Answer | None:
+    """The most probable of some answers, None where the model's own words are more probable."""
+    own = 1.0 - sum(answer.probability for answer in found)
+    return found[0] if found and found[0].probability >= own else None
+
+
+def _picks(state: CallState, row: int) -> tuple[list[tuple[tuple[int, ...], tuple[float, ...]]], float]:
+    """For each layer the facts of a row by falling weight, and the weight of the last layer's null fact."""
+    layers = [selection for _, selection in sorted(state.selections.items())]
+    return [_ranked(layer.ids[row, 0], layer.alpha[row, 0]) for layer in layers], float(layers[-1].null[row, 0])
+
+
+def _ranked(ids: Tensor, alpha: Tensor) -> tuple[tuple[int, ...], tuple[float, ...]]:
     order = alpha.argsort(descending=True, stable=True)
     return tuple(ids[order].tolist()), tuple(alpha[order].tolist())

@@ -96,6 +96,9 @@ class KBQuery(nn.Module):
         hops: Whether there is a layer before from whose fact it can go on.
     """
 
+    phrases: _Held
+    log_weights: nn.Parameter
+
     def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, d_rel: int, *, hops: bool) -> None:
         super().__init__()
         self.d_ent, self.d_phrase = d_ent, d_k - d_ent - d_rel
@@ -165,7 +168,7 @@ class KBQuery(nn.Module):
             own = own + from_hidden
         own = self.scale * own
         if previous is None:
-            names, phrases = self.names(question)[:, None], self.phrases(question)[:, None]
+            names, phrases = self.names.forward(question)[:, None], self.phrases.forward(question)[:, None]
             weights = self.scale * self.log_weights.exp()
             return torch.cat([weights[0] * names, own, weights[1] * phrases], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)

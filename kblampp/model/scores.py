@@ -1,16 +1,27 @@
-"""The context and time parts of a fact's score, and the null fact's odds; the meaning part is the selector's own."""
+"""The context, time and name parts of a fact's score, and how well the best one fits; the meaning part is the selector's."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from kblampp.data.facts import FORMS, MODES
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.model.question_reader import Reading
 
 DAYS_PER_YEAR = 365.25
+NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
+"""Forms whose questions also name the fact's other end, and modes whose questions name a neighbour's."""
 
-FIT_MIDDLE, FIT_SCALE = (0.5, 0.0, 0.0, 0.0, 0.0), (10.0, 10.0, 2.0, 0.5, 0.25)
-"""Bring what the null fact looks at (`NullScorer`) to a spread of about one."""
+FIT = ("head", "relation", "phrase", "name", "other_name", "context", "time", "lead", "yes_no")
+"""What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with those of its key, the shares
+of its names that the question mentions, its weighted context and time scores, its lead over the second best, and how
+surely the question wants yes or no."""
+FIT_MIDDLE = (0.5, 0.0, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0)
+FIT_SCALE = (10.0, 10.0, 10.0, 4.0, 4.0, 2.0, 0.5, 0.25, 4.0)
+"""Bring them to a spread of about one."""
 NULL_SCALE = 5.0
 """Makes log-odds of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
 
@@ -68,16 +79,54 @@ class ContextScorer(nn.Module):
         return scores
 
 
+class NameScorer(nn.Module):
+    """How a fact's names, letter by letter, and the way it is read fit a question.
+
+    A question for a tail names the head, an inverse one the tail; one about a named holder ("when did Oskar Lie …", "was
+    Oskar Lie …") names both, and one for a neighbour ("before Oskar Lie") a name that is not the answer's.  How much each
+    counts is learned, one weight a form and mode.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = nn.Parameter(torch.tensor(4.0))
+        self.other_by_form = nn.Parameter(torch.tensor([6.0 if form in NAMING_FORMS else 0.0 for form in FORMS]))
+        self.other_by_mode = nn.Parameter(torch.tensor([-4.0 if mode in NAMING_MODES else 0.0 for mode in MODES]))
+        self.neighbour = nn.Parameter(torch.tensor(8.0))
+
+    def forward(self, reading: Reading, own: Tensor, other: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Scores candidates.
+
+        Args:
+            reading: What the questions ask for.
+            own: How much of the name that a candidate is found by the question mentions, (batch, n) from 0 to 1.
+            other: Of the name at its other end.
+            before: Of the name at the other end of the fact before it in time; 0 where there is none.
+            after: Of the fact after it.
+
+        Returns:
+            (batch, n).
+        """
+        weight = reading.form.exp() @ self.other_by_form + reading.mode.exp() @ self.other_by_mode
+        beside = reading.mode_of("before")[:, None] * after + reading.mode_of("after")[:, None] * before
+        scores: Tensor = self.own * own + weight[:, None] * other + self.neighbour * beside
+        return scores
+
+
 class TimeScorer(nn.Module):
     """g_time(tau_q, tau_i): how well a fact's half-open window fits the question's, in learned units of score.
 
     `overlap * (share of the question's window that the fact covers)` for facts that overlap it, else
     `-distance * (d + one year) / (d + one year + scale)` with d the days between the windows: a step at the boundary,
     then smooth.  Zero where either window is unknown: what is not known neither helps nor harms.
+
+    "Now" is a window of one day.  The first and last of a row, and of a time that is open on one side the holder next to
+    its edge ("before 2015": the latest of those before), get what `raw_order` has learned; the others of the row lose it.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.raw_order = nn.Parameter(torch.tensor(6.0))
         self.raw_overlap = nn.Parameter(torch.tensor(4.0))
         self.raw_distance = nn.Parameter(torch.tensor(8.0))
         self.log_scale = nn.Parameter(torch.tensor(5 * DAYS_PER_YEAR).log())
@@ -105,12 +154,56 @@ class TimeScorer(nn.Module):
         known = (tau_min != UNKNOWN_DAY) & is_known(question)[:, None, None]
         return torch.where(known, score, torch.zeros_like(score))
 
+    def order(self, reading: Reading, windows: Tensor, row: RowPlace) -> Tensor:
+        """What a fact's place in its row counts.
 
-class NullScorer(nn.Module):
-    """The log-odds that no fact answers the question, from how the best candidate fits it.
+        Args:
+            reading: What the questions ask for.
+            windows: The questions' windows, (batch, 2).
+            row: The candidates' places, each (batch, n).
 
-    An unknown head shows in the head's block of the key, a missing relation in the relation's, a wrong time in the time
-    score.  Their sum hides which: with unseen names all sums are lower, as where an answer is missing (docs/log.md).
+        Returns:
+            (batch, n); zero for facts without a known window.
+        """
+        unit = nn.functional.softplus(self.raw_order)
+        start, end = windows[:, :1], windows[:, 1:]
+        before, after = (start == OPEN_START) & (end != OPEN_END), (end == OPEN_END) & (start != OPEN_START)
+        inside = (row.start < end) & (row.end > start)
+        latest = before & inside & ~(row.next_start < end)
+        earliest = after & (row.start >= start) & ~(row.previous_start >= start)
+        edge = torch.where(before | after, (latest | earliest).float() - 1, 0.0)
+        first = reading.mode_of("first")[:, None] * (row.first.float() - 1)
+        last = reading.mode_of("last")[:, None] * (row.last.float() - 1)
+        single = reading.form_of("value")[:, None]  # a list since 2010 holds all of them
+        return unit * (first + last + single * edge) * row.timed
+
+
+class RowPlace(NamedTuple):
+    """Where facts stand in their rows in time (`FactOrder`), each (batch, n).
+
+    Attributes:
+        first, last: Whether nothing comes before, or after.
+        timed: Whether its window is known.
+        start, end: Its window, int64 days with sentinels.
+        previous_start: Start of the one before, OPEN_START where there is none.
+        next_start: Start of the one after, OPEN_END where there is none.
+    """
+
+    first: Tensor
+    last: Tensor
+    timed: Tensor
+    start: Tensor
+    end: Tensor
+    previous_start: Tensor
+    next_start: Tensor
+
+
+class FitScorer(nn.Module):
+    """Log-odds read from how the best candidate fits the question (`FIT`): that no fact answers it, or that it is so.
+
+    An unknown head shows in its names and the head's block of the key, a missing relation in the relation's, a wrong time
+    in the time score.  Their sum hides which: with unseen names all sums are lower, as where an answer is missing
+    (docs/log.md).
 
     Args:
         d_inner: Hidden width.
@@ -121,17 +214,10 @@ class NullScorer(nn.Module):
         self.inner = nn.Linear(len(FIT_SCALE), d_inner)
         self.out = nn.Linear(d_inner, 1)
         nn.init.zeros_(self.out.weight)
-        nn.init.constant_(self.out.bias, -1.0 / NULL_SCALE)  # rather answerable: else nothing is read, or learned from
+        nn.init.constant_(self.out.bias, -1.0 / NULL_SCALE)  # rather no: else nothing is read, or learned from
 
-    def forward(self, head: Tensor, relation: Tensor, context: Tensor, time: Tensor, lead: Tensor) -> Tensor:
-        """Log-odds of the shape of the arguments, which are all alike.
-
-        Args:
-            head, relation: Cosines of the query's blocks with those of the best candidate's key.
-            context, time: Its weighted scores.
-            lead: Its score less that of the second best.
-        """
-        fit = torch.stack([head, relation, context, time, lead], dim=-1)
+    def forward(self, fit: Tensor) -> Tensor:
+        """Log-odds (...) of what is looked at, (..., len(FIT))."""
         features = (fit - fit.new_tensor(FIT_MIDDLE)) * fit.new_tensor(FIT_SCALE)
         odds: Tensor = self.out(nn.functional.gelu(self.inner(features))).squeeze(-1)
         return NULL_SCALE * odds

@@ -1,9 +1,11 @@
-"""Which facts a token reads, and how much of each (docs/architecture.md, section 2): what comes after `query.py`.
+"""Which facts a question reads at a layer, and how much of each (docs/architecture.md, section 2): after `query.py`.
 
-    s_ij  = Q_j.K_i/sqrt(d_k) + gamma phi(h_j, e_q, c_i) + eta g_time(tau_q, tau_i)
-    alpha = softmax(s / T) over the top k and the null fact,  v_j = sum_i alpha_ij V_i (+ z_j of the ego graph)
+    s_i   = Q.K_i/sqrt(d_k) + gamma phi(h, e_q, c_i) + eta g_time(tau_q, tau_i) + g_name(q, i)
+    alpha = softmax(s / T) over the top k and the null fact,  v = sum_i alpha_i V_i (+ z of the ego graph)
 
-Selection depends on the token alone, never on its neighbours, so that cached decoding equals the full forward.
+h is the hidden state where the answer starts.  A question selects once a layer and every token reads the same mixture,
+so that an answer rests on one choice and cached decoding equals the full forward.  A candidate is a fact read from its
+head or, by its inverse key, from its tail.
 """
 
 from __future__ import annotations
@@ -15,64 +17,80 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kblampp.data.windows import OPEN_END, OPEN_START
 from kblampp.encoding.projections import Projections
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
 from kblampp.model.query import START_LOGIT, KBQuery
-from kblampp.model.scores import ContextScorer, NullScorer, TimeScorer, disjoint
+from kblampp.model.question_reader import Reading
+from kblampp.model.scores import ContextScorer, FitScorer, NameScorer, RowPlace, TimeScorer, disjoint
 
+LEAST = 1e-6
+"""A fact read the other way than the question asks is not ruled out, only that improbable."""
 NO_SCORE = -30.0
 """Stands for the score of a fact where there is none, as far as the null fact looks at it."""
 
 
 class ScoreParts(NamedTuple):
-    """The parts of the candidates' scores, each (batch, seq, n) and unweighted."""
+    """The parts of the candidates' scores, each (batch, 1, n) and unweighted.
+
+    Attributes:
+        meaning: Q.K / sqrt(d_k).
+        context: phi.
+        time: g_time, with what a place in a row in time counts.
+        name: g_name: names letter by letter, and the way the fact is read.
+    """
 
     meaning: Tensor
     context: Tensor
     time: Tensor
+    name: Tensor
 
     def total(self, options: SelectorOptions) -> Tensor:
-        """meaning + gamma context + eta time."""
-        return self.meaning + options.gamma * self.context + options.eta * self.time
+        """meaning + gamma context + eta time + name."""
+        return self.meaning + options.gamma * self.context + options.eta * self.time + self.name
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What one layer selected for each token.
+    """What one layer selected for each question.
 
     Attributes:
-        query: (batch, seq, d_k).
-        rest: What facts read by the layers before leave of the question, (batch, seq, d_sentence).
-        ids: Facts, (batch, seq or 1, n), best first when searched for; -1 where there is none.
-        alpha: Weights of the facts, (batch, seq, n).
-        null: Weight of the null fact, (batch, seq): the abstention score.
-        scores: Scores before the softmax, null last, (batch, seq, n + 1).
+        query: (batch, 1, d_k).
+        rest: What facts read by the layers before leave of the question, (batch, 1, d_sentence).
+        ids: Facts, (batch, 1, n), best first when searched for; -1 where there is none.
+        inverse: Which of them are read from the tail, (batch, 1, n); a fact can stand twice, once each way.
+        alpha: Weights of the facts, (batch, 1, n).
+        null: Weight of the null fact, (batch, 1): the abstention score.
+        scores: Scores before the softmax, null last, (batch, 1, n + 1).
         parts: What the scores are the weighted sum of.
-        key: The mixture of the facts' keys, (batch, seq, d_k), without gradient; empty where no later layer reads it.
-        value: That of their values, (batch, seq, d_v).
-        hop_logit: Of the hop gate, (batch, seq); minus infinity where there is no hop, as in the first layer.
+        key: The mixture of the facts' keys, (batch, 1, d_k), without gradient; empty where no later layer reads it.
+        value: That of their values, (batch, 1, d_v).
+        yes: Log-odds that what the question says is so, (batch, 1); of use where it wants yes or no.
+        hop_logit: Of the hop gate, (batch, 1); minus infinity where there is no hop, as in the first layer.
     """
 
     query: Tensor
     rest: Tensor
     ids: Tensor
+    inverse: Tensor
     alpha: Tensor
     null: Tensor
     scores: Tensor
     parts: ScoreParts
     key: Tensor
     value: Tensor
+    yes: Tensor
     hop_logit: Tensor
 
     @property
     def hop(self) -> Tensor:
-        """Hop gate, (batch, seq), 0 to 1; exactly zero in the first layer."""
+        """Hop gate, (batch, 1), 0 to 1; exactly zero in the first layer."""
         return self.hop_logit.sigmoid()
 
 
 class KBSelector(nn.Module):
-    """Selects facts for each token at one layer.
+    """Selects facts for each question at one layer.
 
     Args:
         d_hidden: Width of the hidden state.
@@ -81,6 +99,7 @@ class KBSelector(nn.Module):
         d_v: Width of the values.
         d_ctx: Width of the context vectors.
         d_ent: Width of the entity block.
+        d_rel: Width of the relation block of a key.
         d_context_score: Features of the context score.
         hops: Whether it goes on from the fact of a layer before; the first layer cannot.
         last: Whether no later layer goes on from its fact.
@@ -97,6 +116,7 @@ class KBSelector(nn.Module):
         d_v: int,
         d_ctx: int,
         d_ent: int,
+        d_rel: int,
         d_context_score: int,
         hops: bool,
         last: bool = False,
@@ -106,12 +126,16 @@ class KBSelector(nn.Module):
     ) -> None:
         super().__init__()
         self.last = last
-        self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent, hops=hops)
+        self.query = KBQuery(d_hidden, d_sentence, d_k, d_ent, d_rel, hops=hops)
         self.context = ContextScorer(d_hidden, d_sentence, d_ctx, d_context_score)
         self.time = TimeScorer()
-        self.null = NullScorer()
+        self.name = NameScorer()
+        self.null = FitScorer()
+        self.yes = FitScorer()
         self.null_value = nn.Parameter(torch.zeros(d_v))
-        self.graph = EgoGraphReadout(d_sentence, d_k, d_v, d_ent, ego_radius, ego_degree) if ego_graph else None
+        self.graph = (
+            EgoGraphReadout(d_sentence, d_ent + d_rel, d_v, d_ent, ego_radius, ego_degree) if ego_graph else None
+        )
 
     def start_from(self, projections: Projections, questions: Tensor) -> None:
         """Starts query, context score and graph readout as the projections; see `KBQuery.start_from`."""
@@ -119,16 +143,17 @@ class KBSelector(nn.Module):
         context = projections.context
         self.context.start_from(torch.from_numpy(context.weight), torch.from_numpy(context.bias))
         if self.graph is not None:
-            relation, d_rel = self.query.from_question, projections.d_rel  # its last rows in every layer
-            self.graph.start_from(START_LOGIT * relation.weight[-d_rel:], START_LOGIT * relation.bias[-d_rel:])
+            relation = self.query.from_question
+            self.graph.start_from(START_LOGIT * relation.weight, START_LOGIT * relation.bias)
 
-    def forward(self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None) -> Selection:
+    def forward(self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None, reading: Reading) -> Selection:
         """Selects facts.
 
         Args:
-            hidden: Normalised hidden states, (batch, seq, d_hidden) float32.
+            hidden: Normalised hidden states where the answers start, (batch, 1, d_hidden) float32.
             knowledge: The base, the questions and the options of the call.
             previous: Selection of the injected layer before.
+            reading: What the questions ask for.
         """
         options, base = knowledge.options, knowledge.base
         questions = knowledge.questions.vectors
@@ -136,53 +161,95 @@ class KBSelector(nn.Module):
             questions = torch.zeros_like(questions)
         query, rest, hop_logit = self.query(hidden, questions, previous, knowledge)
         if knowledge.training is None:
-            ids = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
+            rows = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
-            ids = _training_ids(base, query, knowledge.training)
-        parts = self._parts(hidden, query, questions, knowledge, ids)
-        score = parts.total(options).masked_fill(ids < 0, -math.inf)
-        null = self._null(query, knowledge, ids, parts, score)  # looks at the best of all, so before any gives way
+            rows = _training_rows(base, query, knowledge.training)
+        found = _Candidates.at(base, rows, knowledge, reading)
+        parts = self._parts(hidden, query, questions, knowledge, found, reading, hop_logit.sigmoid())
+        score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
+        fit = self._fit(query, knowledge, found, parts, score, reading, hop_logit.sigmoid())  # of the best of all
+        null, yes = self._null(fit, score, options.temperature), self.yes(fit)
         if knowledge.training is None:
-            best = _top(knowledge, ids, score)
-            ids, score = ids.gather(-1, best), score.gather(-1, best)
+            best = _top(knowledge, found, score)
+            rows, score = rows.gather(-1, best), score.gather(-1, best)
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
-        selection = self._weigh(query, rest, hop_logit, knowledge, ids, parts, score, null)
+        selection = self._weigh(query, rest, hop_logit, knowledge, rows, parts, score, null, yes)
         if self.graph is None or not options.ego_graph:
             return selection
-        added = self.graph(base.graph, questions, knowledge.questions.windows, ids, selection.alpha, knowledge.withheld)
+        windows = knowledge.questions.windows
+        added = self.graph(base.graph, questions, windows, selection.ids, selection.alpha, knowledge.withheld)
         return replace(selection, value=selection.value + added)
 
-    def _parts(self, hidden: Tensor, query: Tensor, questions: Tensor, knowledge: Knowledge, ids: Tensor) -> ScoreParts:
-        tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
-        keys = tensors.keys[safe]
-        if keys.shape[1] == 1:
-            meaning = query @ keys[:, 0].transpose(1, 2)
-        else:
-            meaning = (query[:, :, None] @ keys.transpose(2, 3)).squeeze(2)
-        context = self.context(hidden, questions, tensors.ctx[safe])
-        windows = knowledge.questions.windows
-        time = self.time(windows, knowledge.base.store.horizon, tensors.tau_min[safe], tensors.tau_max[safe])
-        return ScoreParts(meaning / math.sqrt(query.shape[-1]), context, time.expand_as(context))
+    def _parts(
+        self,
+        hidden: Tensor,
+        query: Tensor,
+        questions: Tensor,
+        knowledge: Knowledge,
+        found: _Candidates,
+        reading: Reading,
+        hop: Tensor,
+    ) -> ScoreParts:
+        base, tensors, windows = knowledge.base, knowledge.base.tensors, knowledge.questions.windows
+        meaning = query @ tensors.keys[found.rows[:, 0]].transpose(1, 2) / math.sqrt(query.shape[-1])
+        context = self.context(hidden, questions, tensors.ctx[found.facts])
+        low, high = tensors.tau_min[found.facts], tensors.tau_max[found.facts]
+        time = self.time(windows, base.store.horizon, low, high)
+        today = windows.new_tensor([[knowledge.options.as_of, knowledge.options.as_of + 1]]).expand_as(windows)
+        time = time + reading.mode_of("now")[:, None, None] * self.time(today, base.store.horizon, low, high)
+        place = found.place(base)
+        time = time + self.time.order(reading, windows, place)[:, None] * (~found.inverse)
+        # Whom the question names, and from which end it asks, is about the fact that it names: not after a hop.
+        name = self.name(reading, found.own, found.other, found.before, found.after)
+        logit = reading.inverse[:, None]
+        way = torch.where(found.inverse[:, 0], logit, -logit).sigmoid().clamp(min=LEAST).log()
+        onward = torch.where(found.inverse[:, 0], math.log(LEAST), 0.0)  # a hop goes from head to tail
+        named = name if knowledge.options.names else torch.zeros_like(name)
+        return ScoreParts(meaning, context, time, ((1 - hop) * (named + way) + hop * onward)[:, None])
 
-    def _null(self, query: Tensor, knowledge: Knowledge, ids: Tensor, parts: ScoreParts, score: Tensor) -> Tensor:
-        """Score of the null fact, (batch, seq): its odds (`NullScorer`) against all candidates together.
+    def _fit(
+        self,
+        query: Tensor,
+        knowledge: Knowledge,
+        found: _Candidates,
+        parts: ScoreParts,
+        score: Tensor,
+        reading: Reading,
+        hop: Tensor,
+    ) -> Tensor:
+        """How the best candidate fits (`scores.FIT`), (batch, 1, len(FIT))."""
+        best = score.topk(min(2, score.shape[-1]), dim=-1)
+        values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
+        place = best.indices[..., :1]
+        key = knowledge.base.tensors.keys[found.rows.gather(-1, place).squeeze(-1)]
+        cosines = [
+            nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
+        ]
+        own, other, context, time = (
+            part.gather(-1, place).squeeze(-1) for part in (found.own[:, None], found.other[:, None], *parts[1:3])
+        )
+        own = own if knowledge.options.names else torch.ones_like(own)
+        options = knowledge.options
+        features = [
+            *cosines,
+            (1 - hop) * own + hop,  # after a hop the question does not name the head
+            other,
+            options.gamma * context,
+            options.eta * time,
+            values[..., 0] - values[..., 1],
+            reading.form_of("yes_no")[:, None],
+        ]
+        return torch.stack(features, dim=-1)
+
+    def _null(self, fit: Tensor, score: Tensor, temperature: float) -> Tensor:
+        """Score of the null fact, (batch, 1): its odds (`FitScorer`) against all candidates together.
 
         At any temperature its weight among them is the logistic of its log-odds, however many there are: neither a
         larger base nor a flatter softmax makes a question more answerable.
         """
-        best = score.topk(min(2, score.shape[-1]), dim=-1)
-        values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
-        place = best.indices[..., :1]
-        key = knowledge.base.tensors.keys[ids.expand_as(score).gather(-1, place).squeeze(-1).clamp(min=0)]
-        cosines = [
-            nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
-        ]
-        context, time = (part.gather(-1, place).squeeze(-1) for part in (parts.context, parts.time))
-        options = knowledge.options
-        odds: Tensor = self.null(*cosines, options.gamma * context, options.eta * time, values[..., 0] - values[..., 1])
-        warmth = options.temperature
-        together = warmth * (score / warmth).logsumexp(-1)
-        return together.clamp(min=NO_SCORE) + warmth * odds
+        odds: Tensor = self.null(fit)
+        together = temperature * (score / temperature).logsumexp(-1)
+        return together.clamp(min=NO_SCORE) + temperature * odds
 
     def _weigh(
         self,
@@ -190,53 +257,99 @@ class KBSelector(nn.Module):
         rest: Tensor,
         hop_logit: Tensor,
         knowledge: Knowledge,
-        ids: Tensor,
+        rows: Tensor,
         parts: ScoreParts,
         score: Tensor,
         null: Tensor,
+        yes: Tensor,
     ) -> Selection:
-        options = knowledge.options
+        options, tensors = knowledge.options, knowledge.base.tensors
         if not options.null_fact:
             null = torch.full_like(null, -math.inf)
         scores = torch.cat([score, null[..., None]], dim=-1)
         weights = torch.softmax(scores / options.temperature, dim=-1)
         alpha, null_weight = weights[..., :-1], weights[..., -1]
-        tensors, safe = knowledge.base.tensors, ids.clamp(min=0)
-        value = mixture(alpha, tensors.values[safe]) + null_weight[..., None] * self.null_value
+        ids, inverse = _facts(rows, knowledge.base.store.n)
+        facts, d_ent = ids.clamp(min=0), self.query.d_ent
+        values = tensors.values[facts]
+        names = torch.where(inverse[..., None], tensors.keys[facts][..., :d_ent], values[..., :d_ent])
+        values = torch.cat([names, values[..., d_ent:]], dim=-1)  # read from its tail, a fact's value names its head
+        value = mixture(alpha, values) + null_weight[..., None] * self.null_value
         read_later = options.hop and not self.last
-        key = mixture(alpha.detach(), tensors.keys[safe]) if read_later else query.new_zeros(0)
-        return Selection(query, rest, ids, alpha, null_weight, scores, parts, key, value, hop_logit)
+        key = mixture(alpha.detach(), tensors.keys[rows.clamp(min=0)]) if read_later else query.new_zeros(0)
+        return Selection(query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, yes, hop_logit)
 
 
-def _top(knowledge: Knowledge, ids: Tensor, score: Tensor) -> Tensor:
+class _Candidates(NamedTuple):
+    """Candidates and what is known of them before any is scored; (batch, 1, n), or (batch, n) where said."""
+
+    rows: Tensor  # of the keys; 0 where there is none
+    ids: Tensor  # facts, -1 where there is none
+    facts: Tensor  # facts, 0 where there is none
+    inverse: Tensor
+    own: Tensor  # (batch, n): how much of the name that it is found by the question mentions
+    other: Tensor  # (batch, n): of the name at its other end
+    before: Tensor  # (batch, n): of the name at the other end of the fact before it
+    after: Tensor  # (batch, n)
+
+    @classmethod
+    def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge, reading: Reading) -> _Candidates:
+        ids, inverse = _facts(rows, base.store.n)
+        facts, way = ids.clamp(min=0), inverse[:, 0]
+        names, order, grams = base.names, base.order, knowledge.questions.grams
+        flat = facts[:, 0]
+        head, tail = names.coverage(names.heads[flat], grams), names.coverage(names.tails[flat], grams)
+        beside = []
+        for neighbour in (order.before[flat], order.after[flat]):
+            named = names.coverage(names.tails[neighbour.clamp(min=0)], grams)
+            beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
+        own, other = torch.where(way, tail, head), torch.where(way, head, tail)
+        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, *beside)
+
+    def place(self, base: KnowledgeBase) -> RowPlace:
+        order, tensors, flat = base.order, base.tensors, self.facts[:, 0]
+        before, after = order.before[flat], order.after[flat]
+        previous = torch.where(before >= 0, tensors.tau_min[before.clamp(min=0)], OPEN_START)
+        following = torch.where(after >= 0, tensors.tau_min[after.clamp(min=0)], OPEN_END)
+        low, high = tensors.tau_min[flat], tensors.tau_max[flat]
+        return RowPlace(before < 0, after < 0, order.timed[flat], low, high, previous, following)
+
+
+def _facts(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The facts whose keys stand in rows of the store, -1 for none, and which rows are inverse keys."""
+    return torch.where(rows < 0, rows, rows % n), rows >= n
+
+
+def _top(knowledge: Knowledge, found: _Candidates, score: Tensor) -> Tensor:
     """Columns of the `top_k` best candidates; those outside a known question window give way unless eta is 0."""
     options, tensors = knowledge.options, knowledge.base.tensors
     order = score.argsort(dim=-1, descending=True, stable=True)  # equal scores keep the index's order
     if options.eta > 0:
-        safe = ids.clamp(min=0)
-        late = disjoint(knowledge.questions.windows, tensors.tau_min[safe], tensors.tau_max[safe]) | (ids < 0)
+        windows = tensors.tau_min[found.facts], tensors.tau_max[found.facts]
+        late = disjoint(knowledge.questions.windows, *windows) | (found.ids < 0)
         order = order.gather(-1, late.gather(-1, order).byte().argsort(dim=-1, stable=True))
     return order[..., : options.top_k]
 
 
 def _search(base: KnowledgeBase, query: Tensor, k: int, withheld: Tensor | None = None) -> Tensor:
-    """Ids of the k nearest keys of each query that are not withheld from its row (batch, m), (batch, seq, k).
+    """Rows of the k nearest keys of each query, of facts that are not withheld from it (batch, m), (batch, 1, k).
 
     -1 stands where there are no more.  No gradient flows through the search.
     """
-    fetched = min(base.store.n, k + (0 if withheld is None else withheld.shape[1]))
+    n = base.store.n
+    hidden = None if withheld is None else torch.cat([withheld, torch.where(withheld < 0, -1, withheld + n)], dim=1)
+    fetched = min(2 * n, k + (0 if hidden is None else hidden.shape[1]))
     flat = query.detach().reshape(-1, query.shape[-1]).float().cpu().numpy()
     _, found = base.index.search(flat, fetched)
-    ids = torch.from_numpy(found).to(query.device).reshape(*query.shape[:-1], fetched)
-    return ids if withheld is None else leave_out(ids, withheld[:, None], k)
+    rows = torch.from_numpy(found).to(query.device).reshape(*query.shape[:-1], fetched)
+    return rows if hidden is None else leave_out(rows, hidden[:, None], k)
 
 
-def _training_ids(base: KnowledgeBase, query: Tensor, training: TrainingCandidates) -> Tensor:
-    """Given and retrieved candidates, (batch, 1, n), each fact once a row; -1 where one would stand twice."""
-    ids = training.ids
+def _training_rows(base: KnowledgeBase, query: Tensor, training: TrainingCandidates) -> Tensor:
+    """Rows of given and retrieved candidates, (batch, 1, n), each once a question; -1 where one would stand twice."""
+    rows = training.ids + base.store.n * (training.inverse & (training.ids >= 0))
     if training.retrieved:
-        probe = query[torch.arange(len(query), device=query.device), training.probe]
-        ids = torch.cat([ids, _search(base, probe[:, None], training.retrieved)[:, 0]], dim=1)
-    same = ids[:, :, None] == ids[:, None, :]
+        rows = torch.cat([rows, _search(base, query, min(training.retrieved, 2 * base.store.n))[:, 0]], dim=1)
+    same = rows[:, :, None] == rows[:, None, :]
     earlier = torch.ones_like(same[0]).tril(-1)
-    return ids.masked_fill((same & earlier).any(-1), -1)[:, None]
+    return rows.masked_fill((same & earlier).any(-1), -1)[:, None]

@@ -10,6 +10,7 @@ from kblampp.backbone.load import Backbone, check_backbone, load_backbone
 from kblampp.core.errors import StoreError
 from kblampp.core.params import Params
 from kblampp.data.dataset import Dataset
+from kblampp.data.windows import day
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.model.inputs import KnowledgeBase, SelectorOptions
 from kblampp.time_expressions.parse import without_time
@@ -71,7 +72,6 @@ class Workspace:
         base = KnowledgeBase.load(
             self.folder / "kb" / kb,
             self.folder / "index" / kb,
-            self.backbone.tokenizer,
             projection_fingerprint=self.projections.fingerprint,
             device=str(self.backbone.model.device),
         )
@@ -93,6 +93,7 @@ def selector_options(params: Params) -> SelectorOptions:
         eta=section.eta,
         temperature=section.temperature,
         over_fetch=section.over_fetch,
+        as_of=day(section.as_of),
         copy_head=params.injection.copy_head,
         hop=params.injection.hop,
     )

@@ -121,8 +121,8 @@ def _draw_gates(axes: Axes, tokens: Mapping[str, Any], layers: Sequence[int]) ->
         colour = LAYER_COLOURS[number % len(LAYER_COLOURS)]
         axes.plot(places, gates, color=colour, marker=".", linewidth=1)
         ends[f"beta, layer {layer}"] = (edge, gates[-1], colour)
-    axes.plot(places, tokens["copy_gate"], color=ORANGE, marker=".", linewidth=1)
-    ends["copy gate"] = (edge, tokens["copy_gate"][-1], ORANGE)
+    axes.hlines(tokens["copy_gate"], start - 0.5, edge, color=ORANGE, linewidth=1)
+    ends["copy gate"] = (edge, tokens["copy_gate"], ORANGE)
     axes.axvline(start - 0.5, color=GREY, linestyle=":", linewidth=1)
     axes.set_xticks(places, [token.strip() or "↵" for token in text], rotation=90, fontsize=7)
     axes.set(ylim=(0, 1.03), xlim=(-0.7, len(text) - 0.3), yticks=[0, 0.5, 1])

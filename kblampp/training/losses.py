@@ -1,4 +1,4 @@
-"""What training minimises: the answer's cross-entropy, and what each layer should have selected."""
+"""What training minimises: the answer's cross-entropy, what the question asks for, and what each layer should select."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from kblampp.core.errors import DataError
+from kblampp.data.facts import FORMS
 from kblampp.model.batches import IGNORED, TrainingBatch
-from kblampp.model.injection import KBOutput
+from kblampp.model.injection import CallState, KBOutput
 from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.question_reader import Reading
 from kblampp.model.scores import disjoint, is_known
 from kblampp.model.selector import Selection
+
+YES_NO = FORMS.index("yes_no")
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,8 @@ class LossWeights:
     """Weights of the losses beside the answer's, and the margin of the path loss; see `trainA` in params.yaml."""
 
     lambda_select: float
+    lambda_form: float
+    lambda_words: float
     lambda_time: float
     lambda_hop: float
     lambda_path: float
@@ -30,22 +39,26 @@ class Losses:
     """The parts of the loss, each a scalar tensor, and what is logged beside them.
 
     Attributes:
-        answer: Cross-entropy of the answer's tokens and EOS, copies included.
+        answer: Cross-entropy of the answer as a whole: from the facts, or in own words.
+        form: Cross-entropy of what the question asks for: form, mode and direction, and yes or no.
+        words: Cross-entropy of the answer's tokens and EOS in the language model's own words.
         select: KL of the layers' alpha to the fact they should select (to the null fact where there is none).
         time: Mass on facts outside the question's window.
         hop: Cross-entropy of the hop gates of the later layers, open where a further hop is due, on answerable
             questions whose vector was not dropped: without it a gate can only learn how often hops are due.
         path: Hinge on the margin of the gold facts of multi-hop questions over the best other fact.
-        token_accuracy: Share of the answers' tokens that are the most probable.
-        hit_rate: Share of the answer positions whose last layer weighs the right fact most.
+        form_accuracy: Share of the questions whose form, mode and direction are all read rightly.
+        hit_rate: Share of the questions whose last layer weighs the right fact most.
     """
 
     answer: Tensor
+    form: Tensor
+    words: Tensor
     select: Tensor
     time: Tensor
     hop: Tensor
     path: Tensor
-    token_accuracy: float
+    form_accuracy: float
     hit_rate: float
 
     def total(self, weights: LossWeights) -> Tensor:
@@ -53,6 +66,8 @@ class Losses:
         return (
             self.answer
             + weights.lambda_select * self.select
+            + weights.lambda_form * self.form
+            + weights.lambda_words * self.words
             + weights.lambda_time * self.time
             + weights.lambda_hop * self.hop
             + weights.lambda_path * self.path
@@ -60,9 +75,9 @@ class Losses:
 
     def figures(self) -> dict[str, float]:
         """Everything as plain numbers for the log."""
-        tensors = {"answer": self.answer, "select": self.select, "time": self.time, "hop": self.hop, "path": self.path}
-        plain = {f"{name}_loss": float(value.detach()) for name, value in tensors.items()}
-        return {**plain, "token_accuracy": self.token_accuracy, "hit_rate": self.hit_rate}
+        names = ("answer", "form", "words", "select", "time", "hop", "path")
+        plain = {f"{name}_loss": float(getattr(self, name).detach()) for name in names}
+        return {**plain, "form_accuracy": self.form_accuracy, "hit_rate": self.hit_rate}
 
 
 def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, *, path_margin: float) -> Losses:
@@ -73,45 +88,87 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
         batch: The batch.
         base: The knowledge base that was read.
         path_margin: Score by which a gold fact should lead.
+
+    Raises:
+        DataError: The forward pass read no knowledge.
     """
+    state = output.state
+    if state is None:
+        raise DataError("the losses need a forward pass that read knowledge; call the model with `knowledge`")
+    reading, _ = state.read()
     targets = batch.labels[:, 1:]
-    rows, columns = (targets != IGNORED).nonzero(as_tuple=True)
-    labels = targets[rows, columns]
-    logits = output.logits[rows, columns].float()
-    answer = torch.nn.functional.cross_entropy(logits, labels)
-    selections = [] if output.state is None else [s for _, s in sorted(output.state.selections.items())]
-    selects, hops, paths = [], [], []
-    hit_rate = 0.0
-    for depth, selection in enumerate(selections):
-        scores = selection.scores[rows, columns]
-        wanted = _wanted(batch, depth, scores.shape[-1])[rows]
-        selects.append((scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)).mean())
-        if depth and output.state is not None and output.state.knowledge.options.hop:
-            due, counts = batch.hops[rows] > depth, (batch.hops[rows] > 0) & batch.has_vector[rows]
-            hops.append(_hop_loss(selection.hop_logit[rows, columns], due, counts))
-        paths.append(_margin_loss(scores, wanted, batch.hops[rows] > 1, path_margin))
-        hit_rate = float(wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean())
-    zero = logits.new_zeros(())
-    return Losses(
-        answer=answer,
-        select=torch.stack(selects).mean() if selects else zero,
-        time=torch.stack([_mass_outside(s, batch, base, rows, columns) for s in selections]).mean()
-        if selections
-        else zero,
-        hop=torch.stack(hops).mean() if hops else zero,
-        path=torch.stack(paths).mean() if paths else zero,
-        token_accuracy=float((logits.argmax(-1) == labels).float().mean()),
-        hit_rate=hit_rate,
+    tokens = F.cross_entropy(
+        output.logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
     )
+    words = tokens.sum() / (targets != IGNORED).sum()
+    selections = [selection for _, selection in sorted(state.selections.items())]
+    selects, hops, paths = [], [], []
+    for depth, selection in enumerate(selections):
+        scores = selection.scores[:, 0]
+        wanted = _wanted(batch, depth, scores.shape[-1])
+        selects.append((scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)).mean())
+        if depth and state.knowledge.options.hop:
+            counts = (batch.hops > 0) & batch.has_vector
+            hops.append(_hop_loss(selection.hop_logit[:, 0], batch.hops > depth, counts))
+        paths.append(_margin_loss(scores, wanted, batch.hops > 1, path_margin))
+    zero = words.new_zeros(())
+    hit = wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean()
+    return Losses(
+        answer=_answer_loss(state, batch, wanted, -tokens.sum(-1)),
+        form=_form_loss(reading, batch, selections[-1]),
+        words=words,
+        select=torch.stack(selects).mean(),
+        time=torch.stack([_mass_outside(selection, batch, base) for selection in selections]).mean(),
+        hop=torch.stack(hops).mean() if hops else zero,
+        path=torch.stack(paths).mean(),
+        form_accuracy=_form_accuracy(reading, batch),
+        hit_rate=float(hit),
+    )
+
+
+def _answer_loss(state: CallState, batch: TrainingBatch, wanted: Tensor, said: Tensor) -> Tensor:
+    """-log of the answer's probability (`model.answers`): from the facts or, with log-probability `said`, in own words."""
+    reading, gate = state.read()
+    last = state.selections[max(state.selections)]
+    right = (last.scores[:, 0] / state.knowledge.options.temperature).softmax(-1)
+    right = (right * wanted).sum(-1).clamp(min=TINY).log()
+    forms = reading.form.gather(-1, batch.forms[:, None]).squeeze(-1)
+    refusal = torch.log1p(-reading.form_of("yes_no").clamp(max=1 - TINY))
+    so = F.logsigmoid(torch.where(batch.so, last.yes[:, 0], -last.yes[:, 0]))
+    confirmed = batch.forms == YES_NO
+    copied = torch.where(confirmed, forms + so, right + torch.where(batch.hops > 0, forms, refusal))
+    if not state.knowledge.options.copy_head:
+        return -said.mean() / max(1, batch.labels.shape[1])
+    gate = gate.clamp(TINY, 1 - TINY)
+    return -torch.logaddexp(gate.log() + copied, torch.log1p(-gate) + said).mean()
+
+
+def _form_loss(reading: Reading, batch: TrainingBatch, last: Selection) -> Tensor:
+    asked = batch.has_vector.float()
+    form = F.nll_loss(reading.form, batch.forms, reduction="none")
+    mode = F.nll_loss(reading.mode, batch.modes, reduction="none")
+    way = F.binary_cross_entropy_with_logits(reading.inverse, batch.inverse.float(), reduction="none")
+    so = F.binary_cross_entropy_with_logits(last.yes[:, 0], batch.so.float(), reduction="none")
+    total = form + mode + way + so * (batch.forms == YES_NO)
+    return (total * asked).sum() / asked.sum().clamp(min=1)
+
+
+def _form_accuracy(reading: Reading, batch: TrainingBatch) -> float:
+    right = (reading.form.argmax(-1) == batch.forms) & (reading.mode.argmax(-1) == batch.modes)
+    return float((right & ((reading.inverse > 0) == batch.inverse)).float().mean())
 
 
 def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
     """Which columns layer `depth` should select from, (batch, n): the fact of hop min(depth, hops - 1), any of a single
-    hop's alternatives, or the null column of a question without hops."""
+    hop's alternatives, or the null column of a question without hops.
+
+    What a "no" denies may stand in no fact at all; then every column does.
+    """
     column = torch.arange(n, device=batch.hops.device)
     first = (batch.hops - 1).clamp(max=depth)[:, None]
     gold = (column >= first) & (column < first + batch.alternatives[:, None])
-    return torch.where(batch.hops[:, None] > 0, gold, column == n - 1)
+    free = ((batch.hops == 0) & (batch.forms == YES_NO))[:, None]
+    return torch.where(batch.hops[:, None] > 0, gold, (column == n - 1) | free)
 
 
 def _hop_loss(logit: Tensor, due: Tensor, counts: Tensor) -> Tensor:
@@ -119,24 +176,21 @@ def _hop_loss(logit: Tensor, due: Tensor, counts: Tensor) -> Tensor:
 
     From logits, so that a gate that is wrong and sure still gets a gradient.
     """
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, due.float(), reduction="none")
+    loss = F.binary_cross_entropy_with_logits(logit, due.float(), reduction="none")
     return (loss * counts).sum() / counts.sum().clamp(min=1)
 
 
 def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) -> Tensor:
     gold = scores.masked_fill(~wanted, -torch.inf).amax(-1)
     best = scores.masked_fill(wanted, -torch.inf).amax(-1)
-    hinge = (margin - (gold - best)).clamp(min=0)
-    return (hinge * chosen).sum() / chosen.sum().clamp(min=1)
+    hinge = torch.where(chosen, (margin - (gold - best)).clamp(min=0), 0.0)
+    return hinge.sum() / chosen.sum().clamp(min=1)
 
 
-def _mass_outside(
-    selection: Selection, batch: TrainingBatch, base: KnowledgeBase, rows: Tensor, columns: Tensor
-) -> Tensor:
+def _mass_outside(selection: Selection, batch: TrainingBatch, base: KnowledgeBase) -> Tensor:
     """Mean alpha on facts that do not hold in the question's window, among questions that have one."""
-    windows = batch.questions.windows
-    ids = selection.ids.clamp(min=0)
-    apart = disjoint(windows, base.tensors.tau_min[ids], base.tensors.tau_max[ids])[rows, 0]
-    mass = (selection.alpha[rows, columns] * apart).sum(-1)
-    timed = is_known(windows)[rows]
+    windows, ids = batch.questions.windows, selection.ids.clamp(min=0)
+    apart = disjoint(windows, base.tensors.tau_min[ids], base.tensors.tau_max[ids])[:, 0]
+    mass = (selection.alpha[:, 0] * apart).sum(-1)
+    timed = is_known(windows)
     return (mass * timed).sum() / timed.sum().clamp(min=1)

@@ -90,7 +90,6 @@ def run_training(
         drop_question_vector=section.drop_question_vector,
         drop_hidden_query=section.drop_hidden_query,
         gate_noise=section.gate_noise,
-        rename_answers=section.rename_answers,
         in_batch_negatives=section.in_batch_negatives,
         retrieved_negatives=section.retrieved_negatives,
         seed=params.seed,

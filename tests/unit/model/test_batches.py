@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kblampp.model.copy_head import PADDING
 from torch import Tensor
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import MOST_HOPS, Question
 from kblampp.data.windows import Window, year_window
 from kblampp.model.batches import IGNORED, LONGEST_NAME, TrainingBatch, TrainingBatches, prompt_batches
-from kblampp.model.copy_head import PADDING
 from kblampp.model.inputs import Questions
 from kblampp.model.prompts import closed_book_prompt
 from tests.tiny import EOS_ID, PAD_ID, tiny_tokenizer

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kblampp.model.copy_head import DOUBT, PADDING, TailTable, copy_log_probs, copy_shares, next_tokens, rename_tails
 
 from kblampp.core.errors import BackboneError
 from kblampp.data.facts import UNKNOWN_ANSWER
-from kblampp.model.copy_head import DOUBT, PADDING, TailTable, copy_log_probs, copy_shares, next_tokens, rename_tails
 from tests.tiny import EOS_ID, VOCAB, tiny_tokenizer
 
 TAILS = ["Port", "Port Alder", "Alder", "Port", "København"]

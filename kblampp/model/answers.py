@@ -1,0 +1,193 @@
+"""What can be answered from the selected facts, each possible answer with its probability, decided once.
+
+Where the answer starts the model decides between the facts, read as the question asks, and its own words, by total
+probability: p(fact i, form f) = lambda alpha_i phi_f, p(own words) = 1 - lambda.  An answer from the facts is then
+written to its end as it stands in the base.  After pointer-generator networks (See et al. 2017, section 2.2), but one
+choice an answer instead of one a token, so that no name ends in the words of another or of the language model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kblampp.data.facts import FORMS, UNKNOWN_ANSWER
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, in_words
+from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.question_reader import Reading
+from kblampp.model.scores import disjoint
+from kblampp.model.selector import Selection
+
+YES, NO = "yes", "no"
+SEPARATOR = "; "
+"""Between the items of a list."""
+TINY = 1e-300
+"""Stands for a probability of zero, of which there is no logarithm."""
+LEAST_SHARE = 1e-6
+"""Answers that are less probable are left out: nobody draws them, and each would have to be put together."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a part of an answer was copied from.
+
+    Attributes:
+        fact: The fact.
+        field: "head", "tail", "start" or "end"; "fact" where it was counted or confirmed, not copied.
+    """
+
+    fact: int
+    field: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A possible answer.
+
+    Attributes:
+        text: As it stands in the base.
+        probability: Its share, over all facts and forms that give this text.
+        sources: What the most probable of them rests on; none for a refusal.
+    """
+
+    text: str
+    probability: float
+    sources: tuple[Source, ...]
+
+
+def answers(
+    base: KnowledgeBase, selection: Selection, reading: Reading, windows: Tensor, gate: Tensor
+) -> list[list[Answer]]:
+    """The possible answers to each question from the facts, the most probable first; own words have what is left.
+
+    Args:
+        base: The knowledge base.
+        selection: Of the last layer.
+        reading: What the questions ask for.
+        windows: The times that they name, (batch, 2).
+        gate: lambda, (batch,).
+    """
+    ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
+    null, yes = selection.null[:, 0].tolist(), selection.yes[:, 0].sigmoid().tolist()
+    forms, gates = reading.form.exp().tolist(), gate.tolist()
+    return [
+        _of_question(
+            base,
+            windows[row : row + 1],
+            list(zip(ids[row], inverse[row], alpha[row], strict=True)),
+            null[row],
+            yes[row],
+            dict(zip(FORMS, forms[row], strict=True)),
+            gates[row],
+        )
+        for row in range(len(ids))
+    ]
+
+
+def _of_question(
+    base: KnowledgeBase,
+    window: Tensor,
+    candidates: Sequence[tuple[int, bool, float]],
+    null: float,
+    yes: float,
+    forms: dict[str, float],
+    gate: float,
+) -> list[Answer]:
+    found = _Found()
+    best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
+    confirming = () if best is None else (Source(best[1], "fact"),)
+    found.add(YES, gate * forms["yes_no"] * yes, confirming)
+    found.add(NO, gate * forms["yes_no"] * (1 - yes), confirming)
+    found.add(UNKNOWN_ANSWER, gate * (1 - forms["yes_no"]) * null, ())
+    for fact, inverse, alpha in candidates:
+        if fact < 0:
+            continue
+        for form, share in forms.items():
+            if form != "yes_no" and gate * alpha * share > LEAST_SHARE:
+                text, sources = _read(base, fact, inverse, form, window)
+                found.add(text, gate * alpha * share, sources)
+    return found.ranked()
+
+
+class _Found:
+    """Answers by text: the same words from several facts or forms are one answer."""
+
+    def __init__(self) -> None:
+        self._shares: dict[str, list[tuple[float, tuple[Source, ...]]]] = {}
+
+    def add(self, text: str, share: float, sources: tuple[Source, ...]) -> None:
+        if share > 0:
+            self._shares.setdefault(text, []).append((share, sources))
+
+    def ranked(self) -> list[Answer]:
+        rows = [
+            Answer(text, sum(share for share, _ in parts), max(parts, key=lambda part: part[0])[1])
+            for text, parts in self._shares.items()
+        ]
+        return sorted(rows, key=lambda answer: -answer.probability)
+
+
+def _read(base: KnowledgeBase, fact: int, inverse: bool, form: str, window: Tensor) -> tuple[str, tuple[Source, ...]]:
+    """A fact read as the question asks: the text and where it comes from."""
+    field = "head" if inverse else "tail"
+    if form == "value":
+        return _name(base, fact, field), (Source(fact, field),)
+    if form in ("start", "end"):
+        return _bound(base, fact, form)
+    facts = [other for other in base.order.same(fact, inverse=inverse) if _holds(base, other, window)]
+    facts.sort(key=lambda other: (int(base.store.tau_min[other]), other))
+    names: dict[str, Source] = {}
+    for other in facts:
+        names.setdefault(_name(base, other, field), Source(other, field))
+    if not names:
+        return UNKNOWN_ANSWER, ()
+    if form == "list":
+        return SEPARATOR.join(names), tuple(names.values())
+    return str(len(names)), tuple(Source(source.fact, "fact") for source in names.values())
+
+
+def _name(base: KnowledgeBase, fact: int, field: str) -> str:
+    row = base.store.facts[fact]
+    return row.head.name if field == "head" else row.tail.name
+
+
+def _bound(base: KnowledgeBase, fact: int, form: str) -> tuple[str, tuple[Source, ...]]:
+    day = int(base.store.tau_min[fact] if form == "start" else base.store.tau_max[fact])
+    if day in (UNKNOWN_DAY, OPEN_START, OPEN_END):
+        return UNKNOWN_ANSWER, ()
+    return in_words(day - (form == "end"), last=form == "end"), (Source(fact, form),)
+
+
+def _holds(base: KnowledgeBase, fact: int, window: Tensor) -> bool:
+    """Whether a fact may hold in the time that a question names."""
+    days = (
+        torch.tensor([[[int(array[fact])]]], device=window.device) for array in (base.store.tau_min, base.store.tau_max)
+    )
+    return not bool(disjoint(window, *days))
+
+
+def write_probability(
+    choices: Sequence[tuple[Sequence[int], float]], own: float, written: Sequence[int], log_probs: Tensor
+) -> tuple[list[float], float]:
+    """How probable a written answer was, and how much of it comes from the facts, token by token.
+
+    Args:
+        choices: Tokens, the end included, and probabilities of the possible answers from the facts.
+        own: Probability of own words.
+        written: The answer's tokens.
+        log_probs: What the language model by itself gives each of them, (n,).
+
+    Returns:
+        For each token the share of the facts in the probability of the answer up to it, and the logarithm of the whole.
+    """
+    shares: list[float] = []
+    total = 1.0
+    for place, so_far in enumerate(log_probs.double().cumsum(0).tolist()):
+        copied = sum(p for tokens, p in choices if list(tokens[: place + 1]) == list(written[: place + 1]))
+        total = max(copied + own * math.exp(so_far), TINY)
+        shares.append(copied / total)
+    return shares, math.log(total)
