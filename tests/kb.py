@@ -136,7 +136,8 @@ def randomise(model: KBInjectedModel) -> None:
             nn.init.normal_(selector.query.hop_gate.out.weight, std=0.5)
         nn.init.normal_(selector.context.out.weight, std=2.0)
         nn.init.normal_(selector.null.out.weight, std=0.1)  # the log-odds multiply it by five
-        nn.init.normal_(selector.yes.out.weight, std=0.1)
+        if selector.yes is not None:
+            nn.init.normal_(selector.yes.out.weight, std=0.1)
         nn.init.normal_(selector.null_value, std=0.3)
         nn.init.normal_(fusion.out.weight, std=1.0)
         nn.init.normal_(fusion.gate.weight, std=0.1)

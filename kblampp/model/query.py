@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from kblampp.encoding.projections import Projections
+from kblampp.encoding.projections import LinearMap, Projections
 from kblampp.model.inputs import Knowledge
 
 START_LOGIT = 10.0
@@ -127,7 +127,10 @@ class KBQuery(nn.Module):
             projections: The maps that made the keys.
             questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
         """
-        starts = [(projections.entity, self.names), (projections.relation, self.from_question)]
+        starts: list[tuple[LinearMap, nn.Linear | _Held]] = [
+            (projections.entity, self.names),
+            (projections.relation, self.from_question),
+        ]
         if self.hops:
             self.from_value.weight.copy_(torch.eye(self.d_ent))
         elif self.d_phrase:
@@ -168,7 +171,7 @@ class KBQuery(nn.Module):
             own = own + from_hidden
         own = self.scale * own
         if previous is None:
-            names, phrases = self.names.forward(question)[:, None], self.phrases.forward(question)[:, None]
+            names, phrases = self.names(question)[:, None], self.phrases(question)[:, None]
             weights = self.scale * self.log_weights.exp()
             return torch.cat([weights[0] * names, own, weights[1] * phrases], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)

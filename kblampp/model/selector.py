@@ -66,7 +66,8 @@ class Selection:
         parts: What the scores are the weighted sum of.
         key: The mixture of the facts' keys, (batch, 1, d_k), without gradient; empty where no later layer reads it.
         value: That of their values, (batch, 1, d_v).
-        yes: Log-odds that what the question says is so, (batch, 1); of use where it wants yes or no.
+        yes: Log-odds that what the question says is so, (batch, 1); of use where it wants yes or no;
+            zero before the last layer.
         hop_logit: Of the hop gate, (batch, 1); minus infinity where there is no hop, as in the first layer.
     """
 
@@ -131,7 +132,7 @@ class KBSelector(nn.Module):
         self.time = TimeScorer()
         self.name = NameScorer()
         self.null = FitScorer()
-        self.yes = FitScorer()
+        self.yes = FitScorer() if last else None
         self.null_value = nn.Parameter(torch.zeros(d_v))
         self.graph = (
             EgoGraphReadout(d_sentence, d_ent + d_rel, d_v, d_ent, ego_radius, ego_degree) if ego_graph else None
@@ -168,7 +169,8 @@ class KBSelector(nn.Module):
         parts = self._parts(hidden, query, questions, knowledge, found, reading, hop_logit.sigmoid())
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
         fit = self._fit(query, knowledge, found, parts, score, reading, hop_logit.sigmoid())  # of the best of all
-        null, yes = self._null(fit, score, options.temperature), self.yes(fit)
+        null = self._null(fit, score, options.temperature)
+        yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if knowledge.training is None:
             best = _top(knowledge, found, score)
             rows, score = rows.gather(-1, best), score.gather(-1, best)
