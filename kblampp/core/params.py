@@ -40,7 +40,7 @@ PositiveOrZero = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Distinct = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
-DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "custom"]
+DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "yago", "custom"]
 Layers = Literal["auto"] | Distinct[CountOrZero]
 Ablation = Literal[
     "no_gamma", "no_eta", "no_copy_head", "no_hop", "no_question_vector", "no_hidden_query", "no_null_fact", "no_lora"
