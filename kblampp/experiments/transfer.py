@@ -2,7 +2,8 @@
 
 It asks the adapter of params.yaml (`store/<dataset>/<eval.adapter>`), without training, about the open dossiers of
 data/dossiers and about YAGO, beside `lookup` and `phrase_lookup`, and writes metrics.json, table.json and answers.jsonl
-to metrics/transfer, as the stage `transfer` of the pipeline does.  Name bases to ask about these alone.
+to metrics/transfer, as the stage `transfer` of the pipeline does.  Name bases to ask about these alone: what comes of
+them goes to .ckpt/transfer, which git ignores.
 
 Held-out dossiers are read with --held-out alone, once, when everything else is fixed; their figures go to
 held_out.json.
@@ -23,6 +24,9 @@ from kblampp.core.params import load_params
 from kblampp.report.tables import transfer_tables
 from kblampp.transfer.measure import run_transfer
 
+METRICS, SOME = Path("metrics/transfer"), Path(".ckpt/transfer")
+"""Figures of some bases do not replace those of all."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures and prints the tables."""
@@ -34,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("bases", nargs="*", metavar="BASE", help="a dossier's name, or yago; default: all of them")
     parser.add_argument("--held-out", action="store_true", help="ask about the held-out dossiers instead")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument("--metrics", type=Path, default=Path("metrics/transfer"), help="default: %(default)s")
+    parser.add_argument("--metrics", type=Path, help=f"default: {METRICS}, or {SOME} where bases are named")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
@@ -45,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             params,
             data=Path("data"),
             store=Path("store"),
-            metrics=arguments.metrics,
+            metrics=arguments.metrics or (SOME if arguments.bases else METRICS),
             held_out=arguments.held_out,
             names=arguments.bases,
         )
