@@ -37,13 +37,15 @@ class Conversion:
         seed: Deals the units to the splits.
 
     Attributes:
+        seed: As above; for a converter that draws questions.
         one_base: Set by a converter before it adds anything: all facts are in the base `train`, which every split asks.
     """
 
     def __init__(self, writer: DatasetWriter, options: ConvertParams, seed: int) -> None:
         self.options = options
         self.one_base = False
-        self._writer, self._seed = writer, seed
+        self.seed = seed
+        self._writer = writer
         self._files: dict[str, int] = {}
         self._skipped: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
@@ -114,9 +116,9 @@ class Conversion:
 
     def split_of(self, unit: str) -> str:
         """train, dev or test of a unit (a page, a question, …), from its name and the seed alone."""
-        if int(_share(f"fold/{self._seed}/{unit}") * self.options.folds) == self.options.fold:
+        if int(_share(f"fold/{self.seed}/{unit}") * self.options.folds) == self.options.fold:
             return "test"
-        return "dev" if _share(f"dev/{self._seed}/{unit}") < self.options.dev_share else "train"
+        return "dev" if _share(f"dev/{self.seed}/{unit}") < self.options.dev_share else "train"
 
     def add_fact(self, fact: FiveTuple, split: str) -> int:
         """Adds a fact unless an equal one is there; its id in the base that `split` asks about.

@@ -18,6 +18,22 @@ from kblampp.data.windows import UNKNOWN, Window
 
 QUESTION_TYPES = ("single-hop", "multi-hop", "temporal", "unanswerable")
 REASONS = ("unknown_head", "missing_relation", "wrong_time")
+UNANSWERABLE = "unanswerable"
+KINDS = (
+    "tail",
+    "temporal",
+    "current",
+    "first_last",
+    "before_after",
+    "when",
+    "inverse",
+    "yes_no",
+    "list",
+    "count",
+    "two_hop",
+    UNANSWERABLE,
+)
+"""What people ask, finer than QUESTION_TYPES."""
 UNKNOWN_ANSWER = "unknown"
 FORMS = ("value", "start", "end", "count", "list", "yes_no")
 """What a question wants of the facts that answer it: a name, a day, how many they are, all of them, or yes or no."""
@@ -126,9 +142,10 @@ class Question:
         question_time: window asked about, None if there is none; an unknown window becomes None.
         reason: for an unanswerable question one of REASONS, or None if the data does not say.
         program: how a synthetic question was made, free-form.
+        kind: one of KINDS, or None if the data does not say.
 
     Raises:
-        DataError: if type, reason, answer and facts contradict each other.
+        DataError: if type, kind, reason, answer and facts contradict each other.
     """
 
     qid: str
@@ -141,11 +158,12 @@ class Question:
     question_time: Window | None = None
     reason: str | None = None
     program: Mapping[str, Any] | None = field(default=None, hash=False)
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         if self.question_time is not None and not self.question_time.known:
             object.__setattr__(self, "question_time", None)
-        unanswerable = self.type == "unanswerable"
+        unanswerable = self.type == UNANSWERABLE
         checks = (
             ("type", self.type in QUESTION_TYPES, f"one of {', '.join(QUESTION_TYPES)}"),
             ("answer", bool(self.answer.strip()) or unanswerable, f"an answer, since the type is {self.type}"),
@@ -157,6 +175,12 @@ class Question:
             ),
             ("reason", self.reason is None or unanswerable, f"null, since the type is {self.type}"),
             ("reason", self.reason in (None, *REASONS), f"one of {', '.join(REASONS)} or null"),
+            ("kind", self.kind in (None, *KINDS), f"one of {', '.join(KINDS)} or null"),
+            (
+                "kind",
+                self.kind is None or (self.kind == UNANSWERABLE) == unanswerable,
+                f"{UNANSWERABLE} if and only if the type is, which is {self.type}",
+            ),
         )
         for name, holds, expected in checks:
             if not holds:
@@ -185,7 +209,7 @@ class Question:
         return (self.supporting_facts,) if self.supporting_facts else ()
 
     def to_row(self) -> dict[str, Any]:
-        """Returns the JSON form; `reason` and `program` only if there are any."""
+        """Returns the JSON form; `reason`, `program` and `kind` only if there are any."""
         row: dict[str, Any] = {
             "qid": self.qid,
             "dataset": self.dataset,
@@ -202,6 +226,8 @@ class Question:
             row["reason"] = self.reason
         if self.program is not None:
             row["program"] = dict(self.program)
+        if self.kind is not None:
+            row["kind"] = self.kind
         return row
 
     @classmethod
@@ -228,6 +254,7 @@ class Question:
                 question_time=window,
                 reason=fields.text_or_none("reason"),
                 program=program,
+                kind=fields.text_or_none("kind"),
             )
         except DataError as error:
             raise DataError(f"{where}: {error}") from None

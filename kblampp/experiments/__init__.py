@@ -1,6 +1,7 @@
-"""Runs of the pipeline by a program: sweeps over a parameter, cross-validation on real data.
+"""Programs that measure: sweeps over a parameter, cross-validation on real data, transfer to bases never seen.
 
-Imports `core` and `report`.
+Imports `core`, `report` and `transfer`.
 
-Public names: `dvc_runs.run_experiment`, `sweep.run_sweeps`, `cross_validation.run_dataset`.
+Public names: `dvc_runs.run_experiment`, `sweep.run_sweeps`, `cross_validation.run_dataset`,
+`transfer.main`.
 """

@@ -82,6 +82,35 @@ SPLITS: Mapping[str, Name] = {
 WORLDS = ("swap", "novel")
 """Splits about worlds that are new to the model; `dev` asks about the base that it was trained on."""
 
+TRANSFER_SYSTEMS: Mapping[str, str] = {
+    "model": "**KBLaM++**",
+    "lookup": "lookup",
+    "phrase_lookup": "phrase lookup",
+}
+"""Of the bases that nobody trained on; there is one model, that of `eval.adapter`."""
+TRANSFER_GROUPS: Mapping[str, str] = {
+    "facts": "tail, temporal, current",
+    "steps": "first/last, before/after, when, inverse, two hops",
+    "sets": "yes/no, list, count",
+    "unanswerable_refused": "unanswerable refused",
+    "answerable_not_refused": "answerable not refused",
+}
+KIND_NAMES: Mapping[str, str] = {
+    "tail": "tail",
+    "temporal": "temporal",
+    "current": "current",
+    "first_last": "first/last",
+    "before_after": "before/after",
+    "when": "when",
+    "inverse": "inverse",
+    "yes_no": "yes/no",
+    "list": "list",
+    "count": "count",
+    "two_hop": "two hops",
+    "unanswerable": "unanswerable",
+}
+"""Kinds of question that people ask."""
+
 REASONS: Mapping[str, str] = {
     "unknown_head": "unknown head",
     "missing_relation": "missing relation",

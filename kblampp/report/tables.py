@@ -15,9 +15,12 @@ from kblampp.report.names import (
     ABLATION_NAMES,
     FIGURES,
     GROUPS,
+    KIND_NAMES,
     MODELS,
     REASONS,
     REFUSALS,
+    TRANSFER_GROUPS,
+    TRANSFER_SYSTEMS,
     TYPE_NAMES,
     WORLDS,
     splits_in_order,
@@ -173,6 +176,38 @@ def refusal_table(abstention: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", note])
 
 
+def transfer_tables(table: Mapping[str, Any]) -> str:
+    """Bases that nobody trained on: shares of right answers by group and by kind of question.
+
+    Args:
+        table: `metrics/transfer/table.json`.
+    """
+    note = (
+        "Share of right answers ± bootstrap standard error, (n) questions. Broken: answers that are no name of the "
+        "base letter by letter, date, number, yes, no or refusal. AUROC: weight of the null fact, unanswerable "
+        "questions against all others. Lookup: tail of the model's top fact. Phrase lookup, without training: tail of "
+        'the fact whose "relation of head" is nearest to the question.'
+    )
+    groups = _shares(table, "groups", TRANSFER_GROUPS, [FIGURES["auroc"], "broken"])
+    return "\n".join([*groups, "", note, "", *_shares(table, "kinds", KIND_NAMES)])
+
+
+def _shares(table: Mapping[str, Any], part: str, names: Mapping[str, str], more: Sequence[str] = ()) -> list[str]:
+    """A line for each base and system, all dossiers together first; with `more`, AUROC and broken answers as well."""
+    lines = table_head(["base", "system", *names.values(), *more])
+    for base in sorted(table, key=lambda name: (name != "dossiers", name)):
+        rows = table[base]
+        for system in (system for system in TRANSFER_SYSTEMS if system in rows):
+            cells = [_share(rows[system][part].get(name)) for name in names]
+            after = [shown(rows[system].get("auroc")), f"{rows[system]['broken']} of {rows[system]['n']}"]
+            lines.append(table_line([base, TRANSFER_SYSTEMS[system], *cells, *(after if more else ())]))
+    return lines
+
+
+def _share(row: Mapping[str, Any] | None) -> str:
+    return "–" if row is None else f"{row['share']:.3f} ± {row['stderr']:.3f} ({row['n']})"
+
+
 def table_head(names: Sequence[str]) -> list[str]:
     """The first two lines of a Markdown table."""
     return [table_line(names), "|---" * len(names) + "|"]
@@ -227,6 +262,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         tables = results(arguments.metrics)
         if not arguments.write:
+            transfer = arguments.metrics.parent / "transfer" / "table.json"
+            if transfer.is_file():
+                tables += "\n\n" + transfer_tables(read_json(transfer, error=DataError))
             sys.stdout.write(tables + "\n")
             return
         small = headline_table(read_json(arguments.metrics / "table.json", error=DataError))

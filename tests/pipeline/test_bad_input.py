@@ -50,7 +50,8 @@ def test_unknown_and_mistyped_parameters_come_in_one_message(bench: Bench) -> No
 
 
 @pytest.mark.parametrize(
-    "stage", ["generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots"]
+    "stage",
+    ["generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "transfer", "dump_evidence", "plots"],
 )
 def test_every_stage_checks_the_whole_file_first(stage: str, bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"selector.top_k": "eight"})
@@ -223,6 +224,7 @@ MISSING = {
     "trainA without stores": ("trainA", "store/synth_world/kb", ("kb/train", "dvc repro encode")),
     "trainA without an index": ("trainA", "store/synth_world/index", ("index/train", "dvc repro index")),
     "eval without an adapter": ("eval", "store/synth_world/trainA", ("store/synth_world/trainA", "dvc repro trainA")),
+    "transfer without an adapter": ("transfer", "store/synth_world/trainA", ("trainA", "dvc repro trainA")),
 }
 """What is missing -> stage, folder that is not there, what the error says."""
 

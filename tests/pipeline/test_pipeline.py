@@ -27,7 +27,7 @@ from tests.pipeline.workspace import run, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots")
+STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "transfer", "dump_evidence", "plots")
 STEPS = 40
 LONGER = {"trainA.max_steps": STEPS, "trainA.checkpoint_every": 2, "trainA.log_every": 4}
 
@@ -89,7 +89,7 @@ def test_a_stage_opens_no_file_that_dvc_does_not_know_of(produced: Produced, sta
 def test_metrics_and_plots_can_be_shown(produced: Produced, tmp_path: Path) -> None:
     shown = from_json(run(produced.folder, "dvc", "metrics", "show", "--json").stdout)[""]["data"]
     table = json.loads((produced.folder / "metrics/eval/table.json").read_text(encoding="utf-8"))
-    assert set(shown) == {"metrics/eval/metrics.json", "metrics/evidence/metrics.json"}
+    assert set(shown) == {f"metrics/{stage}/metrics.json" for stage in ("eval", "transfer", "evidence")}
     assert shown["metrics/eval/metrics.json"]["data"] == headline(table, "stage_a")
     plots = run(produced.folder, "dvc", "plots", "show", "--json", "-o", str(tmp_path))
     assert plots.returncode == 0, plots.stdout
@@ -137,10 +137,10 @@ def test_another_top_k_costs_an_evaluation_alone(repository: Path) -> None:
     before = digest(repository / "store")
     set_params(repository / "params.yaml", {"selector.top_k": 8})
     status = run(repository, "dvc", "status", "--json")
-    assert set(from_json(status.stdout)) == {"eval", "dump_evidence"}
+    assert set(from_json(status.stdout)) == {"eval", "transfer", "dump_evidence"}
     result = run(repository, "dvc", "repro")
     assert result.returncode == 0, result.stdout
-    assert sorted(ran(result.stdout)) == ["dump_evidence", "eval", "plots"]
+    assert sorted(ran(result.stdout)) == ["dump_evidence", "eval", "plots", "transfer"]
     assert {k: v for k, v in digest(repository / "store").items() if "/evidence/" not in k} == {
         k: v for k, v in before.items() if "/evidence/" not in k
     }

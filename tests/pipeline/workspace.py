@@ -50,6 +50,8 @@ TINY: dict[str, Any] = {
     "evidence.leave_one_out_questions": 2,
 }
 
+YAGO_SAMPLE = "tests/data/yago15k/yago15k_valid.txt"
+"""In the place of the whole file, which is not tiny."""
 NO_RESULTS = ("store/scratch/", "metrics/sweep/table.json")
 """What no stage makes."""
 
@@ -77,6 +79,7 @@ def copy_repository(target: Path, changes: Mapping[str, Any]) -> None:
         if (ROOT / name).is_file() and name != "dvc.lock" and kept:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    shutil.copy2(ROOT / YAGO_SAMPLE, target / "data" / "raw" / "yago")
     set_params(target / "params.yaml", changes)
     for command in (
         ["git", "init", "-q", "-b", "main"],

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from kblampp.core.params import leaves
+from kblampp.transfer.bases import HELD_OUT, sources
 from tests.house import ROOT, imported, place, reached
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -121,7 +122,7 @@ def test_every_parameter_is_read_by_a_stage() -> None:
 
 def test_the_selector_costs_no_training() -> None:
     """So that another `top_k` costs an evaluation and no training."""
-    assert [stage for stage in STAGES if "selector.top_k" in reads(stage)] == ["eval", "dump_evidence"]
+    assert [stage for stage in STAGES if "selector.top_k" in reads(stage)] == ["eval", "transfer", "dump_evidence"]
 
 
 @pytest.mark.parametrize("stage", SCRIPTS)
@@ -145,7 +146,13 @@ def in_git(path: str) -> bool:
 
 def test_headlines_alone_are_metrics() -> None:
     shown = [path for stage in STAGES for path in entries(stage, "metrics")]
-    assert shown == ["metrics/eval/metrics.json", "metrics/evidence/metrics.json"]
+    assert shown == [f"metrics/{stage}/metrics.json" for stage in ("eval", "transfer", "evidence")]
+
+
+def test_the_open_dossiers_are_deps_of_transfer_and_the_held_out_ones_of_nothing() -> None:
+    asked = [source.folder.relative_to(ROOT).as_posix() for source in sources(ROOT / "data")]
+    assert [path for path in entries("transfer", "deps") if path.startswith("data/")] == asked
+    assert not [(stage, name) for stage in STAGES for name in HELD_OUT for dep in entries(stage, "deps") if name in dep]
 
 
 def test_templates_exist() -> None:

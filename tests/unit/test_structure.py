@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, str] = {
     "evaluation": "core data time_expressions encoding model",
     "evidence": "core data time_expressions encoding index backbone model evaluation",
     "report": "core data",
-    "experiments": "core report",
+    "transfer": "core data converters encoding index backbone model evaluation",
+    "experiments": "core report transfer",
     "doctor": "core encoding backbone",
     "ask": "core data encoding model evaluation",
 }

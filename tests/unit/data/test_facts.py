@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kblampp.core.errors import DataError
 from kblampp.core.files import write_jsonl
 from kblampp.data.facts import (
+    KINDS,
     QUESTION_TYPES,
     REASONS,
     Context,
@@ -104,6 +105,14 @@ def test_facts_round_trip_through_a_file(tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("facts") / "facts.jsonl"
     write_facts(path, facts)
     assert read_facts(path) == facts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kind_of_a_question_is_written_where_it_is_known(kind: str) -> None:
+    row = QUESTION_ROW | (NO_ANSWER if kind == "unanswerable" else {}) | {"kind": kind}
+    question = Question.from_row(row)
+    assert question.kind == question.to_row()["kind"] == kind
+    assert "kind" not in Question.from_row(QUESTION_ROW).to_row()
 
 
 @pytest.mark.parametrize("reason", [None, *REASONS])
@@ -223,6 +232,9 @@ BROKEN_QUESTIONS = [
     ("question_time.end", "2011-01-01", "question_time"),
     ("reason", "wrong_time", "reason"),
     ("reason", 3, "reason"),
+    ("kind", "riddle", "kind"),
+    ("kind", 3, "kind"),
+    ("kind", "unanswerable", "kind"),
     ("program", [], "program"),
 ]
 

@@ -20,6 +20,7 @@ from kblampp.experiments.sweep import SWEEPS
 from kblampp.report import names
 from kblampp.report.tables import SHOWN
 from kblampp.training.losses import Losses
+from kblampp.transfer.scoring import GROUPS
 from tests.house import ROOT
 
 TABLE = ROOT / "metrics" / "eval" / "table.json"
@@ -34,6 +35,11 @@ def test_every_split_reason_and_ablation_has_a_name() -> None:
     assert tuple(names.SPLITS) == measured.MEASURED
     assert tuple(names.REASONS) == facts.REASONS
     assert tuple(names.ABLATION_NAMES) == tuple(measured.ABLATIONS) == get_args(Ablation)
+
+
+def test_every_group_and_kind_of_the_measurement_of_transfer_has_a_name() -> None:
+    assert tuple(names.TRANSFER_GROUPS) == tuple(GROUPS)
+    assert tuple(names.KIND_NAMES) == facts.KINDS
 
 
 def test_every_system_of_the_evaluation_has_a_name() -> None:

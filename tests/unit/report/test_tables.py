@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kblampp.core.errors import DataError
-from kblampp.core.files import read_json
+from kblampp.core.files import read_json, write_json
 from kblampp.core.params import load_params
 from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.report.tables import (
@@ -24,6 +24,7 @@ from kblampp.report.tables import (
     refusal_table,
     result_table,
     results,
+    transfer_tables,
     with_table,
 )
 from tests.house import ROOT
@@ -263,6 +264,36 @@ def test_without_a_place_for_one_table_neither_is_written(metrics: Path, pages: 
     page.write_text("no markers\n", encoding="utf-8")
     assert main(["--metrics", str(metrics), "--write"]) == 1
     assert readme.read_text(encoding="utf-8") == before
+
+
+TRANSFER = {
+    "yago": {"phrase_lookup": {"n": 9, "broken": 0, "groups": {}, "kinds": {}}},
+    "dossiers": {
+        "model": {
+            "n": 40,
+            "broken": 3,
+            "auroc": 0.75,
+            "groups": {"facts": {"n": 24, "right": 12, "share": 0.5, "stderr": 0.1}},
+            "kinds": {"two_hop": {"n": 5, "right": 1, "share": 0.2, "stderr": 0.18}},
+        }
+    },
+}
+
+
+def test_bases_that_nobody_trained_on_have_a_line_a_system_all_dossiers_first() -> None:
+    lines = transfer_tables(TRANSFER).splitlines()
+    assert lines[2] == "| dossiers | **KBLaM++** | 0.500 ± 0.100 (24) | – | – | – | – | 0.750 | 3 of 40 |"
+    assert lines[3] == "| yago | phrase lookup | – | – | – | – | – | – | 0 of 9 |"
+    assert lines[-2].startswith("| dossiers | **KBLaM++** | – |")
+    assert lines[-2].endswith("| 0.200 ± 0.180 (5) | – |")
+
+
+def test_the_command_prints_them_after_the_others_where_they_were_measured(
+    metrics: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(metrics.parent / "transfer" / "table.json", TRANSFER)
+    assert main(["--metrics", str(metrics)]) == 0
+    assert capsys.readouterr().out == f"{results(metrics)}\n\n{transfer_tables(TRANSFER)}\n"
 
 
 def test_the_command_prints_the_tables(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,114 @@
+"""The measurement put together: each base is opened, asked and scored, and the files are written."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kblampp.core.files import write_json, write_jsonl
+from kblampp.core.params import Params
+from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.encoding.sentence_encoder import Embed, load_encoder
+from kblampp.encoding.vector_cache import with_disk_cache
+from kblampp.evaluation.baselines import answer_by_lookup
+from kblampp.evaluation.systems import Split
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.predictor import Predictor
+from kblampp.model.workspace import open_backbone, selector_options
+from kblampp.transfer.bases import Source, open_base, sources
+from kblampp.transfer.phrase_lookup import phrase_lookup
+from kblampp.transfer.scoring import GROUPS, Answer, is_broken, names_of, score
+
+logger = logging.getLogger(__name__)
+DOSSIERS = "dossiers"
+"""Their figures together."""
+YAGO_KINDS = ("temporal", "tail")
+Table = dict[str, dict[str, Any]]
+"""`{base: {system: figures}}`, the figures as of `scoring.score`."""
+
+
+def run_transfer(
+    params: Params, *, data: Path, store: Path, metrics: Path, held_out: bool = False, names: Sequence[str] = ()
+) -> Table:
+    """Asks the adapter of `params.dataset` about bases that it has never seen, and writes what came of it.
+
+    Of the open bases these are `metrics.json`, `table.json` and `answers.jsonl`, of the held-out ones the table alone,
+    `held_out.json`: an answer that is read is an answer that one tunes to.
+
+    Args:
+        params: The parameters.
+        data: Holds the bases.
+        store: Holds projections and adapter.
+        metrics: Where the files go.
+        held_out: Whether the held-out dossiers are asked, and they alone.
+        names: Some of the bases; none for all.
+
+    Returns:
+        The table.
+
+    Raises:
+        KBLaMError: An input is missing, damaged, or does not fit the others.
+    """
+    chosen = sources(data, held_out=held_out, names=names)
+    folder, section = store / params.dataset, params.eval
+    backbone = open_backbone(params, store)
+    model = load_trained(folder / section.adapter, backbone, Projections.load(folder / PROJECTION))
+    predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
+    encoder = with_disk_cache(load_encoder(params.encoder.model, batch_size=params.encoder.batch_size))
+    answers: list[Answer] = []
+    for number, source in enumerate(chosen, start=1):
+        logger.info("base %d of %d: %s", number, len(chosen), source.name)
+        with tempfile.TemporaryDirectory() as scratch:
+            split = open_base(source, params, store, backbone, Path(scratch))
+            answers += _ask(source.name, split, predictor, encoder.encode)
+    table = _table(chosen, answers, params)
+    if held_out:
+        write_json(metrics / "held_out.json", table)
+    else:
+        write_json(metrics / "metrics.json", headline(table))
+        write_json(metrics / "table.json", table)
+        write_jsonl(metrics / "answers.jsonl", (answer.to_row() for answer in answers))
+    return table
+
+
+def _ask(base: str, split: Split, predictor: Predictor, embed: Embed) -> list[Answer]:
+    """What every system says to the questions about one base; one smaller than `top_k` is weighed as a whole."""
+    facts, encoded = split.base.store.facts, split.encoded
+    logger.info("%s: %d questions, %d facts", base, len(encoded), len(facts))
+    options = replace(predictor.options, top_k=min(predictor.options.top_k, len(facts)))
+    predictions = replace(predictor, options=options).predict(split.base, encoded, base)
+    said = {"model": [prediction.text for prediction in predictions]}
+    if options.top_k:
+        said["lookup"] = [prediction.text for prediction in answer_by_lookup(predictions, facts)]
+    said["phrase_lookup"] = phrase_lookup(facts, encoded, embed)
+    names = names_of(facts)
+    answers = []
+    for place, (question, prediction) in enumerate(zip(encoded.questions, predictions, strict=True)):
+        texts = {system: everything[place] for system, everything in said.items()}
+        broken = frozenset(system for system, text in texts.items() if is_broken(text, names))
+        answers.append(Answer(base, question, texts, broken, prediction.null))
+    return answers
+
+
+def _table(chosen: Sequence[Source], answers: Sequence[Answer], params: Params) -> Table:
+    bases = {source.name: {source.name} for source in chosen}
+    dossiers = {source.name for source in chosen if source.is_dossier}
+    if len(dossiers) > 1:
+        bases = {DOSSIERS: dossiers, **bases}
+    how = {"bootstrap_samples": params.eval.bootstrap_samples, "seed": params.seed}
+    return {name: score([answer for answer in answers if answer.base in parts], **how) for name, parts in bases.items()}
+
+
+def headline(table: Table) -> dict[str, dict[str, Any]]:
+    """The model's shares: by group over all dossiers, by kind on YAGO, each with the number of broken answers."""
+    figures: dict[str, dict[str, Any]] = {}
+    for base, part, rows in ((DOSSIERS, "groups", tuple(GROUPS)), ("yago", "kinds", YAGO_KINDS)):
+        if base in table:
+            model = table[base]["model"]
+            figures[base] = {name: model[part][name]["share"] for name in rows if name in model[part]}
+            figures[base]["broken"] = model["broken"]
+    return figures

@@ -1,0 +1,105 @@
+"""A tiny model asked about bases that it has never seen: what is written, and that held-out bases are left alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kblampp.core.files import read_json
+from kblampp.experiments import transfer
+from kblampp.report.tables import transfer_tables
+from kblampp.transfer.bases import HELD_OUT
+from tests.converting import SAMPLES
+from tests.integration.conftest import last_error, stage, working_in
+from tests.pipeline.conftest import digest
+
+METRICS = Path("metrics/transfer")
+FACTS = """head,relation,tail,context,start,end
+Kvitnes Lighthouse,keeper,Halvard Moen,,1902,1921
+Kvitnes Lighthouse,keeper,Sigrid Aune,,1922,1939
+Kvitnes Lighthouse,height,27 metres,,,
+"""
+QUESTIONS = (
+    {"kind": "tail", "question": "How tall is Kvitnes Lighthouse?", "answer": "27 metres"},
+    {"kind": "temporal", "question": "Who was keeper of Kvitnes Lighthouse in 1910?", "answer": "Halvard Moen"},
+    {"kind": "list", "question": "Who kept Kvitnes Lighthouse?", "answer": "Halvard Moen; Sigrid Aune"},
+    {"kind": "unanswerable", "question": "What does Kvitnes Lighthouse cost?", "answer": ""},
+)
+
+
+def add_dossier(name: str, facts: str = FACTS) -> None:
+    folder = Path("data/dossiers") / name
+    folder.mkdir(parents=True)
+    (folder / "facts.csv").write_text(facts, encoding="utf-8")
+    lines = "".join(json.dumps(question) + "\n" for question in QUESTIONS)
+    (folder / "questions.jsonl").write_text(lines, encoding="utf-8")
+
+
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two dossiers, a sample of YAGO, and held-out dossiers that cannot be read."""
+    folder = Path(shutil.copytree(prepared, tmp_path / "work"))
+    monkeypatch.chdir(folder)
+    for name in ("club", "lighthouse"):
+        add_dossier(name)
+    for name in HELD_OUT:
+        add_dossier(name, "this is no table")
+    shutil.copytree(SAMPLES / "yago15k", "data/raw/yago", copy_function=shutil.copyfile)
+    return folder
+
+
+def measured(*arguments: str) -> int:
+    """Runs the program in the working directory; threads are put back."""
+    with working_in(Path.cwd()):
+        return transfer.main(list(arguments))
+
+
+def test_every_base_is_asked_by_every_system_and_the_held_out_ones_are_not_read(folder: Path) -> None:
+    before = {name: digest(folder / name) for name in ("store", "data")}
+    assert stage("transfer", eval__adapter="trainA") == 0
+    assert {name: digest(folder / name) for name in before} == before
+    table, figures = read_json(METRICS / "table.json"), read_json(METRICS / "metrics.json")
+    rows = [json.loads(line) for line in (METRICS / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {path.name for path in METRICS.iterdir()} == {"metrics.json", "table.json", "answers.jsonl"}
+    assert set(table) == {"dossiers", "club", "lighthouse", "yago"}
+    asked = Counter(row["base"] for row in rows)
+    for base, systems in table.items():
+        assert set(systems) == {"model", "lookup", "phrase_lookup"}
+        assert {row["n"] for row in systems.values()} == {8 if base == "dossiers" else asked[base]}
+        for name, row in systems.items():
+            mine = [each for each in rows if each["base"] == base or (base == "dossiers" and each["base"] != "yago")]
+            right = sum(name in each["right"] for each in mine)
+            assert sum(kind["right"] for kind in row["kinds"].values()) == right
+    assert set(table["yago"]["model"]["kinds"]) == {"tail", "temporal"}
+    assert table["club"]["phrase_lookup"]["broken"] == table["club"]["lookup"]["broken"] == 0
+    assert figures["dossiers"]["facts"] == table["dossiers"]["model"]["groups"]["facts"]["share"]
+    assert set(figures["yago"]) == {"tail", "temporal", "broken"}
+    assert "**KBLaM++**" in transfer_tables(table)
+
+
+def test_the_program_measures_the_same_and_shows_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stage("transfer", eval__adapter="trainA") == 0
+    capsys.readouterr()
+    assert measured("--metrics", "again") == 0
+    assert digest(folder / "again") == digest(folder / METRICS)
+    assert capsys.readouterr().out == transfer_tables(read_json(METRICS / "table.json")) + "\n"
+    assert measured("club") == 0
+    assert set(read_json(Path(".ckpt/transfer/table.json"))) == {"club"}
+    assert digest(folder / "again") == digest(folder / METRICS)
+
+
+def test_held_out_dossiers_are_asked_when_they_are_asked_for_and_nothing_but_figures_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert measured("--held-out") == 1
+    assert f"data/dossiers/{HELD_OUT[0]}" in last_error(capsys)
+    for name in HELD_OUT:
+        (folder / "data/dossiers" / name / "facts.csv").write_text(FACTS, encoding="utf-8")
+    assert measured("--held-out") == 0
+    assert [path.name for path in METRICS.iterdir()] == ["held_out.json"]
+    assert set(read_json(METRICS / "held_out.json")) == {"dossiers", *HELD_OUT}
+    assert "Kvitnes" not in (METRICS / "held_out.json").read_text(encoding="utf-8")
