@@ -93,13 +93,22 @@ class DevParams(Section):
     questions_per_type: Count
 
 
+class OpenParams(Section):
+    """An open knowledge base, with questions of every kind."""
+
+    facts: Count
+    questions_per_kind: Count
+
+
 class GenerateParams(Section):
-    """The synthetic worlds and their questions."""
+    """The synthetic worlds, the open bases and their questions."""
 
     train: WorldParams
+    open: OpenParams
     dev: DevParams
     swap: WorldParams
     novel: WorldParams
+    unseen: OpenParams
     three_hop_share: Share
     timed_hop_share: Share
     max_answer_share: Annotated[float, Field(gt=0, le=1)]

@@ -1,12 +1,15 @@
-"""The synthetic dataset: three worlds that share no entity, and four splits that share no question."""
+"""The synthetic dataset: worlds and open bases that share no entity, and five splits that share no question."""
 
 from __future__ import annotations
 
 import random
 
-from kblampp.core.params import GenerateParams
+from kblampp.core.params import GenerateParams, OpenParams
 from kblampp.data.dataset import Dataset
 from kblampp.data.facts import Question
+from kblampp.synthetic.open_questions import OpenQuestionWriter
+from kblampp.synthetic.open_schema import Part
+from kblampp.synthetic.open_worlds import make_open_base
 from kblampp.synthetic.questions import QuestionWriter, Wordings
 from kblampp.synthetic.worlds import NameMaker, Role, Words, World, make_world
 
@@ -21,7 +24,9 @@ WORDS_OF_KB: dict[str, Words] = {"train": "mixed", "swap": "known", "novel": "no
 
 
 def make_synthetic(section: GenerateParams, *, name: str, seed: int) -> Dataset:
-    """The synthetic dataset: three worlds that share no entity, and four splits that share no question.
+    """The synthetic dataset: worlds and open bases that share no entity, and five splits that share no question.
+
+    The training base is a world followed by an open base, and its split asks about both.
 
     Raises:
         DataError: The sizes asked for do not fit the vocabulary or each other.
@@ -56,5 +61,22 @@ def make_synthetic(section: GenerateParams, *, name: str, seed: int) -> Dataset:
             three_hop_share=section.three_hop_share,
             timed_hop_share=section.timed_hop_share,
         )
-    kbs = {kb: world.facts for kb, world in worlds.items()}
-    return Dataset(name, kbs, questions, {split: kb for split, kb, _ in SPLITS})
+    kbs = {kb: list(world.facts) for kb, world in worlds.items()}
+    # After the worlds, so that these do not depend on the open bases.
+    parts: tuple[tuple[Part, OpenParams], ...] = (("train", section.open), ("unseen", section.unseen))
+    for part, sizes in parts:
+        base = make_open_base(sizes.facts, seed=seed, part=part, taken=taken)
+        facts, asked = kbs.setdefault(part, []), questions.setdefault(part, [])
+        open_writer = OpenQuestionWriter(
+            base,
+            random.Random(f"open questions/{seed}/{part}"),
+            dataset=name,
+            split=part,
+            taken=taken,
+            seen=seen,
+            first_fact=len(facts),
+            first_question=len(asked),
+        )
+        asked += open_writer.write(sizes.questions_per_kind)
+        facts += base.facts
+    return Dataset(name, kbs, questions, {split: kb for split, kb, _ in SPLITS} | {"unseen": "unseen"})

@@ -20,6 +20,8 @@ TINY: dict[str, Any] = {
     "generate.dev.questions_per_type": 8,
     "generate.swap": {"facts": 170, "questions_per_type": 8},
     "generate.novel": {"facts": 170, "questions_per_type": 8},
+    "generate.open": {"facts": 400, "questions_per_kind": 2},
+    "generate.unseen": {"facts": 400, "questions_per_kind": 1},
     "encoder.model": "deterministic",
     "encoder.d_k": 64,
     "encoder.d_v": 64,
