@@ -152,6 +152,15 @@ class DatasetWriter(AbstractContextManager["DatasetWriter"]):
             (self._folder / f"{self._name}_{TRAINING_KB}.jsonl").touch()
 
 
+def split_names(data: Path, name: str) -> list[str]:
+    """The splits of a dataset, in alphabetical order.
+
+    Raises:
+        DataError: It is missing, or another dataset lies there.
+    """
+    return sorted(_manifest(data, name)["kb_of_split"])
+
+
 def knowledge_bases(data: Path, name: str) -> list[str]:
     """Names of a dataset's knowledge bases, from its manifest alone.
 

@@ -14,11 +14,13 @@ from kblampp.backbone.decoder_layers import find_decoder_layers, resolve_layers
 from kblampp.core.errors import CheckpointError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_json
 from kblampp.core.params import Params, TrainParams
+from kblampp.data.dataset import split_names
 from kblampp.model.batches import TrainingBatches
 from kblampp.model.checkpoint import KIND, build_model, load_adapter, save_adapter
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import KnowledgeBase, SelectorOptions
 from kblampp.model.workspace import Workspace
+from kblampp.training.calibration import CALIBRATION, calibrate
 from kblampp.training.loop import Schedule, train
 from kblampp.training.losses import LossWeights
 
@@ -42,7 +44,8 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         model = load_start(start, workspace, params)
         write_no_metrics(metrics)
     else:
-        workspace = Workspace.open(params, data, store, (TRAIN,))
+        splits = (TRAIN, CALIBRATION) if CALIBRATION in split_names(data, params.dataset) else (TRAIN,)
+        workspace = Workspace.open(params, data, store, splits)
         base = workspace.open_base(TRAIN)
         if start is None:
             model = start_model(workspace, params, torch.from_numpy(base.store.question_vectors(TRAIN)))
@@ -52,6 +55,8 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         key = run_key(settings, workspace, base)
         checkpoint = checkpoints / "trainA" / key[:16] / "state.pt"
         run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
+        if CALIBRATION in splits and section.max_steps:
+            calibrate(model, workspace)
     save_adapter(workspace.folder / "trainA", model, workspace.backbone, workspace.projections)
 
 
