@@ -52,8 +52,8 @@ class AnswerProcessor(LogitsProcessor):
         questions: How many questions there are; beams and return sequences are rows of one question.
         tokenizer: The backbone's.
         prompt_length: Tokens before the answer.
-        commit: Whether each row keeps to the most probable of answers and own words, decided at the first token, as
-            greedy decoding does; else the mixture itself is given.
+        commit: Whether each row keeps to own words or to the most probable answer, whichever kind is more probable,
+            decided at the first token, as greedy decoding does; else the mixture itself is given.
     """
 
     def __init__(
@@ -87,8 +87,7 @@ class AnswerProcessor(LogitsProcessor):
         own = max(0.0, 1.0 - sum(p for _, p in choices))
         if not self._commit:
             return choices, own
-        best = max(choices, key=lambda choice: choice[1], default=((), 0.0))
-        return ([], 1.0) if own > best[1] else ([best], 0.0)
+        return ([], 1.0) if own > 0.5 else ([max(choices, key=lambda choice: choice[1])], 0.0)
 
     def _next(self, question: int, prefix: tuple[int, ...], so_far: float, log_probs: Tensor) -> Tensor:
         choices, own = (self._rows or [])[question]

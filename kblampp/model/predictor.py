@@ -132,9 +132,9 @@ class Predictor:
 
 
 def most_probable(found: Sequence[Answer]) -> Answer | None:
-    """The most probable of some answers, None where the model's own words are more probable."""
-    own = 1.0 - sum(answer.probability for answer in found)
-    return found[0] if found and found[0].probability >= own else None
+    """The most probable of some answers, None where the model rather answers in its own words."""
+    copied = sum(answer.probability for answer in found)
+    return found[0] if found and copied >= 0.5 else None
 
 
 def _picks(state: CallState, row: int) -> tuple[list[tuple[tuple[int, ...], tuple[float, ...]]], float]:

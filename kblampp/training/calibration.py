@@ -68,7 +68,8 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
 def best_cut(odds: NDArray[Any], unanswerable: NDArray[Any]) -> float:
     """The log-odds above which refusing is right most often, both kinds of questions counting the same.
 
-    Source: Youden 1950, "Index for rating diagnostic tests".  Midway between two that occur; of equally good ones the middle one.  Zero where there is only one kind.
+    Source: Youden 1950, "Index for rating diagnostic tests".  The cut is midway between two log-odds that occur; of
+    equally good ones the middle one.  Zero where there is only one kind.
     """
     if unanswerable.all() or not unanswerable.any():
         return 0.0
