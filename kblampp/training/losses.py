@@ -97,10 +97,9 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
         raise DataError("the losses need a forward pass that read knowledge; call the model with `knowledge`")
     reading, _ = state.read()
     targets = batch.labels[:, 1:]
-    tokens = F.cross_entropy(
-        output.logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
-    )
-    words = tokens.sum() / (targets != IGNORED).sum()
+    rows, columns = (targets != IGNORED).nonzero(as_tuple=True)
+    tokens = F.cross_entropy(output.logits[rows, columns].float(), targets[rows, columns], reduction="none")
+    spoken = torch.zeros(len(targets), device=tokens.device).index_add(0, rows, -tokens)
     selections = [selection for _, selection in sorted(state.selections.items())]
     selects, hops, paths = [], [], []
     for depth, selection in enumerate(selections):
@@ -111,12 +110,12 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
             counts = (batch.hops > 0) & batch.has_vector
             hops.append(_hop_loss(selection.hop_logit[:, 0], batch.hops > depth, counts))
         paths.append(_margin_loss(scores, wanted, batch.hops > 1, path_margin))
-    zero = words.new_zeros(())
+    zero = tokens.new_zeros(())
     hit = wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean()
     return Losses(
-        answer=_answer_loss(state, batch, wanted, -tokens.sum(-1)),
+        answer=_answer_loss(state, batch, wanted, spoken),
         form=_form_loss(reading, batch, selections[-1]),
-        words=words,
+        words=tokens.mean(),
         select=torch.stack(selects).mean(),
         time=torch.stack([_mass_outside(selection, batch, base) for selection in selections]).mean(),
         hop=torch.stack(hops).mean() if hops else zero,
