@@ -1,7 +1,7 @@
-"""The time that a question names, read from its words: `grammar` knows the units, `parse` how the question relates to
-them.
+"""The time that a question names, read from its words: `grammar` knows the units of the calendar, `relative` those that
+are told from the day of asking, `parse` how the question relates to them.
 
 Imports `data`.
 
-Public names: `parse.parse_question_time`.
+Public names: `parse.read_time`, `parse.TimeReading`, `parse.parse_question_time`, `parse.without_time`.
 """

@@ -1,114 +1,227 @@
 """The units of time that a question can name: a day, month, year, span of years, decade or century.
 
-Each is a stretch of the calendar, or its early, middle or late part.
+Each is a stretch of the calendar or a part of one (early, first half, Q2), or is told from the day of asking
+(`relative`).
 """
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kblampp.data.windows import LAST_DAY, Bounds, month_bounds, year_bounds, years_bounds
+from kblampp.data.windows import MONTHS, Bounds, month_bounds, years_bounds
+from kblampp.time_expressions import relative
 
 DASH = r"[-\u2013\u2014]"
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = [month[:3].lower() for month in MONTHS]
 MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
 DAY = r"[0-3]?[0-9](?:st|nd|rd|th)?"
+CLAUSE_END = r" ?(?:[?!.,;:)]|a\.?d\b|c\.?e\b|$)"
 _PART_OF = {"early": 0, "beginning": 0, "start": 0, "mid": 1, "middle": 1, "late": 2, "end": 2}
-# "the end of 1990" is a time, "where did the line end in 1990" is not about the end of 1990.
+_SHARES = {"half": 2, "third": 3, "quarter": 4}
+_NTH = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
+_SHORT_PART = r"(?P<short>q[1-4]|h[12])"
+# "the end of 1990" is a time, "where did the line end in 1990" is not about the end of 1990, and "the first half of the
+# 2012 final" is not about the year.
 _PART = (
     r"(?:(?P<part>(?:early|mid|late)(?=[ -])|(?:beginning|start|middle|end)(?= of ))"
-    r"[ -](?:part )?(?:(?:of|in) )?(?:the )?)?"
+    r"[ -](?:part )?(?:(?:of|in) )?(?:the )?"
+    rf"|(?P<nth>{'|'.join(_NTH)}|last|latter) (?P<share>half|third|quarter) of "
+    r"(?:the (?:year )?(?![0-9]{4}(?! ?'?s)))?"
+    rf"|{_SHORT_PART}(?: of |[ /-]))?"
 )
+# Of two digits: not the quotation mark of a title ("in '12 Monkeys'").
+_SHORT_YEAR = r"'(?P<yy>[0-9]{2})(?![^?]{0,60}\w'(?!\w))"
+_YEAR = rf"(?:(?P<y>[0-9]{{3,4}})|{_SHORT_YEAR})"
 # Not more of a word or number (2,000; 4-0), and not a year before Christ.
 _STOP = r"(?!\w|%|[-,.:/\u2013\u2014][0-9]| ?b\.? ?c\b| ?bce\b)"
 _UNIT_PATTERNS = tuple(
     re.compile(pattern + _STOP)
     for pattern in (
-        r"(?P<y>[0-9]{4})-(?P<m>[01][0-9])-(?P<d>[0-3][0-9])",
-        rf"(?P<d>{DAY})(?: of)? (?P<m>{MONTH})(?: ?,| of)? ?(?P<y>[0-9]{{3,4}})",
-        rf"(?P<m>{MONTH}) (?:the )?(?P<d>{DAY})(?: ?, ?| )(?P<y>[0-9]{{3,4}})",
-        rf"{_PART}(?P<m>{MONTH})(?: ?,| of)? ?(?P<y>[0-9]{{3,4}})",
+        *relative.PATTERNS,
+        r"(?P<y>[0-9]{4})(?P<sep>[-/.])(?P<m>[01]?[0-9])(?P=sep)(?P<d>[0-3]?[0-9])",
+        r"(?P<first>[0-9]{1,2})(?P<sep>[-/])(?P<second>[0-9]{1,2})(?P=sep)(?P<y>[0-9]{4})",
+        r"(?P<first>[0-9]{1,2})/(?P<second>[0-9]{1,2})/(?P<yy>[0-9]{2})",
+        r"(?P<d>[0-3]?[0-9])\.(?P<m>[01]?[0-9])\.(?P<y>[0-9]{4})",
+        r"(?P<m>0?[1-9]|1[0-2])/(?P<y>[0-9]{4})",
+        rf"(?P<d>{DAY})(?: of)? (?P<m>{MONTH})(?: ?,| of)? ?{_YEAR}",
+        rf"(?P<m>{MONTH}) (?:the )?(?P<d>{DAY})(?: ?, ?| ){_YEAR}",
+        rf"{_PART}(?P<m>{MONTH})(?: ?,| of)? ?{_YEAR}",
         rf"{_PART}'?(?P<decade>[1-9][0-9]{{0,2}}0)(?:(?<=[0-9]{{4}}) )?'?s",
         rf"{_PART}(?P<century>[0-9]{{1,2}})(?:st|nd|rd|th)[ -]century",
-        rf"(?P<y>[0-9]{{4}}) ?(?:/|{DASH}) ?(?P<y2>[0-9]{{4}}|[0-9]{{2}})",
+        rf"(?P<y>[0-9]{{4}})[ -]?{_SHORT_PART}",
+        rf"(?P<y>[0-9]{{4}}) ?(?P<sep>/|{DASH}) ?(?P<y2>[0-9]{{4}}|[0-9]{{2}})",
+        rf"(?<!\bmonth of )(?:{DAY}(?: of)? )?(?P<month_alone>{MONTH})(?: {DAY})?(?={CLAUSE_END})",
         rf"{_PART}(?P<y>[0-9]{{1,4}})",
+        rf"{_PART}{_SHORT_YEAR}",
+        r"(?P<bc>[0-9]{1,4})(?:(?:st|nd|rd|th)[ -]century)? ?(?:b\.? ?c\b\.?(?: ?e\b\.?)?|bce\b)",
     )
 )
 # Where a unit can begin; real questions also hold "1369 to1420".
-_UNIT_START = re.compile(rf"(?:(?<![\w.,/$£€#])|(?<= to))(?=[0-9]|'[0-9]|{MONTH}|(?:{'|'.join(_PART_OF)})[ -])")
+_UNIT_START = re.compile(
+    rf"(?:(?<![\w.,/$£€#])|(?<= to))(?=[0-9]|'[0-9]|{MONTH}|[qh][1-4][ /-]|(?:{'|'.join(_PART_OF)})[ -]"
+    rf"|(?:{'|'.join(_NTH)}|last|latter) (?:half|third|quarter) |{relative.START})"
+)
+# "the 2004-05 table" and "2004-05 season" are two years, which "2004-05" alone need not be.
+_SEASON = re.compile(r"(?: [\w-]+){0,3} (?:season|campaign|tournament|year)\b")
+
+
+BACKWARDS = "ends before it starts"
+NO_SUCH_TIME = "is no time of the calendar, whose years are 1 to 9999"
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit at `text[start:stop]`; `bounds` is None if the calendar has no such time."""
+    """A unit at `text[start:stop]`; without `bounds` if there is no such time, or nobody can say which it is."""
 
     start: int
     stop: int
     bounds: Bounds | None
+    problem: str | None  # why there are no bounds: the end of a sentence that begins with the unit
     number: int  # its year or decade as written
     plain: bool  # digits alone
     span: bool  # "1998-2001", "2018/19"
     sure: bool  # a time even without a preposition
 
 
-def find_units(text: str) -> Iterator[Unit]:
-    """The units that a text in lower case names, in its order; none overlaps another."""
+def lower_case(text: str) -> str:
+    """The text in lower case, every letter at its place."""
+    return "".join(small if len(small := letter.lower()) == 1 else letter for letter in text).replace("\u2019", "'")
+
+
+def find_units(text: str, today: datetime.date) -> Iterator[Unit]:
+    """The units that a text with single spaces names, in its order; none overlaps another."""
+    low = lower_case(text)
     done = 0
-    for start in (found.start() for found in _UNIT_START.finditer(text)):
+    for start in (found.start() for found in _UNIT_START.finditer(low)):
         if start < done:
             continue
-        matches = (pattern.match(text, start) for pattern in _UNIT_PATTERNS)
-        match = next((match for match in matches if match), None)
-        if match:
-            fields = {name: value for name, value in match.groupdict().items() if value}
-            done = match.end()
-            number = int(fields.get("y") or fields.get("decade") or 1000)
-            plain = fields.keys() == {"y"}
-            sure = not plain and number >= 1000 and len(fields.get("y2", "four")) == 4
-            yield Unit(start, done, _unit_bounds(fields), number, plain, "y2" in fields, sure)
+        matches = (pattern.match(low, start) for pattern in _UNIT_PATTERNS)
+        match = next((match for match in matches if match and match.end() > start), None)
+        if match and not _in_a_name(text, low, match):
+            unit = _unit(low, match, today)
+            done = unit.stop
+            yield unit
 
 
-def _unit_bounds(fields: dict[str, str]) -> Bounds | None:
-    part = _PART_OF[fields["part"]] if "part" in fields else None
+def _in_a_name(text: str, low: str, match: re.Match[str]) -> bool:
+    """Whether the words of a relative time are in capitals: "Last Year at Marienbad"."""
+    if not match.groupdict().keys() & {"ago", "named", "past", "rolling", "vague"} or text.isupper():
+        return False
+    begin = max(match.start(), 1)  # the first letter of a sentence says nothing
+    return any(letter.isupper() for letter in text[begin : match.end()])
+
+
+def _unit(low: str, match: re.Match[str], today: datetime.date) -> Unit:
+    fields = _fields(low, match, today)
+    number = int(fields.get("y") or fields.get("decade") or 1000)
+    plain = fields.keys() == {"y"}
+    unsure = plain or fields.keys() & {"month_alone", "rolling"} or ("yy" in fields and "m" not in fields)
+    sure = not unsure and number >= 1000 and len(fields.get("y2", "four")) == 4
+    problem = _problem(fields)
+    bounds = None if problem else _bounds(fields, today)
+    if not problem and bounds is None:
+        problem = BACKWARDS if "y2" in fields and number > 0 else NO_SUCH_TIME
+    return Unit(match.start(), match.end(), bounds, problem, number, plain, "y2" in fields, sure)
+
+
+def _fields(low: str, match: re.Match[str], today: datetime.date) -> dict[str, str]:
+    """The groups of a match that hold something; a year of two digits is written out in "y" too."""
+    fields = {name: value for name, value in match.groupdict().items() if value}
+    if "yy" in fields:
+        year = today.year // 100 * 100 + int(fields["yy"])
+        fields["y"] = f"{year if year <= today.year else year - 100:04}"
+    last = fields.get("y2", "")
+    if len(last) == 2 and 1 <= int(last) <= 12:
+        if last <= fields["y"][2:]:  # "2012-05" ends in no later year
+            fields["m"] = fields.pop("y2")
+        elif fields["sep"] == "-" and not (low.endswith("the ", 0, match.start()) or _SEASON.match(low, match.end())):
+            first = fields["y"]
+            fields["either"] = f"{MONTHS[int(last) - 1]} {first} or the years {first} to {first[:2]}{last}"
+    return fields
+
+
+def _problem(fields: Mapping[str, str]) -> str | None:
+    """What keeps a unit from being understood."""
+    if either := fields.get("either"):
+        return f"may be {either}: write the month as a word, or both years in full"
+    if "bc" in fields:
+        return "is before the year 1, where the calendar begins"
+    if "vague" in fields:
+        return "is no certain time: write a date, a month or a year"
+    if "month_alone" in fields:
+        return "is of no year: write the year too"
+    if "first" in fields:
+        first, second = int(fields["first"]), int(fields["second"])
+        if first != second and 1 <= first <= 12 and 1 <= second <= 12:
+            one, other = MONTHS[second - 1], MONTHS[first - 1]
+            return f"may be {first} {one} or {second} {other} {fields['y']}: write the month as a word"
+    return None
+
+
+def _bounds(fields: Mapping[str, str], today: datetime.date) -> Bounds | None:
+    if fields.keys() & {"ago", "named", "past", "rolling"}:
+        return relative.relative_bounds(fields, today)
+    index, count = _portion(fields)
+    if index >= count:  # "the third half"
+        return None
     if decade := fields.get("decade"):
-        first = int(decade) if len(decade) > 2 else 1900 + int(decade)
-        return _part_of_years(first, (0, 4, 7, 10), part)
+        return _part_of_years(int(decade) if len(decade) > 2 else 1900 + int(decade), 10, index, count)
     if century := fields.get("century"):
-        return _part_of_years(100 * int(century) - 99, (0, 33, 67, 100), part)
+        return _part_of_years(100 * int(century) - 99, 100, index, count)
     year = int(fields["y"])
     if last := fields.get("y2"):
         return years_bounds(year, int(fields["y"][: 4 - len(last)] + last) + 1)
+    if "first" in fields:
+        first, second = int(fields["first"]), int(fields["second"])
+        return _day(year, *((first, second) if first <= 12 else (second, first)))
     if "m" not in fields:
-        return year_bounds(year) if part is None else _part_of_year(year, part)
+        return _part_of_year(year, index, count)
     name = fields["m"]
     month = int(name) if name.isdigit() else _MONTHS.index(name[:3]) + 1
     if "d" in fields:
-        return _days(year, month, int(fields["d"].rstrip("sthndr")), 1)
-    if part is None or not (whole := month_bounds(year, month)):
-        return month_bounds(year, month)
-    start = (whole[0] or 1) + 10 * part
-    return start, whole[1] if part == 2 else start + 10
+        return _day(year, month, int(fields["d"].rstrip("sthndr")))
+    return _part_of_month(year, month, index, count)
 
 
-def _part_of_years(first: int, cuts: tuple[int, int, int, int], part: int | None) -> Bounds | None:
-    low, high = (0, cuts[-1]) if part is None else (cuts[part], cuts[part + 1])
-    return years_bounds(max(first + low, 1), first + high)
+def _portion(fields: Mapping[str, str]) -> tuple[int, int]:
+    """Which part, from 0, of how many: (1, 4) for the second quarter, (0, 1) for the whole."""
+    if "part" in fields:
+        return _PART_OF[fields["part"]], 3
+    if "share" in fields:
+        count = _SHARES[fields["share"]]
+        return _NTH.get(fields["nth"], count - 1), count
+    if short := fields.get("short"):
+        return int(short[1]) - 1, 4 if short[0] == "q" else 2
+    return 0, 1
 
 
-def _part_of_year(year: int, part: int) -> Bounds | None:
-    first, last = month_bounds(year, 4 * part + 1), month_bounds(year, 4 * part + 4)
+def _part_of_years(first: int, length: int, index: int, count: int) -> Bounds | None:
+    low, high = (-(-length * cut // count) for cut in (index, index + 1))  # rounded up: early is the years 0 to 3
+    return years_bounds(first + low, first + high)
+
+
+def _part_of_year(year: int, index: int, count: int) -> Bounds | None:
+    first, last = month_bounds(year, 12 * index // count + 1), month_bounds(year, 12 * (index + 1) // count)
     return first and last and (first[0], last[1])
 
 
-def _days(year: int, month: int, first: int, count: int) -> Bounds | None:
+def _part_of_month(year: int, month: int, index: int, count: int) -> Bounds | None:
+    whole = month_bounds(year, month)
+    if whole is None or whole[0] is None:
+        return None
+    low, high = (whole[0] + 30 * cut // count for cut in (index, index + 1))
+    return low, whole[1] if index == count - 1 else high
+
+
+def _day(year: int, month: int, number: int) -> Bounds | None:
     try:
-        start = datetime.date(year, month, first).toordinal()
+        start = datetime.date(year, month, number).toordinal()
     except ValueError:
         return None
-    return start, None if start + count > LAST_DAY else start + count
+    return relative.days_bounds(start, start + 1)

@@ -6,20 +6,31 @@ joined to a range.
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kblampp.data.windows import LAST_DAY, Bounds, Window
-from kblampp.time_expressions.grammar import DASH, DAY, MONTH, Unit, find_units
+from kblampp.data.windows import LAST_DAY, Bounds, Window, iso
+from kblampp.time_expressions.grammar import (
+    BACKWARDS,
+    CLAUSE_END,
+    DASH,
+    DAY,
+    MONTH,
+    NO_SUCH_TIME,
+    Unit,
+    find_units,
+    lower_case,
+)
 
 QUESTION_SOURCE = "question_text"
 """Source of a window that was read from a question's words."""
 
 _FILL = (
-    r"(?:(?:the|a|years?|seasons?|months?|dates?|period|summer|spring|autumn|fall|winter|of|about"
-    r"|around|circa|c\.|approximately|ad|a\.d\.) )*"
+    r"(?:(?:the|a|years?|seasons?|months?|dates?|period|summer|spring|autumn|fall|winter|of|about|fiscal|financial|fy"
+    r"|around|circa|c\.|approximately|ad|a\.d\.|(?:mon|tues|wednes|thurs|fri|satur|sun)day,?) )*"
 )
 _KINDS = {
     "before": r"before|prior to|earlier than",
@@ -27,113 +38,183 @@ _KINDS = {
     "after": r"after|later than|following",
     "since": r"since|from|as from|starting in|starting from",
     "between": r"between|in between",
-    "in": r"in|on|during|throughout|within|as of|as at|around|circa",
+    "in": r"in|on|during|throughout|within|as of|as at|around|circa|for|at|over|as (?:early|late|recently|far back) as",
 }
 _KIND = "|".join(rf"(?P<{kind}>{words})" for kind, words in _KINDS.items())
-_LEFT = re.compile(rf"(?<!\w)(?:{_KIND}) {_FILL}$")
+# "shortly before" is before: how long a short time is, the facts have to say.
+_NEARNESS = r"(?:right|just|shortly|immediately|soon|directly|straight|back)"
+_LEFT = re.compile(rf"(?<!\w)(?:{_NEARNESS} )?(?:{_KIND}) {_FILL}$")
 _TO = rf"(?:and )?(?:up )?(?:to|until|till|til|through|thru)|{DASH}"
 _JOIN = re.compile(rf"(?: ad| a\.d\.)?,? ?(?:{_TO}|(?P<both>and|&)) ?{_FILL}")
 _HALF_RANGE = re.compile(  # its first half lacks the year: "from March to May 2015"
     rf"(?<!\w)(?:from|between|in|during) (?:the )?"
-    rf"(?P<half>{DAY} {MONTH}|{MONTH} {DAY}|{MONTH}|{DAY}) ?(?:{_TO}|and) ?(?:the )?$"
+    rf"(?P<half>{DAY} {MONTH}|{MONTH} {DAY}|{MONTH}|{DAY}|[qh][1-4]) ?(?:{_TO}|and) ?(?:the )?$"
 )
+_WORD_AND_YEAR = re.compile(r"(?P<words>.*[a-z].*?)(?P<year>'?[0-9]+)")
 _ONWARD = re.compile(
     r" (?:onwards?|on|and later|or later)\b"
     rf"| ?(?:to|until|till|through|{DASH}) ?(?:the )?(?:present|now|today|date|this day)\b"
 )
-_CLAUSE_END = re.compile(r" ?(?:[?!.,;:)]|a\.?d\b|c\.?e\b|$)")
-_COUNTED = re.compile(r" (?:years|days|people|games|matches|countries|votes|points|miles|km|m|met(?:er|re)s)\b")
+_CLAUSE_END = re.compile(CLAUSE_END)
+_COUNTED = re.compile(
+    r" (?:years|days|people|games|matches|countries|votes|points|miles|km|m|met(?:er|re)s|dollars|euros|pounds)\b"
+)
+_TEXT_END = re.compile(r"[ ?!.]*")
+_QUESTION_WORD = re.compile(
+    r"(?:who|whom|whose|what|which|where|when|how|why|is|are|was|were|do|does|did|has|have|had|can|could)\b"
+)
+_NO_YEAR_AFTER = re.compile(  # "more than 2000", "room 1408", "the act of 1871"
+    r"(?<![\w'])(?:an?|the|of|than|and|or|to|at|about|over|under|with|without|is|are|was|were|be|has|have|had|no|nr|number"
+    r"|room|route|highway|road|street|flight|model|version|chapter|page|line|times|plus|minus)\.? $"
+)
 _REACH = 80  # characters before a unit in which its preposition is looked for
 
 
-def parse_question_time(text: str) -> Window | None:
-    """Finds the time that a question asks about.
+@dataclass(frozen=True, slots=True)
+class TimeReading:
+    """What a question says about time.
 
-    Named units count as a whole: "from 2009 to 2011" and "between 2009 and 2011" hold all three
-    years, "before 1998" ends on 1998-01-01, "after 2015" starts on 2016-01-01, "since 2015" on
-    2015-01-01, "until 2015" and "by 2015" end on 2016-01-01. Early in a decade means its years 0 to
-    3, mid 4 to 6, late 7 to 9; other units are cut in three in the same way.
-
-    Returns:
-        The window with source "question_text", or None if the text names no time or one that makes
-        no sense (reversed years, 31 February). Its end is always after its start.
+    Attributes:
+        window: The days that it asks about, with the source "question_text"; None if it names no time, or if there is
+            a problem.
+        rest: The question without the words that name a time, its spaces single.
+        problem: A sentence on the time that is named and could not be understood, or makes no sense; else None.
     """
-    bounds = find_bounds(text)
-    return None if bounds is None else Window(bounds[0], bounds[1], QUESTION_SOURCE)
+
+    window: Window | None
+    rest: str
+    problem: str | None
 
 
-def find_bounds(text: str) -> Bounds | None:
-    """Returns the day bounds of the time that `text` asks about.
+def read_time(text: str, as_of: int | None = None) -> TimeReading:
+    """Reads the time that a question asks about, and what it asks without it.
 
-    A range wins over single units, and of several of either kind the last one does, unless the
-    text opens with one ("In 2009, who ..."). "in 1787 ... until 1796" and "after 2009 ... before
-    2012" join to one window.
+    Named units count as a whole: "from 2009 to 2011" and "between 2009 and 2011" hold all three years, "before 1998"
+    ends on 1998-01-01, "after 2015" starts on 2016-01-01, "since 2015" on 2015-01-01, "until 2015" and "by 2015" end on
+    2016-01-01. Early in a decade means its years 0 to 3, mid 4 to 6, late 7 to 9; other units are cut in three in the
+    same way. "right after" and "shortly before" are read as after and before.
 
-    Returns:
-        First day and first day after it, None for an open end, or None altogether if the text
-        names no time or one that makes no sense. If both are given, the second is the greater.
+    A range wins over single units, and of several of either kind the last one does, unless the text opens with one ("In
+    2009, who ..."). "in 1787 ... until 1796" and "after 2009 ... before 2012" join to one window.
+
+    "today", "now" and the like name no window and stay in the rest. A year at the very end needs no preposition
+    ("revenue 2019"), unless a sentence ends with it after a word in capitals, as names do ("Who directed Odyssey
+    2001?"). A text that is nothing but a time is its own rest.
+
+    Args:
+        text: A question in English.
+        as_of: Day of asking, from which "last year" is told and before which "'12" lies; None for today.
+
+    Raises:
+        DataError: `as_of` is no day of the calendar.
     """
-    clean = " ".join(text.lower().split())
-    terms = list(_terms(clean, list(find_units(clean))))
-    if any(term.bounds is None for term in terms):
-        return None
-    bounds = _combine(terms)
-    return bounds if bounds is not None and _holds_a_day(bounds) else None
+    today = datetime.date.today() if as_of is None else datetime.date.fromisoformat(iso(as_of))
+    clean = " ".join(text.split())
+    terms = list(_terms(clean, lower_case(clean), today))
+    problem = next((f'"{clean[term.at : term.stop]}" {term.problem}' for term in terms if term.problem), None)
+    bounds = None if problem else _combine(terms)
+    if bounds is not None and not _holds_a_day(bounds):
+        problem = " and ".join(f'"{clean[term.at : term.stop]}"' for term in terms) + " have no day in common"
+        bounds = None
+    window = None if bounds is None else Window(bounds[0], bounds[1], QUESTION_SOURCE)
+    return TimeReading(window, _without(clean, terms), problem)
+
+
+def parse_question_time(text: str, as_of: int | None = None) -> Window | None:
+    """The window of `read_time`."""
+    return read_time(text, as_of).window
 
 
 def without_time(text: str) -> str:
-    """A question without the words that name its time: "Who led Alder in 2012?" becomes "Who led Alder?".
+    """The rest of `read_time`: "Who led Alder in 2012?" becomes "Who led Alder?".
 
-    What is left says what is asked for; the time travels beside it as a window.  A text that is nothing but a time
-    stays as it is.
+    What is left says what is asked for; the time travels beside it as a window.
     """
-    clean = " ".join(text.split())
-    if len(clean.lower()) != len(clean):  # a letter whose lower case is longer would move every place after it
-        return clean
-    low = clean.lower()
-    units = list(find_units(low))
-    for term in reversed(list(_terms(low, units))):
-        clean = clean[: term.at] + clean[term.stop :]
-    clean = re.sub(r",\s*(?=,)|\s+(?=[?,.!])", "", " ".join(clean.split())).strip(" ,")
-    return clean or text
+    return read_time(text).rest
 
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A unit or range with its relation to the question."""
+    """A unit or range at `text[at:stop]` with its relation to the question."""
 
     kind: str  # a key of _KINDS, or "range"
     at: int
     stop: int
     bounds: Bounds | None
+    problem: str | None  # why there are none
 
 
-def _terms(text: str, units: list[Unit]) -> Iterator[_Term]:
+def _without(text: str, terms: list[_Term]) -> str:
+    if not terms:
+        return text
+    rest = text
+    for term in reversed(terms):
+        rest = rest[: term.at] + " " + rest[term.stop :]
+    rest = re.sub(r"\( *\)", "", rest)
+    rest = re.sub(r",\s*(?=,)|\s+(?=[?,.!)])", "", " ".join(rest.split())).strip(" ,")
+    return rest if re.search(r"\w", rest) else text
+
+
+def _terms(text: str, low: str, today: datetime.date) -> Iterator[_Term]:
+    units = list(find_units(text, today))
     edge = 0  # end of the last term: its words say nothing about the next one
     for unit, other in itertools.zip_longest(units, units[1:]):
         if unit.start < edge:
             continue
-        left = text[max(edge, unit.start - _REACH) : unit.start]
+        left = low[max(edge, unit.start - _REACH) : unit.start]
         origin = unit.start - len(left)
         match, half = _LEFT.search(left), _HALF_RANGE.search(left)
         kind = match.lastgroup or "" if match else ""
+        if match and kind and not _fits(match[kind], low, unit):
+            match, kind = None, ""
         at = origin + match.start() if match else unit.start
-        if half and not unit.plain:
-            first = _complete(half["half"], text[unit.start : unit.stop])
-            yield _Term("range", origin + half.start(), unit.stop, _range("", first, unit.bounds))
-        elif other and _joined(text, kind, unit, other):
-            yield _Term("range", at, other.stop, _range(kind, unit.bounds, other.bounds))
+        full = half and not unit.plain and _WORD_AND_YEAR.fullmatch(low, unit.start, unit.stop)
+        if half and full:
+            first = _complete(half["half"], full, today)
+            yield _term("range", origin + half.start(), unit.stop, _range("", first, unit.bounds), unit.problem)
+        elif other and _joined(low, kind, unit, other):
+            bounds, problem = _range(kind, unit.bounds, other.bounds), unit.problem or other.problem
+            yield _term("range", at, other.stop, bounds, problem)
             edge = other.stop
             continue
-        elif _counts(text, unit, kind):
+        elif _counts(low, unit, kind) or _ends_with_year(text, low, unit, kind):
             if match and match["since"] == "from" and unit.span:  # "from 1998-2001" is no open end
                 kind = "in"
-            onward = kind in ("since", "") and _ONWARD.match(text, unit.stop)
+            onward = kind in ("since", "") and _ONWARD.match(low, unit.stop)
             kind = "since" if onward else kind or "in"
-            yield _Term(kind, at, onward.end() if onward else unit.stop, _relate(kind, unit.bounds))
+            if kind == "before" and low.startswith("end of", unit.start):  # not before the last months of the year
+                kind = "until"
+            yield _term(kind, at, onward.end() if onward else unit.stop, _relate(kind, unit.bounds), unit.problem)
         else:
             continue
         edge = unit.stop
+
+
+def _term(kind: str, at: int, stop: int, bounds: Bounds | None, problem: str | None) -> _Term:
+    if problem is None and (bounds is None or not _holds_a_day(bounds)):
+        problem = BACKWARDS if kind == "range" else NO_SUCH_TIME
+    return _Term(kind, at, stop, bounds, problem)
+
+
+def _fits(preposition: str, text: str, unit: Unit) -> bool:
+    """Whether a word that need not be about time can be so here: "at the end of 1990", "for 2012"."""
+    if preposition == "at":
+        return text.startswith(("beginning", "start", "middle", "end"), unit.start)
+    if preposition == "over":
+        return text.startswith(("last", "past", "the "), unit.start)
+    if preposition == "for":
+        return not unit.plain or (1000 <= unit.number <= 2100 and not _COUNTED.match(text, unit.stop))
+    return True
+
+
+def _ends_with_year(text: str, low: str, unit: Unit, kind: str) -> bool:
+    """Whether a text ends with a year that has no preposition: "revenue of Acme 2019"."""
+    if kind or not unit.plain or not 1000 <= unit.number <= 2100 or not _TEXT_END.fullmatch(low, unit.stop):
+        return False
+    word = text[: unit.start].rstrip(" ,").rpartition(" ")[2]
+    if not word[-1:].isalpha() or _NO_YEAR_AFTER.search(low, max(0, unit.start - _REACH), unit.start):
+        return False
+    return text.isupper() or not (_QUESTION_WORD.match(low) and word[0].isupper())
 
 
 def _joined(text: str, kind: str, first: Unit, second: Unit) -> bool:
@@ -155,11 +236,11 @@ def _counts(text: str, unit: Unit, kind: str) -> bool:
     return not (unit.plain and unit.number % 100 == 0 and _COUNTED.match(text, unit.stop))
 
 
-def _complete(half: str, full: str) -> Bounds | None:
+def _complete(half: str, full: re.Match[str], today: datetime.date) -> Bounds | None:
     """Gives "march" or "3" the year and month of "9 may 2015", the other end of its range."""
-    month = re.search(MONTH, full)
+    month = re.search(MONTH, full["words"])
     words = half if re.search(MONTH, half) or not month else f"{half} {month[0]}"
-    return next((unit.bounds for unit in find_units(f"{words} {full.split()[-1]}")), None)
+    return next((unit.bounds for unit in find_units(f"{words} {full['year']}", today)), None)
 
 
 def _range(kind: str, first: Bounds | None, second: Bounds | None) -> Bounds | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kblampp.core.errors import DataError
 from kblampp.data.windows import Window, day
-from kblampp.time_expressions.parse import parse_question_time
+from kblampp.time_expressions.parse import parse_question_time, read_time, without_time
 from tests.converting import real_lines, real_list, real_rows
 
 # Text, first day, first day after; a short form such as "2012" or "2012-03" stands for its first day.
@@ -89,6 +91,37 @@ CASES: list[tuple[str, str | None, str | None]] = [
     ("Who led it between 3 and 9 March 2015?", "2015-03-03", "2015-03-10"),
     ("Who used a 4 to 4-0 steam locomotive from 1923 to Dec 1947?", "1923", "1948"),
     ("In Room 5, who was there from 1998 to 2001 or in 2004?", "1998", "2002"),
+    # numbers, quarters, halves
+    ("In 2012-05, who led it?", "2012-05", "2012-06"),
+    ("Who led it in 05/2012?", "2012-05", "2012-06"),
+    ("Who led it on 13/5/2012?", "2012-05-13", "2012-05-14"),
+    ("Who led it on 5/13/2012?", "2012-05-13", "2012-05-14"),
+    ("Who led it on 5/5/2012?", "2012-05-05", "2012-05-06"),
+    ("Who led it on 3.5.2012?", "2012-05-03", "2012-05-04"),
+    ("Who led it on 2012/05/03?", "2012-05-03", "2012-05-04"),
+    ("Who led it on Thursday, 3 May 2012?", "2012-05-03", "2012-05-04"),
+    ("Who led it in the 2010-11 season?", "2010", "2012"),
+    ("Revenue in Q2 2012?", "2012-04", "2012-07"),
+    ("Revenue 2012 Q4?", "2012-10", "2013"),
+    ("Revenue in the 2nd quarter of 2012?", "2012-04", "2012-07"),
+    ("Revenue in the first half of 2012?", "2012-01", "2012-07"),
+    ("Revenue in H2 2012?", "2012-07", "2013"),
+    ("Who ruled in the second half of the 19th century?", "1851", "1901"),
+    ("Who ruled in the first half of the 1990s?", "1990", "1995"),
+    ("Who led it from Q1 to Q3 2012?", "2012-01", "2012-10"),
+    # other words before a time
+    ("Who led it at the end of 2012?", "2012-09", "2013"),
+    ("What was the budget for 2023 of Acme?", "2023", "2024"),
+    ("Who led it back in 2012?", "2012", "2013"),
+    ("Who led it as early as 2012?", "2012", "2013"),
+    ("Who led it right after 1997?", "1998", None),
+    ("Who led it shortly before 2015?", None, "2015"),
+    ("Who led it just before March 2015?", None, "2015-03"),
+    ("Who led it by the end of 2012?", None, "2013"),
+    ("Who led it before the end of 2012?", None, "2013"),
+    # a year at the very end
+    ("league position of carrigbeg rovers 2022", "2022", "2023"),
+    ("Revenue 2019?", "2019", "2020"),
     # open ends
     ("Who led it before 1998?", None, "1998"),
     ("Who led it before Jan 1996?", None, "1996"),
@@ -121,6 +154,15 @@ NO_TIME = [
     "Who led Silver Harbor?",
     "What became of the planetarium located at 15 South State Street in Salt Lake City?",
     "Who directed Space Odyssey 2001?",
+    "Odyssey 2001 author",
+    "How many cost more than 2000?",
+    "Who sold it for 2000 dollars?",
+    "Who starred in '12 Monkeys'?",
+    "Who scored in the first half of the 2012 final?",
+    "Who directed Last Year at Marienbad?",
+    "What was his last year?",
+    "What was the last year of the war?",
+    "Who leads it today, now, currently, at the moment, these days, nowadays or at present?",
     "Who won in 12 games?",
     "Who won gold in 1500 metres?",
     "Who counted from 3 to 5 points?",
@@ -143,6 +185,56 @@ NO_TIME = [
     "after 2012 and before 2010",
     "in 12345",
     "in \u0661\u0669\u0669\u0668",
+]
+
+
+AS_OF = "2026-03-31"  # a Tuesday
+
+RELATIVE: list[tuple[str, str | None, str | None]] = [
+    ("Who led it last year?", "2025", "2026"),
+    ("Last year, who led it?", "2025", "2026"),
+    ("Who was last year's champion?", "2025", "2026"),
+    ("Who led it this year?", "2026", "2027"),
+    ("Who will lead it next year?", "2027", "2028"),
+    ("Who led it the year before last?", "2024", "2025"),
+    ("Who led it two years ago?", "2024", "2025"),
+    ("Who led it a month ago?", "2026-02", "2026-03"),
+    ("Who led it 3 days ago?", "2026-03-28", "2026-03-29"),
+    ("Who led it a century ago?", "1901", "2001"),
+    ("Who led it last month?", "2026-02", "2026-03"),
+    ("Who led it this month?", "2026-03", "2026-04"),
+    ("Who led it last week?", "2026-03-23", "2026-03-30"),
+    ("Who led it yesterday?", "2026-03-30", "2026-03-31"),
+    ("Who led it the day before yesterday?", "2026-03-29", "2026-03-30"),
+    ("Who led it last decade?", "2010", "2020"),
+    ("Who led it last century?", "1901", "2001"),
+    ("Who led it in the last five years?", "2021-03-31", "2026-04-01"),
+    ("Who led it over the past year?", "2025-03-31", "2026-04-01"),
+    ("Who led it in the past month?", "2026-02-28", "2026-04-01"),
+    ("Who led it in the last 10 days?", "2026-03-21", "2026-04-01"),
+    ("Who has led it since last year?", "2025", None),
+    ("Who led it before last month?", None, "2026-02"),
+    ("Who led it from last year to this year?", "2025", "2027"),
+    ("Who led it in '12?", "2012", "2013"),
+    ("Who led it in \u201926?", "2026", "2027"),
+    ("Who led it in '27?", "1927", "1928"),
+    ("Who led it in May '12?", "2012-05", "2012-06"),
+    ("Who led it between '10 and '12?", "2010", "2013"),
+]
+
+PROBLEMS = [
+    ("Who led it on 3/5/2012?", '"on 3/5/2012" may be 3 May or 5 March 2012: write the month as a word'),
+    ("Who led it in 2010-11?", '"in 2010-11" may be November 2010 or the years 2010 to 2011: '),
+    ("Who led it on 31 February 2012?", '"on 31 February 2012" is no time of the calendar'),
+    ("Who led it in the third half of 2012?", '"in the third half of 2012" is no time of the calendar'),
+    ("Who led it from 1998 to 1993?", '"from 1998 to 1993" ends before it starts'),
+    ("Who led it after 2012 or before 2010?", '"after 2012" and "before 2010" have no day in common'),
+    ("Who led it in 44 BC?", '"in 44 BC" is before the year 1'),
+    ("Who led it last summer?", '"last summer" is no certain time: write a date, a month or a year'),
+    ("Who led it a few years ago?", '"a few years ago" is no certain time'),
+    ("Who led it 2 to 3 years ago?", '"2 to 3 years ago" is no certain time'),
+    ("Who led it on 3 May?", '"on 3 May" is of no year'),
+    ("Who led it 5000 years ago?", '"5000 years ago" is no time of the calendar'),
 ]
 
 
@@ -170,6 +262,89 @@ def test_case_and_spacing_do_not_matter(text: str, start: str | None, end: str |
     assert parse_question_time("  " + text.replace(" ", " \n ")) == expected
 
 
+@pytest.mark.parametrize(("text", "start", "end"), RELATIVE, ids=[case[0] for case in RELATIVE])
+def test_times_told_from_the_day_of_asking(text: str, start: str | None, end: str | None) -> None:
+    expected = Window(_day(start), _day(end), "question_text")
+    for form in (text, text.upper()):
+        assert read_time(form, day(AS_OF)).window == expected
+
+
+@pytest.mark.parametrize(("text", "problem"), PROBLEMS, ids=[case[0] for case in PROBLEMS])
+def test_a_time_that_is_not_understood_is_said(text: str, problem: str) -> None:
+    reading = read_time(text, day(AS_OF))
+    assert reading.window is None
+    assert reading.problem is not None
+    assert reading.problem.startswith(problem)
+    assert reading.rest in ("Who led it?", "Who led it or?")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("In 2009, who led Silver Harbor?", "who led Silver Harbor?"),
+        ("Who led Silver Harbor (in 2012)?", "Who led Silver Harbor?"),
+        ("Who led Stra\u00dfe \u0130stanbul in 2012?", "Who led Stra\u00dfe \u0130stanbul?"),
+        ("Who was last year's champion?", "Who was champion?"),
+        ("Who leads it today?", "Who leads it today?"),
+        ("in 2012", "in 2012"),
+    ],
+)
+def test_the_rest_of_a_question(text: str, rest: str) -> None:
+    assert without_time(text) == rest
+
+
+def test_the_day_of_asking_is_today_unless_given() -> None:
+    first = datetime.date.today()
+    window = parse_question_time("Who led it yesterday?")
+    days = [date.toordinal() - 1 for date in (first, datetime.date.today())]  # midnight may have passed
+    assert window is not None
+    assert window.start in days
+
+
+@pytest.mark.parametrize("as_of", [0, -1, 10**7])
+def test_a_day_of_asking_outside_the_calendar_is_an_error(as_of: int) -> None:
+    with pytest.raises(DataError, match=f"day number {as_of} is outside the calendar"):
+        read_time("Who led it last year?", as_of)
+
+
+TIMES = st.sampled_from(
+    """in 2012|in 2012-05|on 13/5/2012|in Q2 2012|in the first half of 2012|on 3 May 2012|in the 1990s|in '12
+    |since 2010|before March 2015|shortly before 2015|from 2009 to 2011|between 3 and 9 March 2015|in the 19th century
+    |last year|two years ago|in the last five years|over the past 10 months|yesterday|since last month|on 3/5/2012
+    |on 31 February 2012|from 1998 to 1993|in 44 BC|a few years ago|in the 2010-11 season""".replace(
+        "\n    ", ""
+    ).split("|")
+)
+PLAIN = st.sampled_from(["who led Silver Harbor", "Where does Ida work", "height of the tower", "revenue"])
+
+
+@given(PLAIN, TIMES, st.booleans(), st.integers(day("1200-01-01"), day("2500-01-01")))
+def test_what_is_left_of_a_question_names_no_time(plain: str, time: str, front: bool, as_of: int) -> None:
+    reading = read_time(f"{time}, {plain}?" if front else f"{plain} {time}?", as_of)
+    assert (reading.window is None) != (reading.problem is None)
+    assert _ends_after_start(reading.window)
+    assert not re.search(r"\d", reading.rest)
+    again = read_time(reading.rest, as_of)
+    assert (again.window, again.rest, again.problem) == (None, reading.rest, None)
+
+
+@given(st.text())
+def test_a_text_that_names_no_time_is_left_as_it_is(text: str) -> None:
+    reading = read_time(text)
+    if reading.window is None and reading.problem is None:
+        assert reading.rest == " ".join(text.split())
+
+
+NO_TIME_WORDS = "who led the town May march second of a part an end now today , ?"
+
+
+@given(st.lists(st.sampled_from(NO_TIME_WORDS.split()), max_size=9))
+def test_words_without_a_number_are_left_as_they_are(words: list[str]) -> None:
+    text = " ".join(words)
+    if not re.search(r"(may|march)( [?,]|$)", text.lower()):
+        assert read_time(text).rest == text
+
+
 def _ends_after_start(window: Window | None) -> bool:
     return window is None or (window.known and window.overlaps(Window(None, None, "always")))
 
@@ -181,7 +356,8 @@ def test_any_text_gives_a_window_with_a_day_or_none(text: str) -> None:
 
 TIME_WORDS = """
 in from to between and before after since until by of the early mid late end May march dec. 5 31 12th 8 200 1998 2012
-9999 0 1970s '90s 1100s 20th century 2018/2019 1998-97 - , ? BC AD present on as
+9999 0 1970s '90s 1100s 20th century 2018/2019 1998-97 - , ? BC AD present on as q2 half quarter 3/5/2012 2012-05 '12
+last past years year ago yesterday two few this month at over for
 """
 WORDS = st.sampled_from(TIME_WORDS.split())
 
@@ -218,7 +394,22 @@ def test_one_year_and_its_prepositions_fit_together(year: int, preposition: str)
 
 
 def test_a_long_text_is_read_quickly() -> None:
-    for piece in ("the ", "in the ", "from 1998 ", "1998 to ", "early ", "9", "may 5 ", "' ", "and "):
+    for piece in (
+        "the ",
+        "in the ",
+        "from 1998 ",
+        "1998 to ",
+        "early ",
+        "9",
+        "may 5 ",
+        "' ",
+        "and ",
+        "'12 ",
+        "a ",
+        "last ",
+        "3/5/",
+        "the last ",
+    ):
         assert _ends_after_start(parse_question_time("in " + piece * 3000))
 
 
