@@ -49,6 +49,16 @@ def is_held_out_name(text: str) -> bool:
 
 
 @cache
+def _held_out_words() -> frozenset[str]:
+    """The words of the entries that are held out."""
+    every: dict[str, dict[str, list[str]]] = open_data("open_names.json")
+    entries = [
+        entry for pools in every.values() for pool, rows in pools.items() if pool != "patterns" for entry in rows
+    ]
+    return frozenset(word for entry in entries if is_held_out_name(entry) for word in name_words(entry))
+
+
+@cache
 def pools_of(part: Part) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Type -> pool -> its entries that a part may use; `patterns` are for both."""
     every: dict[str, dict[str, list[str]]] = open_data("open_names.json")
@@ -154,7 +164,8 @@ class OpenNames:
                 made = first
             else:
                 made = first[: self._rng.randint(2, 4)] + last[self._rng.randint(1, 4) :].lower()
-                if is_held_out_name(made) != (self._part == "unseen"):
+                held_out = is_held_out_name(made) or made.casefold() in _held_out_words()
+                if held_out != (self._part == "unseen"):
                     continue
             if made.isalpha() and name_words(made):
                 return made[0].upper() + made[1:] if word[0].isupper() else made.lower()
