@@ -356,7 +356,7 @@ class OpenQuestionWriter:
         names = [head, *(self._name(number) for number in path), answer]
         if relation.kind == "many" or len(set(names)) < len(names):
             return None
-        text = self._say(wordings, x=phrase, when=when)
+        text = self._say(wordings, x=phrase, when=when).replace("the the ", "the ")
         kind = "two_hop" if count == 2 else "three_hop"
         return Draft(text, kind, [*path, found[0]], answer, [*relations, relation.id], head, time=window, mode=mode)
 
