@@ -52,6 +52,31 @@ def default_dataset() -> Dataset:
     return make_synthetic(default_section(), name=NAME, seed=load_params(PARAMS).seed)
 
 
+@cache
+def small_worlds(seed: int = 0) -> Dataset:
+    """`small_dataset` without the open bases; read-only too."""
+    return _without_open(small_dataset(seed))
+
+
+@cache
+def default_worlds() -> Dataset:
+    """`default_dataset` without the open bases; read-only too."""
+    return _without_open(default_dataset())
+
+
+def _without_open(dataset: Dataset) -> Dataset:
+    """Facts of the open base stand after those of the world, so that ids stay what they are."""
+    kbs = {
+        kb: [fact for fact in facts if fact.relation.id in BY_ID] for kb, facts in dataset.kbs.items() if kb != "unseen"
+    }
+    questions = {
+        split: [question for question in questions if "kind" not in (question.program or {})]
+        for split, questions in dataset.questions.items()
+        if split != "unseen"
+    }
+    return Dataset(dataset.name, kbs, questions, {split: dataset.kb_of_split[split] for split in questions})
+
+
 def wordings_of(question: Question) -> list[int]:
     """Which wordings of its last relation say exactly this question about the head and relations of its program."""
     *earlier, last = question.program["relations"]

@@ -49,6 +49,16 @@ def is_held_out_name(text: str) -> bool:
 
 
 @cache
+def _held_out_words() -> frozenset[str]:
+    """The words of the entries that are held out."""
+    every: dict[str, dict[str, list[str]]] = open_data("open_names.json")
+    entries = [
+        entry for pools in every.values() for pool, rows in pools.items() if pool != "patterns" for entry in rows
+    ]
+    return frozenset(word for entry in entries if is_held_out_name(entry) for word in name_words(entry))
+
+
+@cache
 def pools_of(part: Part) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Type -> pool -> its entries that a part may use; `patterns` are for both."""
     every: dict[str, dict[str, list[str]]] = open_data("open_names.json")
@@ -154,7 +164,8 @@ class OpenNames:
                 made = first
             else:
                 made = first[: self._rng.randint(2, 4)] + last[self._rng.randint(1, 4) :].lower()
-                if is_held_out_name(made) != (self._part == "unseen"):
+                held_out = is_held_out_name(made) or made.casefold() in _held_out_words()
+                if held_out != (self._part == "unseen"):
                     continue
             if made.isalpha() and name_words(made):
                 return made[0].upper() + made[1:] if word[0].isupper() else made.lower()
@@ -202,11 +213,39 @@ _UNITS: dict[str, tuple[tuple[tuple[str, ...], float, float], ...]] = {
 }
 _CURRENCIES = ("€", "$", "£", "CHF ", "¥")
 _CURRENCY_WORDS = ("euros", "dollars", "pounds", "crowns", "EUR", "USD", "GBP", "SEK")
+_SIZES = {
+    "P908": (3, 18),
+    "P1082": (200, 3_000_000),
+    "P1083": (40, 90_000),
+    "P1087": (1200, 2850),
+    "P1088": (1, 10),
+    "P1093": (200, 200_000),
+    "P1098": (900, 90_000_000),
+    "P1101": (1, 80),
+    "P1103": (2, 24),
+    "P1104": (48, 1400),
+    "P1110": (80, 200_000),
+    "P1128": (3, 90_000),
+    "P1339": (2, 900),
+    "P1342": (5, 700),
+    "P1350": (4, 700),
+    "P1352": (1, 200),
+    "P1356": (0, 40),
+    "P1618": (1, 99),
+    "P1641": (20, 65_000),
+    "P1872": (1, 15),
+    "P1971": (1, 12),
+    "P2196": (40, 40_000),
+    "P2656": (1, 211),
+    "P2899": (3, 21),
+    "P3001": (55, 70),
+}
+"""Relation id -> the smallest and greatest number that it may have."""
 VALUE_TYPES = frozenset((*_UNITS, "NUMBER", "YEAR", "DATE", "MONEY", "PERCENT", "VERSION", "CODE"))
 
 
-def value_maker(rng: random.Random, kind: str) -> Callable[[], str]:
-    """Makes a maker of values of one type, alike in unit, size and notation, as one relation's are in one table."""
+def value_maker(rng: random.Random, kind: str, relation_id: str) -> Callable[[], str]:
+    """Makes a maker of values of one relation, alike in unit, size and notation, as they are in one table."""
     if kind in _UNITS:
         units, low, high = rng.choice(_UNITS[kind])
         unit, top, digits = rng.choice(units), rng.uniform(low + (high - low) / 50, high), rng.choice((0, 0, 1, 2))
@@ -225,10 +264,11 @@ def value_maker(rng: random.Random, kind: str) -> Callable[[], str]:
         return lambda: f"{_number(rng.uniform(1, 99), digits)}{unit}"
     if kind == "CODE":
         return lambda: code(rng)
-    size = rng.choice((12, 60, 900, 9_000, 90_000, 3_000_000))
-    if size == 3_000_000 and rng.random() < 0.5:
+    low, high = _SIZES[relation_id]
+    if high > 1_000_000 and rng.random() < 0.3:
         return lambda: f"{_number(rng.uniform(1, 80), 1)} million"
-    return lambda: _number(rng.uniform(1, size), 0)
+    top = high if high < 1000 else low * (high / low) ** rng.random()  # of a town or of a city
+    return lambda: _number(rng.uniform(low if high < 1000 else top / 2, top), 0)
 
 
 def _number(value: float, digits: int) -> str:

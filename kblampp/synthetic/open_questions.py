@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kblampp.core.errors import DataError
-from kblampp.data.facts import Entity, FiveTuple, Question
+from kblampp.data.facts import REASONS, Entity, FiveTuple, Question
 from kblampp.data.windows import MONTHS, Window, in_words, iso, month_window, year_window, years_bounds
 from kblampp.synthetic.open_names import OpenNames, name_words
 from kblampp.synthetic.open_schema import AS_OF, CONFLICTS, OPEN_BY_ID, OpenRelation
@@ -51,6 +51,7 @@ class Draft:
         mode: One of MODES.
         inverse: Whether it asks for the head.
         reason: One of REASONS for a question without an answer.
+        aliases: Other answers that count as right.
     """
 
     text: str
@@ -65,6 +66,7 @@ class Draft:
     mode: str = "any"
     inverse: bool = False
     reason: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 class OpenQuestionWriter:
@@ -246,7 +248,10 @@ class OpenQuestionWriter:
         relation, _ = self._about(row)
         answer = in_words(day, last=False) if form == "start" else in_words(day - 1, last=True)
         text = self._say(getattr(relation, kind), x=fact.head.name, t=fact.tail.name)
-        return Draft(text, kind, [number], answer, [relation.id], fact.head.name, fact.tail.name, form=form)
+        year = str(_year(day if form == "start" else day - 1))
+        aliases = (year,) if "year" in text.casefold() and answer != year else ()  # "In what year ...?"
+        ids, head, tail = [relation.id], fact.head.name, fact.tail.name
+        return Draft(text, kind, [number], answer, ids, head, tail, form=form, aliases=aliases)
 
     def _inverse(self) -> Draft | None:
         row = self._row(self._rng.choice(("single", "successive", "many")))
@@ -269,7 +274,7 @@ class OpenQuestionWriter:
         holding = row if window is None else self._holding(row, window)
         if not holding:
             return None
-        yes = self._rng.random() < 0.5
+        yes = self._number % 2 == 0  # half of them
         if yes:
             tail = self._name(self._rng.choice(holding))
             path = [number for number in holding if self._name(number) == tail]
@@ -351,12 +356,12 @@ class OpenQuestionWriter:
         names = [head, *(self._name(number) for number in path), answer]
         if relation.kind == "many" or len(set(names)) < len(names):
             return None
-        text = self._say(wordings, x=phrase, when=when)
+        text = self._say(wordings, x=phrase, when=when).replace("the the ", "the ")
         kind = "two_hop" if count == 2 else "three_hop"
         return Draft(text, kind, [*path, found[0]], answer, [*relations, relation.id], head, time=window, mode=mode)
 
     def _unanswerable(self) -> Draft | None:
-        reason = self._rng.choice(("unknown_head", "missing_relation", "wrong_time"))
+        reason = REASONS[self._number % len(REASONS)]  # each as often
         draft = getattr(self, f"_{reason}")()
         return None if draft is None else replace(draft, kind="unanswerable", path=(), answer="", reason=reason)
 
@@ -522,7 +527,7 @@ class OpenQuestionWriter:
             dataset=self._dataset,
             question=text,
             answer=draft.answer,
-            aliases=(),
+            aliases=draft.aliases,
             type=kind,
             supporting_facts=tuple(number + self._first_fact for number in draft.path),
             question_time=draft.time,
@@ -626,7 +631,9 @@ def _on_day(rng: random.Random, date: datetime.date, year: int, month: str) -> t
 
 
 def _span(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    last = year + rng.randint(1, 4)
+    last = min(year + rng.randint(1, 4), _year(AS_OF))
+    if last == year:
+        return _in_year(rng, date, year, month)
     start, end = years_bounds(year, last + 1) or (None, None)
     words = rng.choice((f"between {year} and {last}", f"from {year} to {last}", f"in {year}-{last}"))
     return words, Window(start, end, "question")

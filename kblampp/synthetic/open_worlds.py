@@ -103,7 +103,7 @@ class _Dossiers:
             for relation in relations:
                 label = labels.setdefault(relation.id, rng.choice(relation.labels))
                 if relation.tail in VALUE_TYPES and relation.id not in makers:
-                    makers[relation.id] = value_maker(rng, relation.tail)
+                    makers[relation.id] = value_maker(rng, relation.tail, relation.id)
                 for tail in self._row(head, relation, label, people, makers.get(relation.id)):
                     known = self._by_type.get(str(tail.type), ())
                     if known and depth < 3 and rng.random() < (0.6, 0.6, 0.4)[depth]:

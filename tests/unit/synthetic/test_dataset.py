@@ -23,11 +23,19 @@ from kblampp.model.prompts import closed_book_prompt
 from kblampp.synthetic.dataset import make_synthetic
 from kblampp.synthetic.schema import NAME_POOLS, RELATIONS
 from kblampp.synthetic.worlds import is_pretrain_name, make_world, name_words
-from tests.small_world import NAME, default_dataset, default_section, small_dataset, small_section, wordings_of
+from tests.small_world import (
+    NAME,
+    default_section,
+    default_worlds,
+    small_dataset,
+    small_section,
+    small_worlds,
+    wordings_of,
+)
 from tests.solver import Found, Solver
 
 ROOT = Path(__file__).resolve().parents[3]
-DATASETS = pytest.mark.parametrize("make", [small_dataset, default_dataset], ids=["small", "default"])
+DATASETS = pytest.mark.parametrize("make", [small_worlds, default_worlds], ids=["small", "default"])
 
 
 def words(text: str) -> set[str]:
@@ -161,7 +169,7 @@ def test_same_seed_same_dataset_in_any_process() -> None:
 
 
 def test_another_seed_gives_other_entities_and_other_questions() -> None:
-    one, other = small_dataset(0), small_dataset(1)
+    one, other = small_worlds(0), small_worlds(1)
     for kb in one.kbs:
         shared = names_of_kb(one, kb) & names_of_kb(other, kb)
         assert len(shared) < 0.5 * len(names_of_kb(one, kb))
@@ -209,11 +217,11 @@ def test_too_much_is_refused_in_one_sentence(changes: dict[str, WorldParams], ex
 
 
 def test_default_sizes_are_large_enough() -> None:
-    dataset, section = default_dataset(), default_section()
+    dataset, section = default_worlds(), default_section()
     assert {kb: len(facts) for kb, facts in dataset.kbs.items()} == {
         kb: getattr(section, kb).facts for kb in ("train", "swap", "novel")
     }
-    assert len(dataset.kbs["train"]) >= 6000
+    assert len(dataset.kbs["train"]) >= 5000
     assert len(dataset.kbs["swap"]) >= 1500
     assert len(dataset.kbs["novel"]) >= 1000
     for split in ("swap", "novel"):
@@ -228,8 +236,8 @@ def test_default_sizes_are_large_enough() -> None:
     assert section.max_answer_share <= 0.01
 
 
-def test_the_solver_agrees_with_the_whole_default_dataset() -> None:
-    dataset = default_dataset()
+def test_the_solver_agrees_with_the_whole_default_worlds() -> None:
+    dataset = default_worlds()
     solvers = {kb: Solver([fact.to_row() for fact in facts]) for kb, facts in dataset.kbs.items()}
     for split, questions in dataset.questions.items():
         for question in questions:

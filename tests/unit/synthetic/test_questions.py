@@ -14,7 +14,7 @@ from kblampp.data.windows import Window, day, iso
 from kblampp.synthetic.questions import TIME_FORMS
 from kblampp.synthetic.schema import BY_ID, HORIZON, RELATIONS
 from kblampp.time_expressions.parse import parse_question_time
-from tests.small_world import MONTH, default_dataset, default_section, small_dataset, small_section, wordings_of
+from tests.small_world import MONTH, default_section, default_worlds, small_section, small_worlds, wordings_of
 from tests.solver import Found, Solver, overlap
 
 SPLITS = ("train", "dev", "swap", "novel")
@@ -31,13 +31,13 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def solvers() -> dict[str, Solver]:
-    return {kb: Solver([fact.to_row() for fact in facts]) for kb, facts in small_dataset().kbs.items()}
+    return {kb: Solver([fact.to_row() for fact in facts]) for kb, facts in small_worlds().kbs.items()}
 
 
 def questions_of(*types: str, splits: tuple[str, ...] = SPLITS) -> Iterator[tuple[str, Question]]:
     """Split and question, for all questions of these types (all types without any)."""
     for split in splits:
-        for question in small_dataset().questions[split]:
+        for question in small_worlds().questions[split]:
             if not types or question.type in types:
                 yield split, question
 
@@ -80,21 +80,21 @@ def test_solver_finds_all_answers_of_hand_made_questions() -> None:
 
 
 def test_every_answerable_question_has_exactly_the_stated_answer_and_path(solvers: dict[str, Solver]) -> None:
-    kb_of_split = small_dataset().kb_of_split
+    kb_of_split = small_worlds().kb_of_split
     for split, question in questions_of("single-hop", "multi-hop", "temporal"):
         found = solvers[kb_of_split[split]].solve(question.program)
         assert found == [Found(question.answer, question.supporting_facts)], question
 
 
 def test_no_unanswerable_question_has_an_answer(solvers: dict[str, Solver]) -> None:
-    kb_of_split = small_dataset().kb_of_split
+    kb_of_split = small_worlds().kb_of_split
     for split, question in questions_of("unanswerable"):
         assert solvers[kb_of_split[split]].solve(question.program) == [], question
         assert (question.answer, question.supporting_facts, question.aliases) == ("", (), ())
 
 
 def test_unknown_heads_occur_nowhere_in_the_knowledge_base(solvers: dict[str, Solver]) -> None:
-    kb_of_split = small_dataset().kb_of_split
+    kb_of_split = small_worlds().kb_of_split
     for split, question in questions_of("unanswerable"):
         if question.reason == "unknown_head":
             solver, head = solvers[kb_of_split[split]], question.program["head"]
@@ -111,7 +111,7 @@ def test_unknown_heads_occur_nowhere_in_the_knowledge_base(solvers: dict[str, So
 
 
 def test_missing_relations_are_asked_of_heads_that_the_knowledge_base_holds(solvers: dict[str, Solver]) -> None:
-    kb_of_split = small_dataset().kb_of_split
+    kb_of_split = small_worlds().kb_of_split
     unmentioned = [
         (split, question.question)
         for split, question in questions_of("unanswerable")
@@ -121,7 +121,7 @@ def test_missing_relations_are_asked_of_heads_that_the_knowledge_base_holds(solv
 
 
 def test_missing_relations_are_missing_at_any_time(solvers: dict[str, Solver]) -> None:
-    kb_of_split = small_dataset().kb_of_split
+    kb_of_split = small_worlds().kb_of_split
     for split, question in questions_of("unanswerable"):
         if question.reason == "missing_relation":
             (relation,) = question.program["relations"]
@@ -130,7 +130,7 @@ def test_missing_relations_are_missing_at_any_time(solvers: dict[str, Solver]) -
 
 def test_some_missing_relations_are_asked_of_a_tail_of_the_relation(solvers: dict[str, Solver]) -> None:
     """The nearest miss: "A came from B" is read by a model that is asked what B came from."""
-    kb_of_split = small_dataset().kb_of_split
+    kb_of_split = small_worlds().kb_of_split
     found = set()
     for split, question in questions_of("unanswerable"):
         if question.reason == "missing_relation":
@@ -142,7 +142,7 @@ def test_some_missing_relations_are_asked_of_a_tail_of_the_relation(solvers: dic
 
 
 def test_wrong_times_are_asked_of_heads_that_have_the_relation_at_another_time(solvers: dict[str, Solver]) -> None:
-    kb_of_split = small_dataset().kb_of_split
+    kb_of_split = small_worlds().kb_of_split
     for split, question in questions_of("unanswerable"):
         if question.reason == "wrong_time":
             (relation,) = question.program["relations"]
@@ -181,7 +181,7 @@ def test_every_question_is_about_a_time_within_the_horizon() -> None:
     outside = [
         question.question
         for seed in range(2)
-        for questions in small_dataset(seed).questions.values()
+        for questions in small_worlds(seed).questions.values()
         for question in questions
         if question.question_time is not None and not question.question_time.overlaps(horizon)
     ]
@@ -236,7 +236,7 @@ def test_two_and_three_hops_occur_with_and_without_a_time() -> None:
     ],
 )
 def test_shares_of_the_multi_hop_questions_are_those_asked_for(share: str) -> None:
-    for split, questions in default_dataset().questions.items():
+    for split, questions in default_worlds().questions.items():
         chains = [question for question in questions if question.type == "multi-hop"]
         counted = [
             len(question.supporting_facts) == 3 if share == "three_hop_share" else question.question_time is not None
@@ -247,7 +247,7 @@ def test_shares_of_the_multi_hop_questions_are_those_asked_for(share: str) -> No
 
 def test_chains_lead_from_fact_to_fact_and_name_no_entity_twice() -> None:
     for split, question in questions_of("multi-hop"):
-        facts = [small_dataset().kbs[small_dataset().kb_of_split[split]][n] for n in question.supporting_facts]
+        facts = [small_worlds().kbs[small_worlds().kb_of_split[split]][n] for n in question.supporting_facts]
         entities = [facts[0].head, *(fact.tail for fact in facts)]
         assert [fact.head for fact in facts[1:]] == entities[1:-1]
         assert len({entity.id for entity in entities}) == len(entities)
@@ -270,7 +270,7 @@ def test_every_form_of_time_occurs_in_every_kind_of_timed_question(split: str) -
 def test_every_relation_is_asked_about_in_at_least_three_wordings() -> None:
     for split in ("train", "dev", "swap", "novel"):
         wordings: dict[str, set[int]] = defaultdict(set)
-        for question in default_dataset().questions[split]:
+        for question in default_worlds().questions[split]:
             if question.type in ("single-hop", "temporal"):
                 wordings[question.program["relations"][0]].update(wordings_of(question))
         assert wordings.keys() == {relation.id for relation in RELATIONS}

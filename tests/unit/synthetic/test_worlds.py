@@ -25,7 +25,7 @@ from kblampp.synthetic.worlds import (
     name_words,
     render_month,
 )
-from tests.small_world import small_dataset
+from tests.small_world import small_worlds
 
 POOLS = sorted({pool for pools in NAME_POOLS.values() for pool in pools})
 
@@ -35,7 +35,7 @@ def words(text: str) -> set[str]:
 
 
 def all_facts() -> list[FiveTuple]:
-    return [fact for facts in small_dataset().kbs.values() for fact in facts]
+    return [fact for facts in small_worlds().kbs.values() for fact in facts]
 
 
 def test_every_pool_is_split_into_known_and_novel_words() -> None:
@@ -111,7 +111,7 @@ def test_facts_have_the_types_and_the_name_of_their_relation() -> None:
 
 
 def test_an_entity_has_one_name_and_a_name_one_entity() -> None:
-    for facts in small_dataset().kbs.values():
+    for facts in small_worlds().kbs.values():
         pairs = {(entity.id, entity.name) for fact in facts for entity in (fact.head, fact.tail)}
         assert len({i for i, _ in pairs}) == len({name for _, name in pairs}) == len(pairs)
 
@@ -130,7 +130,7 @@ def test_sentences_say_head_tail_and_months() -> None:
 
 def test_successive_holders_never_overlap_and_timeless_facts_hold_always() -> None:
     horizon = Window(day(f"{HORIZON[0]}-01-01"), day(f"{HORIZON[1]}-01-01"), "test")
-    for facts in small_dataset().kbs.values():
+    for facts in small_worlds().kbs.values():
         groups: dict[tuple[str, str], list[FiveTuple]] = defaultdict(list)
         for fact in facts:
             groups[fact.head.name, str(fact.relation.id)].append(fact)
