@@ -1,4 +1,4 @@
-"""The facts of one head and relation as a row in time: which is the first, which the last, what comes before and after."""
+"""The facts of one head and relation as a row in time: which is first, which last, what comes before and after."""
 
 from __future__ import annotations
 

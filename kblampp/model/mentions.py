@@ -1,8 +1,8 @@
 """Which names a question mentions, letter by letter: what sentence vectors blur.
 
 "K-40" and "K-40X", or a name and its neighbour in the alphabet, lie close together as sentence vectors.  The share of a
-name's character trigrams that a question contains tells them apart, forgives a typing error, and says whether a question
-names a fact's tail, as "Was Oskar Lie keeper …?" does.  Subwords as features of names: Bojanowski et al. 2017, "Enriching
+name's character trigrams that a question contains tells them apart, forgives a typing error, and says whether it names
+a fact's tail, as "Was Oskar Lie keeper …?" does.  Subwords as features of names: Bojanowski et al. 2017, "Enriching
 Word Vectors with Subword Information", section 3.2.
 """
 
