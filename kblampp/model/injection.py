@@ -67,7 +67,7 @@ class CallState:
         last = self.selections[max(self.selections)]
         knowledge = self.knowledge.expand(len(last.ids))
         gate = gate if knowledge.options.copy_head else torch.zeros_like(gate)
-        return answers(knowledge.base, last, reading, knowledge.questions.windows, gate)
+        return answers(knowledge.base, last, reading, knowledge.questions.windows, gate, knowledge.withheld)
 
     def read(self) -> tuple[Reading, Tensor]:
         """What the questions ask for, and lambda, (batch,).
