@@ -60,7 +60,12 @@ class Answer:
 
 
 def answers(
-    base: KnowledgeBase, selection: Selection, reading: Reading, windows: Tensor, gate: Tensor
+    base: KnowledgeBase,
+    selection: Selection,
+    reading: Reading,
+    windows: Tensor,
+    gate: Tensor,
+    withheld: Tensor | None = None,
 ) -> list[list[Answer]]:
     """The possible answers to each question from the facts, the most probable first; own words have what is left.
 
@@ -70,7 +75,9 @@ def answers(
         reading: What the questions ask for.
         windows: The times that they name, (batch, 2).
         gate: lambda, (batch,).
+        withheld: Facts that are not listed or counted, (batch, m); -1 pads.
     """
+    hidden = [()] * len(gate) if withheld is None else withheld.tolist()
     ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
     null, yes = selection.null[:, 0].tolist(), selection.yes[:, 0].sigmoid().tolist()
     forms, gates = reading.form.exp().tolist(), gate.tolist()
@@ -78,6 +85,7 @@ def answers(
         _of_question(
             base,
             windows[row : row + 1],
+            hidden[row],
             list(zip(ids[row], inverse[row], alpha[row], strict=True)),
             null[row],
             yes[row],
@@ -91,6 +99,7 @@ def answers(
 def _of_question(
     base: KnowledgeBase,
     window: Tensor,
+    withheld: Sequence[int],
     candidates: Sequence[tuple[int, bool, float]],
     null: float,
     yes: float,
@@ -108,7 +117,7 @@ def _of_question(
             continue
         for form, share in forms.items():
             if form != "yes_no" and gate * alpha * share > LEAST_SHARE:
-                text, sources = _read(base, fact, inverse, form, window)
+                text, sources = _read(base, fact, inverse, form, window, withheld)
                 found.add(text, gate * alpha * share, sources)
     return found.ranked()
 
@@ -131,14 +140,17 @@ class _Found:
         return sorted(rows, key=lambda answer: -answer.probability)
 
 
-def _read(base: KnowledgeBase, fact: int, inverse: bool, form: str, window: Tensor) -> tuple[str, tuple[Source, ...]]:
+def _read(
+    base: KnowledgeBase, fact: int, inverse: bool, form: str, window: Tensor, withheld: Sequence[int]
+) -> tuple[str, tuple[Source, ...]]:
     """A fact read as the question asks: the text and where it comes from."""
     field = "head" if inverse else "tail"
     if form == "value":
         return _name(base, fact, field), (Source(fact, field),)
     if form in ("start", "end"):
         return _bound(base, fact, form)
-    facts = [other for other in base.order.same(fact, inverse=inverse) if _holds(base, other, window)]
+    row = [other for other in base.order.same(fact, inverse=inverse) if other not in withheld]
+    facts = [other for other in row if _holds(base, other, window)]
     facts.sort(key=lambda other: (int(base.store.tau_min[other]), other))
     names: dict[str, Source] = {}
     for other in facts:

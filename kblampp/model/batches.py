@@ -179,7 +179,7 @@ class TrainingBatches:
         return ids, mask, labels, torch.tensor([len(self._prompts[row]) for row in rows])
 
     def _candidates(self, questions: Sequence[Question], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Candidates (batch, n) and which are read from the tail: each row's own facts, then some of the other rows'."""
+        """Candidates (batch, n) and which are read from the tail: each row's own facts, then some of other rows'."""
         width = max(MOST_HOPS, *(len(question.supporting_facts) for question in questions))
         gold = torch.full((len(questions), width), -1)
         for place, question in enumerate(questions):

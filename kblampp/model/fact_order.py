@@ -1,4 +1,4 @@
-"""The facts of one head and relation as a row in time: which is the first, which the last, what comes before and after."""
+"""The facts of one head and relation as a row in time: which is first, which last, what comes before and after."""
 
 from __future__ import annotations
 
@@ -44,10 +44,28 @@ class FactOrder:
         arrays = (group, _numbers(store.tail_ids, store.rel_ids), before, after, timed)
         return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
 
+    def neighbours(self, facts: Tensor, withheld: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The facts before and after facts (batch, n) in time, -1 for none, as if those withheld were not there.
+
+        Args:
+            facts: The facts.
+            withheld: Facts that do not count for a row, (batch, m); -1 pads.
+        """
+        return _next(self.before, facts, withheld), _next(self.after, facts, withheld)
+
     def same(self, fact: int, *, inverse: bool) -> list[int]:
         """The facts of the same head and relation (inverse: tail and relation) as a fact, itself among them."""
         groups = self.inverse_group if inverse else self.group
         return (groups == groups[fact]).nonzero().flatten().tolist()
+
+
+def _next(links: Tensor, facts: Tensor, withheld: Tensor | None) -> Tensor:
+    found = links[facts]
+    if withheld is None:
+        return found
+    while bool((gone := (found >= 0) & (found[..., None] == withheld[:, None]).any(-1)).any()):
+        found = torch.where(gone, links[found], found)
+    return found
 
 
 def _numbers(names: np.ndarray, relations: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Knowledge inside a decoder-only model: forward hooks on its layers, and answers that are copied from facts.
 
-The forward pass, put together by the hook `_on_layer` at each injected layer: `query.py` makes the question's query from
-the hidden state where its answer starts, `selector.py` finds and weighs facts, `fusion.py` adds what they say to every
-token's hidden state.  After the last injected layer the copy gate is read; from it, the facts of that layer and what
-the question asks for (`question_reader.py`), `answers.py` makes the possible answers, and `decoding.py` mixes them with
-the backbone's own words.
+The forward pass, put together by the hook `_on_layer` at each injected layer: `query.py` makes the question's query
+from the hidden state where its answer starts, `selector.py` finds and weighs facts, `fusion.py` adds what they say to
+every token's hidden state.  After the last injected layer the copy gate is read; from it, the facts of that layer and
+what the question asks for (`question_reader.py`), `answers.py` makes the possible answers, and `decoding.py` mixes them
+with the backbone's own words.
 
 `KBInjectedModel` owns the backbone and the added modules, adds nothing to the backbone's own tree and patches nothing,
 so that any Hugging Face decoder works and `detach` leaves it as it was.  What a call reads (`Knowledge`) lives in a
@@ -67,7 +67,7 @@ class CallState:
         last = self.selections[max(self.selections)]
         knowledge = self.knowledge.expand(len(last.ids))
         gate = gate if knowledge.options.copy_head else torch.zeros_like(gate)
-        return answers(knowledge.base, last, reading, knowledge.questions.windows, gate)
+        return answers(knowledge.base, last, reading, knowledge.questions.windows, gate, knowledge.withheld)
 
     def read(self) -> tuple[Reading, Tensor]:
         """What the questions ask for, and lambda, (batch,).

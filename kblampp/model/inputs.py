@@ -159,7 +159,7 @@ class Questions:
         texts: Sequence[str],
         device: str = "cpu",
     ) -> Questions:
-        """From sentence vectors (batch, d_sentence), windows, None where a question has none, and the questions' words."""
+        """From sentence vectors (batch, d_sentence), windows, None where a question has none, and the words asked."""
         low, high = window_bounds([window or UNKNOWN for window in windows])
         bounds = torch.from_numpy(np.stack([low, high], axis=1).astype(np.int64))
         grams = question_grams(texts)

@@ -1,8 +1,8 @@
 """Which names a question mentions, letter by letter: what sentence vectors blur.
 
 "K-40" and "K-40X", or a name and its neighbour in the alphabet, lie close together as sentence vectors.  The share of a
-name's character trigrams that a question contains tells them apart, forgives a typing error, and says whether a question
-names a fact's tail, as "Was Oskar Lie keeper …?" does.  Subwords as features of names: Bojanowski et al. 2017, "Enriching
+name's character trigrams that a question contains tells them apart, forgives a typing error, and says whether it names
+a fact's tail, as "Was Oskar Lie keeper …?" does.  Subwords as features of names: Bojanowski et al. 2017, "Enriching
 Word Vectors with Subword Information", section 3.2.
 """
 
@@ -17,7 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-WORD = re.compile(r"[^\W_]+")
+UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana and Han."""
+WORD = re.compile(rf"[^\W_{UNSPACED}]+|[{UNSPACED}]")
+"""A word; where nothing shows its ends, each letter, so that a name is found in the middle of a sentence too."""
 N_GRAM = 3
 BUCKETS = 1 << 14
 """Trigrams are numbered by hash; a question has some fifty, so that one in 300 foreign ones collides."""

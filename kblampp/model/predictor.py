@@ -26,8 +26,8 @@ class Prediction:
 
     Attributes:
         text: What was answered.
-        ranked: For each injected layer, the facts by falling alpha; for dense retrieval one row, nearest first; empty for
-            systems that retrieve nothing.
+        ranked: For each injected layer, the facts by falling alpha; for dense retrieval one row, nearest first; empty
+            for systems that retrieve nothing.
         alpha: Their weights.
         null: Weight of the null fact in the last layer, the abstention score; None for baselines.
         prompt_tokens: Length of the prompt.

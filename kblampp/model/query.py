@@ -84,8 +84,8 @@ class KBQuery(nn.Module):
     """Makes a question's query from the hidden state, the question, and the fact of the layer before.
 
     Only the relation block learns.  Names and phrases are matched by the projections that made the keys, each with one
-    weight: so that those never met are matched as well as those of the training base (docs/log.md).  A later layer takes
-    the entity from the fact before, and nobody has put the phrase of both into words, so that block stays empty there.
+    weight: so that those never met are matched as well as those of the training base (docs/log.md).  A later layer
+    takes the entity from the fact before; nobody has put the phrase of both into words, so that block is empty there.
 
     Args:
         d_hidden: Width of the hidden state.

@@ -1,4 +1,4 @@
-"""The context, time and name parts of a fact's score, and how well the best one fits; the meaning part is the selector's."""
+"""The context, time and name parts of a fact's score, and how well the best fits; the selector adds the meaning."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
 """Forms whose questions also name the fact's other end, and modes whose questions name a neighbour's."""
 
 FIT = ("head", "relation", "phrase", "name", "other_name", "context", "time", "lead", "yes_no")
-"""What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with those of its key, the shares
-of its names that the question mentions, its weighted context and time scores, its lead over the second best, and how
+"""What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with its key's, the shares of
+its names that the question mentions, its weighted context and time scores, its lead over the second best, and how
 surely the question wants yes or no."""
 FIT_MIDDLE = (0.5, 0.0, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0)
 FIT_SCALE = (10.0, 10.0, 10.0, 4.0, 4.0, 2.0, 0.5, 0.25, 4.0)
@@ -82,9 +82,9 @@ class ContextScorer(nn.Module):
 class NameScorer(nn.Module):
     """How a fact's names, letter by letter, and the way it is read fit a question.
 
-    A question for a tail names the head, an inverse one the tail; one about a named holder ("when did Oskar Lie …", "was
-    Oskar Lie …") names both, and one for a neighbour ("before Oskar Lie") a name that is not the answer's.  How much each
-    counts is learned, one weight a form and mode.
+    A question for a tail names the head, an inverse one the tail; one about a named holder ("when did Oskar Lie …",
+    "was Oskar Lie …") names both, and one for a neighbour ("before Oskar Lie") a name that is not the answer's.  How
+    much each counts is learned, one weight a form and mode.
     """
 
     def __init__(self) -> None:
@@ -120,8 +120,8 @@ class TimeScorer(nn.Module):
     `-distance * (d + one year) / (d + one year + scale)` with d the days between the windows: a step at the boundary,
     then smooth.  Zero where either window is unknown: what is not known neither helps nor harms.
 
-    "Now" is a window of one day.  The first and last of a row, and of a time that is open on one side the holder next to
-    its edge ("before 2015": the latest of those before), get what `raw_order` has learned; the others of the row lose it.
+    "Now" is a window of one day.  Of a row all but the first (or last) lose what `raw_order` has learned; of a time
+    that is open on one side all but the holder next to its edge ("before 2015": the latest of those before).
     """
 
     def __init__(self) -> None:
@@ -201,8 +201,8 @@ class RowPlace(NamedTuple):
 class FitScorer(nn.Module):
     """Log-odds read from how the best candidate fits the question (`FIT`): that no fact answers it, or that it is so.
 
-    An unknown head shows in its names and the head's block of the key, a missing relation in the relation's, a wrong time
-    in the time score.  Their sum hides which: with unseen names all sums are lower, as where an answer is missing
+    An unknown head shows in its names and the head's block of the key, a missing relation in the relation's, a wrong
+    time in the time score.  Their sum hides which: with unseen names all sums are lower, as where an answer is missing
     (docs/log.md).
 
     Args:

@@ -293,24 +293,28 @@ class _Candidates(NamedTuple):
     other: Tensor  # (batch, n): of the name at its other end
     before: Tensor  # (batch, n): of the name at the other end of the fact before it
     after: Tensor  # (batch, n)
+    previous: Tensor  # (batch, n): the fact before it, -1 for none
+    following: Tensor  # (batch, n)
 
     @classmethod
     def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge, reading: Reading) -> _Candidates:
         ids, inverse = _facts(rows, base.store.n)
         facts, way = ids.clamp(min=0), inverse[:, 0]
-        names, order, grams = base.names, base.order, knowledge.questions.grams
+        names, grams = base.names, knowledge.questions.grams
         flat = facts[:, 0]
         head, tail = names.coverage(names.heads[flat], grams), names.coverage(names.tails[flat], grams)
+        previous, following = base.order.neighbours(flat, knowledge.withheld)
         beside = []
-        for neighbour in (order.before[flat], order.after[flat]):
+        for neighbour in (previous, following):
             named = names.coverage(names.tails[neighbour.clamp(min=0)], grams)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
-        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, *beside)
+        before, after = beside
+        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, previous, following)
 
     def place(self, base: KnowledgeBase) -> RowPlace:
         order, tensors, flat = base.order, base.tensors, self.facts[:, 0]
-        before, after = order.before[flat], order.after[flat]
+        before, after = self.previous, self.following
         previous = torch.where(before >= 0, tensors.tau_min[before.clamp(min=0)], OPEN_START)
         following = torch.where(after >= 0, tensors.tau_min[after.clamp(min=0)], OPEN_END)
         low, high = tensors.tau_min[flat], tensors.tau_max[flat]

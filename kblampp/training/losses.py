@@ -1,4 +1,4 @@
-"""What training minimises: the answer's cross-entropy, what the question asks for, and what each layer should select."""
+"""What training minimises: cross-entropies of the answer, of what is asked, and of what each layer should select."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
 
 
 def _answer_loss(state: CallState, batch: TrainingBatch, wanted: Tensor, said: Tensor) -> Tensor:
-    """-log of the answer's probability (`model.answers`): from the facts or, with log-probability `said`, in own words."""
+    """-log of the answer's probability (`model.answers`): from the facts or, with `said` its logarithm, own words."""
     reading, gate = state.read()
     last = state.selections[max(state.selections)]
     right = (last.scores[:, 0] / state.knowledge.options.temperature).softmax(-1)

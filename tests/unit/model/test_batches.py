@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kblampp.model.copy_head import PADDING
 from torch import Tensor
 
 from kblampp.core.errors import DataError
-from kblampp.data.facts import MOST_HOPS, Question
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS, Question
 from kblampp.data.windows import Window, year_window
-from kblampp.model.batches import IGNORED, LONGEST_NAME, TrainingBatch, TrainingBatches, prompt_batches
+from kblampp.model.batches import IGNORED, TrainingBatch, TrainingBatches, prompt_batches
 from kblampp.model.inputs import Questions
 from kblampp.model.prompts import closed_book_prompt
 from tests.tiny import EOS_ID, PAD_ID, tiny_tokenizer
@@ -58,12 +57,12 @@ def equal(a: TrainingBatch, b: TrainingBatch) -> bool:
 
 def tensors_of(batch: TrainingBatch) -> list[Tensor]:
     values = [value for value in vars(batch).values() if isinstance(value, Tensor)]
-    return [*values, batch.questions.vectors, batch.questions.windows]
+    return [*values, batch.questions.vectors, batch.questions.windows, batch.questions.grams]
 
 
 @pytest.mark.parametrize("step", [0, 1, 7, 30])
 def test_a_batch_depends_on_its_step_alone(step: int) -> None:
-    options = {"drop_question_vector": 0.5, "drop_hidden_query": 0.5, "gate_noise": 0.5, "rename_answers": 0.5}
+    options = {"drop_question_vector": 0.5, "drop_hidden_query": 0.5, "gate_noise": 0.5}
     used, fresh = make(**options), make(**options)
     for other in (12, 3, 30, 0):
         used.batch(other)
@@ -147,13 +146,6 @@ def test_columns_are_as_many_as_the_most_alternatives_of_the_batch() -> None:
         assert sorted(row[len(many) :]) == everything
 
 
-def test_an_answer_with_alternatives_keeps_its_name() -> None:
-    """Renamed, the tails of the others would contradict it, and any of them is right."""
-    rows = [alternatives(1, 11, 12, 13, 14), question(2, 20, 21)]
-    batch = make(rows, batch_size=2, rename_answers=1.0).batch(0)
-    assert sorted(batch.renamed.tolist()) == [-1, 21]
-
-
 def test_rows_have_negatives_that_are_not_their_own_gold_facts() -> None:
     batch = make(in_batch_negatives=100, batch_size=10).batch(0)
     everything = {fact for q in QUESTIONS for fact in q.supporting_facts}
@@ -173,9 +165,11 @@ def test_in_batch_negatives_can_be_off_and_a_batch_can_be_without_facts() -> Non
 def test_questions_bring_their_vectors_and_the_datas_own_windows() -> None:
     batch = make().batch(3)
     numbers = numbers_in(batch)
-    expected = Questions.make(VECTORS[numbers], [QUESTIONS[number].question_time for number in numbers])
-    assert torch.equal(batch.questions.vectors, expected.vectors)
-    assert torch.equal(batch.questions.windows, expected.windows)
+    asked_for = [QUESTIONS[number] for number in numbers]
+    texts, times = [one.question for one in asked_for], [one.question_time for one in asked_for]
+    expected = Questions.make(VECTORS[numbers], times, texts)
+    for name in ("vectors", "windows", "grams"):
+        assert torch.equal(getattr(batch.questions, name), getattr(expected, name))
 
 
 def test_dropping_hides_vectors_of_the_asked_share_of_rows_and_nothing_else() -> None:
@@ -217,41 +211,41 @@ def test_gate_noise_is_new_for_each_row_and_as_long_as_asked_for() -> None:
     assert not make().batch(0).gate_noise.any()
 
 
-def test_renamed_answers_are_random_tokens_that_end_and_stand_for_the_last_fact() -> None:
-    batches = make(rename_answers=0.5, batch_size=10)
-    renamed = answerable = 0
-    names = set()
-    for step in range(40):
-        batch = batches.batch(step)
-        for row, number in enumerate(numbers_in(batch)):
-            facts, labels = QUESTIONS[number].supporting_facts, batch.labels[row]
-            learned = labels[labels != IGNORED].tolist()
-            name = [token for token in batch.new_names[row].tolist() if token != PADDING]
-            answerable += bool(facts)
-            if int(batch.renamed[row]) < 0:
-                assert name == []
-                assert TOKENIZER.decode(learned) == (f" Answer {number}<eos>" if facts else " unknown<eos>")
-                continue
-            renamed += 1
-            names.add(tuple(name))
-            assert int(batch.renamed[row]) == facts[-1]
-            assert learned == name
-            assert name[-1] == EOS_ID
-            assert 2 <= len(name) - 1 <= LONGEST_NAME
-            assert not {EOS_ID, PAD_ID} & set(name[:-1])
-            start = int(batch.answer_start[row])
-            assert batch.input_ids[row, start : start + len(name)].tolist() == name
-            assert batch.new_names[row, : len(name)].tolist() == name
-    assert 0.4 < renamed / answerable < 0.6
-    assert len(names) == renamed  # a new name each time
+def asked(number: int, *facts: int, answer: str = "", **program: Any) -> Question:
+    """A question that says what it asks for."""
+    kind = "single-hop" if answer else "unanswerable"
+    return Question(f"q{number}", "test", f"Is it {number}?", answer, (), kind, facts, program=program)
 
 
-def test_a_renamed_answer_does_not_stay() -> None:
-    batches, kept = make(rename_answers=1.0, batch_size=10), make(batch_size=10)
-    batches.batch(0)
-    assert (kept.batch(0).renamed == -1).all()
-    assert not torch.equal(batches.batch(0).labels, batches.batch(10).labels)
-    assert equal(batches.batch(0), make(rename_answers=1.0, batch_size=10).batch(0))
+def test_a_batch_says_what_each_question_asks_for() -> None:
+    questions = [
+        asked(0, 7, answer="yes", form="yes_no", mode="now"),
+        asked(1, answer="no", form="yes_no"),
+        asked(2, 5, 6, answer="Ada", inverse=True, mode="first"),
+        asked(3),
+        asked(4, 9, answer="2001", form="start"),
+    ]
+    batch = make(questions, batch_size=5, in_batch_negatives=0).batch(0)
+    texts = [TOKENIZER.decode(ids) for ids in batch.input_ids.tolist()]
+    for row, text in enumerate(texts):
+        (number,) = [n for n in range(5) if f"Is it {n}?" in text]
+        said = questions[number]
+        assert FORMS[batch.forms[row]] == said.form
+        assert MODES[batch.modes[row]] == said.mode
+        assert bool(batch.inverse[row]) == said.inverse == (number == 2)
+        assert bool(batch.so[row]) == (number == 0)
+        assert batch.from_tail[row].tolist() == [number == 2] * MOST_HOPS
+        expected = list(said.supporting_facts)
+        assert batch.candidates[row].tolist() == expected + [-1] * (MOST_HOPS - len(expected))
+        assert int(batch.hops[row]) == bool(expected)
+
+
+def test_a_negative_is_read_from_the_end_that_its_own_question_reads_it_from() -> None:
+    questions = [asked(0, 5, answer="Ada", inverse=True), asked(1, 5, answer="Port"), asked(2, 8, answer="Bo")]
+    batch = make(questions, batch_size=3, in_batch_negatives=10).batch(0)
+    for row in range(3):
+        others = zip(batch.candidates[row, MOST_HOPS:].tolist(), batch.from_tail[row, MOST_HOPS:].tolist(), strict=True)
+        assert sorted(others) == [(5, False), (5, True), (8, False)]
 
 
 def test_a_batch_moves_to_a_device_as_a_whole() -> None:

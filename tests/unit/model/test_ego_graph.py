@@ -30,7 +30,7 @@ def make_readout(world: TinyWorld, radius: int = 1, degree: int = 8) -> EgoGraph
     """A readout with no weight at zero, whose attention is far from uniform."""
     torch.manual_seed(radius)
     p = world.projections
-    readout = EgoGraphReadout(p.d_sent, p.d_k, p.d_v, p.d_ent, radius, degree)
+    readout = EgoGraphReadout(p.d_sent, p.d_ent + p.d_rel, p.d_v, p.d_ent, radius, degree)
     torch.nn.init.normal_(readout.attend.weight, std=2.0)
     torch.nn.init.normal_(readout.message.weight)
     torch.nn.init.normal_(readout.out.weight)
@@ -38,7 +38,8 @@ def make_readout(world: TinyWorld, radius: int = 1, degree: int = 8) -> EgoGraph
 
 
 def asked(world: TinyWorld, windows: Sequence[Window | None] = WINDOWS) -> Questions:
-    return Questions.make(world.vectors[list(ROWS[: len(windows)])], windows)
+    rows = ROWS[: len(windows)]
+    return Questions.make(world.vectors[list(rows)], windows, [world.questions[row].question for row in rows])
 
 
 def read(
@@ -79,7 +80,9 @@ def naive_node(
         when = world.facts[other].window
         if window is None or not when.known or when.overlaps(window):
             after = naive_node(world, readout, e, window, other, depth - 1)[1]
-            ends.append(np.concatenate([after, tensors.keys[other, d_ent:].double().numpy()]))
+            ends.append(
+                np.concatenate([after, tensors.keys[other, d_ent : d_ent + world.projections.d_rel].double().numpy()])
+            )
     if not ends:
         return h, h
     query = w["attend.weight"] @ np.concatenate([h, e]) + w["attend.bias"]
@@ -139,7 +142,7 @@ def test_each_token_and_question_is_read_alone(world: TinyWorld) -> None:
     questions = asked(world)
     together = read(readout, world.base, questions, ids, alpha)
     for row in range(len(ROWS)):
-        one = Questions(questions.vectors[row : row + 1], questions.windows[row : row + 1])
+        one = questions.part([row])
         for token in range(3):
             where = slice(row, row + 1), slice(token, token + 1)
             alone = read(readout, world.base, one, ids[where], alpha[where])
@@ -173,7 +176,7 @@ def test_a_tail_that_is_nowhere_a_head_adds_nothing(world: TinyWorld) -> None:
 
 def test_an_untrained_readout_adds_exactly_zero_and_learns(world: TinyWorld) -> None:
     p = world.projections
-    readout = EgoGraphReadout(p.d_sent, p.d_k, p.d_v, p.d_ent, 2, 8)
+    readout = EgoGraphReadout(p.d_sent, p.d_ent + p.d_rel, p.d_v, p.d_ent, 2, 8)
     ids, alpha = some_facts(world, len(ROWS), 2, 5)
     added = read(readout, world.base, asked(world), ids, alpha)
     assert added.shape == (len(ROWS), 2, p.d_v)
@@ -199,7 +202,7 @@ def test_attention_starts_on_the_relation_that_is_asked_for(world: TinyWorld) ->
     mayor = 0
     for relation in ("place of birth", "employer", "residence"):
         (wanted,) = [n for n in about(world, mayor) if world.facts[n].relation.name == relation]
-        readout, block = make_readout(world), tensors.keys[wanted, d_ent:]
+        readout, block = make_readout(world), tensors.keys[wanted, d_ent : d_ent + world.projections.d_rel]
         with torch.no_grad():
             readout.attend.weight[:d_ent] = 0
             readout.attend.bias[:d_ent] = 0

@@ -11,6 +11,7 @@ from kblampp.core.errors import DataError, ParamsError
 from kblampp.data.facts import Question
 from kblampp.data.windows import UNKNOWN, Window, window_bounds, year_window
 from kblampp.model.inputs import EncodedQuestions, SelectorOptions
+from kblampp.model.mentions import question_grams
 
 N = 9
 
@@ -51,6 +52,17 @@ def test_a_batch_has_the_bounds_of_the_windows(places: list[int]) -> None:
     low, high = window_bounds([window_of(place) or UNKNOWN for place in places])
     assert batch.windows.tolist() == [list(pair) for pair in zip(low.tolist(), high.tolist(), strict=True)]
     assert batch.vectors[:, 0].tolist() == places
+    texts = [encoded().questions[place].question for place in places]
+    assert batch.grams.equal(question_grams(texts))
+
+
+@given(st.lists(st.integers(0, N - 1), min_size=1, max_size=5), st.integers(1, 3))
+def test_beams_of_a_question_are_rows_with_its_vector_window_and_words(places: list[int], beams: int) -> None:
+    once = encoded().part(places).batch()
+    repeated, rows = once.expand(beams * len(places)), [row for row in range(len(places)) for _ in range(beams)]
+    expected = once.part(rows)
+    for name in ("vectors", "windows", "grams"):
+        assert getattr(repeated, name).equal(getattr(expected, name))
 
 
 def test_a_question_without_vector_or_window_is_refused() -> None:

@@ -1,9 +1,10 @@
-"""Time scores follow half-open windows to the day; context scores are silent before training; gradients are finite."""
+"""Time scores follow half-open windows to the day, names and places in a row what is asked; context starts silent."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,8 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from kblampp.data.facts import FORMS, MODES
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds
-from kblampp.model.scores import DAYS_PER_YEAR, ContextScorer, TimeScorer, clip_to_horizon, disjoint, is_known
+from kblampp.model.question_reader import Reading
+from kblampp.model.scores import (
+    DAYS_PER_YEAR,
+    FIT,
+    FIT_MIDDLE,
+    FIT_SCALE,
+    ContextScorer,
+    FitScorer,
+    NameScorer,
+    RowPlace,
+    TimeScorer,
+    clip_to_horizon,
+    disjoint,
+    is_known,
+)
 
 HORIZON = (700_000, 740_000)
 UNKNOWN_PAIR = (UNKNOWN_DAY, UNKNOWN_DAY)
@@ -41,6 +57,11 @@ def score(question: tuple[int, int], *facts: tuple[int, int], scorer: TimeScorer
     assert found.shape == (1, 1, len(facts))
     assert found.dtype == torch.float32
     return found.flatten().tolist()
+
+
+def windows_alone(scorer: TimeScorer) -> list[torch.nn.Parameter]:
+    """What the score of a window learns, which places in a row play no part in."""
+    return [parameter for name, parameter in scorer.named_parameters() if name != "raw_order"]
 
 
 def far(days: int) -> float:
@@ -127,7 +148,7 @@ def test_scores_and_gradients_are_finite_for_every_pair_of_windows(question: str
     found = scorer(torch.tensor([KINDS[question]]), HORIZON, low, high)
     assert torch.isfinite(found).all()
     found.sum().backward()
-    gradients = [parameter.grad for parameter in scorer.parameters()]
+    gradients = [parameter.grad for parameter in windows_alone(scorer)]
     assert all(gradient is not None and torch.isfinite(gradient) for gradient in gradients)
     if "unknown" in (question, fact):
         assert not any(gradient.any() for gradient in gradients if gradient is not None)
@@ -138,7 +159,7 @@ def test_gradients_of_a_mixed_batch_are_finite_and_reach_every_parameter() -> No
     bounds = torch.tensor(list(KINDS.values()))
     facts = bounds[None, None].expand(len(KINDS), 3, -1, -1)
     scorer(bounds, HORIZON, facts[..., 0], facts[..., 1]).sum().backward()
-    for parameter in scorer.parameters():
+    for parameter in windows_alone(scorer):
         assert parameter.grad is not None
         assert torch.isfinite(parameter.grad)
         assert parameter.grad != 0
@@ -220,3 +241,151 @@ def test_the_question_starts_in_the_space_of_the_context_vectors() -> None:
     scorer.start_from(weight, bias)
     expected = scorer.from_context(question @ weight.T + bias)
     torch.testing.assert_close(scorer.from_question(question), expected, atol=1e-5, rtol=1e-5)
+
+
+def reading_of(form: str = "value", mode: str = "any") -> Reading:
+    """A question that surely wants this."""
+    logits = [torch.full((1, len(names)), -torch.inf) for names in (FORMS, MODES)]
+    logits[0][0, FORMS.index(form)] = logits[1][0, MODES.index(mode)] = 0.0
+    return Reading(torch.full((1,), -20.0), *logits)
+
+
+ROW = [(OPEN_START, 701_000), (701_000, 705_000), (705_000, 709_000), (709_000, OPEN_END)]
+"""Four holders of an office, one after the other."""
+
+
+def place_of(facts: Sequence[tuple[int, int]]) -> RowPlace:
+    """Where facts stand that are a row in this order; a fact of unknown time stands nowhere."""
+    timed = [number for number, fact in enumerate(facts) if fact != UNKNOWN_PAIR]
+    rows = []
+    for number, (start, end) in enumerate(facts):
+        at = timed.index(number) if number in timed else 0
+        before = timed[at - 1] if number in timed and at else None
+        after = timed[at + 1] if number in timed and at + 1 < len(timed) else None
+        previous = OPEN_START if before is None else facts[before][0]
+        following = OPEN_END if after is None else facts[after][0]
+        rows.append((before is None, after is None, number in timed, start, end, previous, following))
+    return RowPlace(*(torch.tensor([column]) for column in zip(*rows, strict=True)))
+
+
+def order_of(
+    reading: Reading, question: tuple[int, int] = UNKNOWN_PAIR, facts: Sequence[tuple[int, int]] = ROW
+) -> list[float]:
+    """What the places of facts count, in units of what `raw_order` has learned."""
+    found = STEP.order(reading, torch.tensor([question]), place_of(facts)) / torch.log1p(STEP.raw_order.exp())
+    assert found.shape == (1, len(facts))
+    return [round(value, 4) + 0.0 for value in found.flatten().tolist()]
+
+
+def test_without_a_time_or_mode_places_count_nothing() -> None:
+    for mode in ("any", "now", "before", "after"):
+        assert order_of(reading_of(mode=mode)) == [0, 0, 0, 0]
+    for question in ((703_000, 703_365), (OPEN_START, OPEN_END)):
+        assert order_of(reading_of(), question) == [0, 0, 0, 0]
+
+
+def test_the_first_and_the_last_of_a_row_lose_nothing() -> None:
+    for form in FORMS:
+        assert order_of(reading_of(form, "first")) == [0, -1, -1, -1]
+        assert order_of(reading_of(form, "last")) == [-1, -1, -1, 0]
+
+
+def test_before_a_day_is_the_latest_that_had_begun_and_after_it_the_first_to_begin() -> None:
+    assert order_of(reading_of(), (OPEN_START, 706_000)) == [-1, -1, 0, -1]
+    assert order_of(reading_of(), (OPEN_START, 705_000)) == [-1, 0, -1, -1]
+    assert order_of(reading_of(), (704_000, OPEN_END)) == [-1, -1, 0, -1]
+    assert order_of(reading_of(), (705_000, OPEN_END)) == [-1, -1, 0, -1]
+    assert order_of(reading_of(), (OPEN_START, 690_000)) == [0, -1, -1, -1]
+
+
+def test_after_the_last_had_begun_and_before_the_first_none_is_next() -> None:
+    assert len(set(order_of(reading_of(), (720_000, OPEN_END)))) == 1
+    bounded = ROW[1:3]
+    assert len(set(order_of(reading_of(), (OPEN_START, 690_000), bounded))) == 1
+
+
+def test_a_list_since_a_day_holds_all_of_them() -> None:
+    for form in FORMS:
+        expected = [-1, -1, 0, -1] if form == "value" else [0, 0, 0, 0]
+        assert order_of(reading_of(form), (704_000, OPEN_END)) == expected
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("question", [UNKNOWN_PAIR, (OPEN_START, 706_000), (704_000, OPEN_END)])
+def test_a_fact_of_unknown_time_has_no_place(mode: str, question: tuple[int, int]) -> None:
+    facts = [*ROW[:2], UNKNOWN_PAIR, *ROW[2:]]
+    found = order_of(reading_of(mode=mode), question, facts)
+    assert found[2] == 0
+    assert found[:2] + found[3:] == order_of(reading_of(mode=mode), question)
+
+
+def test_a_doubtful_mode_counts_as_far_as_it_is_likely() -> None:
+    reading = Reading(torch.zeros(1), reading_of().form, torch.full((1, len(MODES)), 1 / len(MODES)).log())
+    first, last = -1 / len(MODES), -1 / len(MODES)
+    assert order_of(reading) == pytest.approx([last, first + last, first + last, first], abs=1e-3)
+
+
+@pytest.mark.parametrize("question", KINDS)
+def test_order_is_finite_with_finite_gradients(question: str) -> None:
+    scorer, facts = TimeScorer(), list(KINDS.values())
+    form, mode = (torch.zeros(1, len(names)).log_softmax(-1).requires_grad_() for names in (FORMS, MODES))
+    found = scorer.order(Reading(torch.zeros(1), form, mode), torch.tensor([KINDS[question]]), place_of(facts))
+    assert torch.isfinite(found).all()
+    found.sum().backward()
+    for tensor in (scorer.raw_order, form, mode):
+        assert tensor.grad is not None
+        assert torch.isfinite(tensor.grad).all()
+
+
+NAMES = torch.tensor([[1.0, 1.0, 0.2, 1.0]]), torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+"""Of four candidates how much of the own and of the other name the question contains."""
+BESIDE = torch.tensor([[0.0, 0.0, 0.0, 1.0]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+"""Of the names of the holders before and after them."""
+
+
+def names_of(form: str = "value", mode: str = "any") -> list[float]:
+    with torch.no_grad():
+        scores: Tensor = NameScorer()(reading_of(form, mode), *NAMES, *BESIDE)
+    return [round(value, 4) for value in scores[0].tolist()]
+
+
+def test_the_own_name_always_counts_and_the_other_where_it_is_asked_about() -> None:
+    for form in FORMS:
+        other = 6.0 if form in ("start", "end", "yes_no") else 0.0
+        assert names_of(form) == pytest.approx([4, 4 + other, 0.8 + other, 4])
+
+
+def test_before_somebody_is_the_fact_whose_successor_is_named_and_not_the_named_one() -> None:
+    assert names_of(mode="before") == pytest.approx([4 + 8, 4 - 4, 0.8 - 4, 4])
+    assert names_of(mode="after") == pytest.approx([4, 4 - 4, 0.8 - 4, 4 + 8])
+    for mode in ("any", "now", "first", "last"):
+        assert names_of(mode=mode) == names_of()
+
+
+def test_all_weights_of_names_learn() -> None:
+    scorer = NameScorer()
+    reading = Reading(torch.zeros(1), *(torch.zeros(1, len(names)).log_softmax(-1) for names in (FORMS, MODES)))
+    scorer(reading, *NAMES, *BESIDE).sum().backward()
+    for parameter in scorer.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.all()
+
+
+def test_untrained_the_fit_says_rather_no_whatever_fits() -> None:
+    torch.manual_seed(0)
+    fits = torch.randn(5, 3, len(FIT)) * 10
+    torch.testing.assert_close(FitScorer()(fits), torch.full((5, 3), -1.0))
+
+
+def test_a_fit_in_the_middle_is_neutral_and_each_of_its_numbers_is_read() -> None:
+    assert len(FIT) == len(FIT_MIDDLE) == len(FIT_SCALE)
+    torch.manual_seed(0)
+    scorer = FitScorer()
+    torch.nn.init.normal_(scorer.out.weight)
+    middle = torch.tensor(FIT_MIDDLE)
+    without_features = scorer.out(torch.nn.functional.gelu(scorer.inner.bias)).squeeze()
+    torch.testing.assert_close(scorer(middle) / scorer(middle).abs(), without_features / without_features.abs())
+    for column in range(len(FIT)):
+        moved = middle.clone()
+        moved[column] += 1.0
+        assert not torch.isclose(scorer(moved), scorer(middle))

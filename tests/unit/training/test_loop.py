@@ -34,7 +34,8 @@ SCHEDULE = Schedule(
     log_every=2,
     checkpoint_every=3,
 )
-WEIGHTS = LossWeights(lambda_select=0.5, lambda_time=0.5, lambda_hop=0.5, lambda_path=0.5, path_margin=1.0)
+WEIGHTS = LossWeights(*[0.5] * 6, path_margin=1.0)
+PARTS = ("answer", "select", "form", "words", "time", "hop", "path")
 KEY = "k" * 64
 
 
@@ -113,9 +114,8 @@ def kill_after(step: int) -> Callable[[int], None]:
 
 
 def weights_of(model: KBInjectedModel) -> dict[str, Tensor]:
-    """All that is added but the untrained map of names."""
-    added = model.added_parameters().items()
-    return {name: p.detach().clone() for name, p in added if not name.endswith(".query.names")}
+    """All that is added and learns: the maps of names and phrases are held."""
+    return {name: p.detach().clone() for name, p in model.added_parameters().items() if p.requires_grad}
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -159,11 +159,11 @@ def test_logged_rates_are_the_schedules_and_every_figure_is_there(
     assert [row["train/lr"] for row in rows] == pytest.approx(
         [SCHEDULE.lr * SCHEDULE.factor(step - 1) for step in logged_at], rel=1e-5
     )
-    names = {"loss", "answer_loss", "select_loss", "time_loss", "hop_loss", "path_loss", "token_accuracy", "hit_rate"}
+    names = {"loss", *(f"{part}_loss" for part in PARTS), "form_accuracy", "hit_rate"}
     assert all(row.keys() == {"step", *(f"train/{name}" for name in (*names, "lr", "grad_norm"))} for row in rows)
     assert [row["step"] for row in rows] == logged_at
     for row in rows:
-        parts = [row[f"train/{name}_loss"] for name in ("answer", "select", "time", "hop", "path")]
+        parts = [row[f"train/{name}_loss"] for name in PARTS]
         assert row["train/loss"] == pytest.approx(parts[0] + 0.5 * sum(parts[1:]), rel=1e-4)
 
 

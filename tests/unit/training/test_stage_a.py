@@ -13,7 +13,8 @@ from tests.house import ROOT
 
 def test_weights_and_schedule_are_those_of_the_section_by_name() -> None:
     params = load_params(ROOT / "params.yaml")
-    weights = {"lambda_select": 2.0, "lambda_time": 3.0, "lambda_hop": 5.0, "lambda_path": 7.0, "path_margin": 11.0}
+    parts = ("select", "form", "words", "time", "hop", "path")
+    weights = {f"lambda_{part}": 2.0 + place for place, part in enumerate(parts)} | {"path_margin": 11.0}
     for section in (params.trainA, params.trainB):
         changed = section.model_copy(update=weights)
         assert asdict(LossWeights(**named_in(changed, LossWeights))) == weights

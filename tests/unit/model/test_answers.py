@@ -1,0 +1,248 @@
+"""Answers from the facts: total probability, texts as they stand in the base, and where each was copied from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kblampp.data.facts import FORMS, MODES, UNKNOWN_ANSWER, Context, Entity, FiveTuple, Relation
+from kblampp.data.windows import UNKNOWN_DAY, Window, day, month_window, year_window
+from kblampp.model.answers import LEAST_SHARE, NO, SEPARATOR, YES, Answer, Source, answers, write_probability
+from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.question_reader import Reading
+from kblampp.model.selector import ScoreParts, Selection
+from tests.kb import make_base, make_world
+
+NONE = (UNKNOWN_DAY, UNKNOWN_DAY)
+LONG = "Long " * 1000
+ODD = (
+    "Port",
+    "Port Alder",
+    " Port Alder ",
+    "  two  spaces ",
+    "tab\there",
+    "K-40",
+    "K-40X",
+    LONG,
+    "北京市",
+    "a;b",
+    "yes",
+)
+FACTS = [
+    ("Light", "keeper", "Ada", Window(day("1922-01-01"), day("1930-01-01"))),
+    ("Light", "keeper", "Bo", Window(day("1930-01-01"), day("1941-11-01"))),
+    ("Light", "keeper", "Ada", Window(day("1941-11-01"), day("2006-05-19"))),
+    ("Light", "keeper", "Cy", Window(day("2006-05-19"), None)),
+    ("Light", "keeper", "Dan", Window(None, None)),
+    ("Tower", "keeper", "Ada", Window(None, day("1900-01-01"))),
+    *(("Box", f"part {number}", name, Window(None, None)) for number, name in enumerate(ODD)),
+]
+"""Keepers in a row, one of them twice and one nobody knows when; and names that are hard to write."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
+    folder = tmp_path_factory.mktemp("answers")
+    facts = [
+        FiveTuple(Entity(None, head), Relation(None, relation), Entity(None, tail), Context("test"), window)
+        for head, relation, tail, window in FACTS
+    ]
+    world = make_world(folder / "world")
+    return make_base(folder / "own", facts, world.questions, world.projections)
+
+
+def reading_of(**forms: float) -> Reading:
+    """What one question wants, by form; the rest is impossible."""
+    form = torch.tensor([[forms.get(name, 0.0) for name in FORMS]]).log()
+    return Reading(torch.zeros(1), form, torch.zeros(1, len(MODES)).log_softmax(-1))
+
+
+def selection_of(weights: dict[int, float], inverse: Sequence[int] = (), yes: float = 0.0) -> Selection:
+    """A selection of these facts with these weights; the null fact has what is left."""
+    unused = torch.zeros(())
+    ids, alpha = torch.tensor([[list(weights)]]), torch.tensor([[list(weights.values())]])
+    ways = torch.tensor([[[fact in inverse for fact in weights]]])
+    parts = ScoreParts(unused, unused, unused, unused)
+    null, log_odds = 1 - alpha.sum(-1), torch.tensor([[yes]])
+    return Selection(unused, unused, ids, ways, alpha, null, unused, parts, unused, unused, log_odds, unused)
+
+
+def found(
+    base: KnowledgeBase,
+    weights: dict[int, float],
+    gate: float = 1.0,
+    window: tuple[int, int] = NONE,
+    *,
+    inverse: Sequence[int] = (),
+    yes: float = 0.0,
+    withheld: Sequence[int] | None = None,
+    **forms: float,
+) -> list[Answer]:
+    hidden = None if withheld is None else torch.tensor([list(withheld)])
+    selection = selection_of(weights, inverse, yes)
+    (one,) = answers(base, selection, reading_of(**forms), torch.tensor([window]), torch.tensor([gate]), hidden)
+    return one
+
+
+def bounds(window: Window) -> tuple[int, int]:
+    assert window.start is not None
+    assert window.end is not None
+    return window.start, window.end
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    weights=st.lists(st.floats(0.01, 1), min_size=2, max_size=7),
+    forms=st.lists(st.floats(0.01, 1), min_size=len(FORMS), max_size=len(FORMS)),
+    gate=st.floats(0, 1),
+    yes=st.floats(-20, 20),
+    ways=st.sets(st.integers(0, 5)),
+)
+def test_all_answers_together_have_the_probability_of_the_gate(
+    base: KnowledgeBase, weights: list[float], forms: list[float], gate: float, yes: float, ways: set[int]
+) -> None:
+    alpha = {fact: weight / sum(weights) for fact, weight in enumerate(weights[1:])}
+    shares = {name: share / sum(forms) for name, share in zip(FORMS, forms, strict=True)}
+    rows = found(base, alpha, gate, inverse=sorted(ways), yes=yes, **shares)
+    left_out = LEAST_SHARE * len(FORMS) * len(alpha)
+    assert sum(row.probability for row in rows) == pytest.approx(gate, abs=left_out + 1e-5)
+    probabilities = [row.probability for row in rows]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert len({row.text for row in rows}) == len(rows)
+    assert all(row.probability > 0 for row in rows)
+
+
+def test_a_value_is_the_tail_or_the_head_of_a_fact_and_the_null_fact_refuses(base: KnowledgeBase) -> None:
+    rows = found(base, {1: 0.5, 3: 0.3}, gate=0.5, value=1.0)
+    assert [row.text for row in rows] == ["Bo", "Cy", UNKNOWN_ANSWER]
+    assert [row.probability for row in rows] == pytest.approx([0.25, 0.15, 0.1])
+    assert [row.sources for row in rows] == [(Source(1, "tail"),), (Source(3, "tail"),), ()]
+    (row, *_) = found(base, {5: 0.9}, inverse=[5], value=1.0)
+    assert (row.text, row.sources) == ("Tower", (Source(5, "head"),))
+
+
+def test_the_same_text_from_two_facts_is_one_answer_with_the_better_source(base: KnowledgeBase) -> None:
+    first, *_ = found(base, {0: 0.3, 1: 0.3, 2: 0.4}, value=1.0)
+    assert (first.text, first.sources) == ("Ada", (Source(2, "tail"),))
+    assert first.probability == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("fact", "form", "text"),
+    [
+        (0, "start", "1922"),
+        (0, "end", "1929"),
+        (1, "start", "1930"),
+        (1, "end", "October 1941"),
+        (2, "start", "November 1941"),
+        (2, "end", "18 May 2006"),
+        (3, "start", "19 May 2006"),
+        (3, "end", UNKNOWN_ANSWER),
+        (4, "start", UNKNOWN_ANSWER),
+        (4, "end", UNKNOWN_ANSWER),
+        (5, "start", UNKNOWN_ANSWER),
+        (5, "end", "1899"),
+    ],
+)
+def test_a_start_and_an_end_are_said_in_words_as_precisely_as_they_are_known(
+    base: KnowledgeBase, fact: int, form: str, text: str
+) -> None:
+    (row,) = found(base, {fact: 1.0}, **{form: 1.0})
+    assert row.text == text
+    assert row.sources == (() if text == UNKNOWN_ANSWER else (Source(fact, form),))
+
+
+@pytest.mark.parametrize("fact", range(5))
+def test_a_list_and_a_count_are_of_the_whole_row_in_time_each_name_once(base: KnowledgeBase, fact: int) -> None:
+    (row,) = found(base, {fact: 1.0}, list=1.0)
+    assert row.text == SEPARATOR.join(["Dan", "Ada", "Bo", "Cy"])  # whose time nobody knows stands first
+    assert row.sources == tuple(Source(number, "tail") for number in (4, 0, 1, 3))
+    (row,) = found(base, {fact: 1.0}, count=1.0)
+    assert row.text == "4"
+    assert row.sources == tuple(Source(number, "fact") for number in (4, 0, 1, 3))
+
+
+def test_a_list_and_a_count_are_of_the_time_that_the_question_names(base: KnowledgeBase) -> None:
+    for window, names in (
+        (year_window(1922), ["Dan", "Ada"]),
+        (Window(day("1929-12-31"), day("1930-01-02")), ["Dan", "Ada", "Bo"]),
+        (month_window(2006, 5), ["Dan", "Ada", "Cy"]),
+        (year_window(1850), ["Dan"]),
+    ):
+        for form, text in (("list", SEPARATOR.join(names)), ("count", str(len(names)))):
+            assert found(base, {1: 1.0}, window=bounds(window), **{form: 1.0})[0].text == text
+    (row,) = found(base, {5: 1.0}, window=bounds(year_window(1950)), list=1.0)
+    assert (row.text, row.sources) == (UNKNOWN_ANSWER, ())
+
+
+def test_from_the_tail_the_list_is_of_heads(base: KnowledgeBase) -> None:
+    (row,) = found(base, {5: 1.0}, inverse=[5], list=1.0)
+    assert row.text == SEPARATOR.join(["Tower", "Light"])
+    assert row.sources == (Source(5, "head"), Source(0, "head"))
+
+
+def test_withheld_facts_are_neither_listed_nor_counted(base: KnowledgeBase) -> None:
+    (row,) = found(base, {1: 1.0}, withheld=[0, 3, -1], list=1.0)
+    assert row.text == SEPARATOR.join(["Dan", "Bo", "Ada"])
+    assert found(base, {1: 1.0}, withheld=[0, 3, -1], count=1.0)[0].text == "3"
+
+
+def test_yes_and_no_share_what_wants_them_and_rest_on_the_best_fact(base: KnowledgeBase) -> None:
+    rows = found(base, {0: 0.2, 1: 0.6}, gate=0.5, yes=math.log(3), yes_no=1.0)
+    assert [(row.text, row.sources) for row in rows] == [(YES, (Source(1, "fact"),)), (NO, (Source(1, "fact"),))]
+    assert [row.probability for row in rows] == pytest.approx([0.375, 0.125])
+    assert [row.text for row in found(base, {-1: 0.0}, yes=-3.0, yes_no=1.0)] == [NO, YES]
+
+
+def test_a_closed_gate_answers_nothing_from_the_facts(base: KnowledgeBase) -> None:
+    assert found(base, {0: 0.5, -1: 0.0}, gate=0.0, value=0.5, yes_no=0.5) == []
+
+
+def test_places_without_a_fact_answer_nothing(base: KnowledgeBase) -> None:
+    assert [row.text for row in found(base, {-1: 0.0, 1: 0.8}, value=1.0)] == ["Bo", UNKNOWN_ANSWER]
+
+
+@pytest.mark.parametrize("place", range(len(ODD)))
+def test_every_text_is_a_field_letter_by_letter(base: KnowledgeBase, place: int) -> None:
+    fact = 6 + place
+    (row,) = found(base, {fact: 1.0}, value=1.0)
+    assert row.text == ODD[place] == base.store.facts[fact].tail.name
+    (row,) = found(base, {fact: 1.0}, list=1.0)
+    assert row.text == ODD[place]
+
+
+def test_each_question_of_a_batch_has_its_own_answers(base: KnowledgeBase) -> None:
+    parts = [selection_of({0: 0.6, 1: 0.4}), selection_of({3: 0.7, 2: 0.3}, inverse=[2])]
+    both: Any = Selection(
+        **{
+            name: torch.cat([getattr(part, name) for part in parts]) if getattr(parts[0], name).dim() else value
+            for name, value in vars(parts[0]).items()
+            if name != "parts"
+        },
+        parts=parts[0].parts,
+    )
+    reading = Reading(*(torch.cat(pair) for pair in zip(reading_of(value=1.0), reading_of(value=1.0), strict=True)))
+    rows = answers(base, both, reading, torch.tensor([NONE, NONE]), torch.tensor([1.0, 0.5]))
+    assert [[row.text for row in one] for one in rows] == [["Ada", "Bo"], ["Cy", "Light"]]
+    assert rows[1][0].probability == pytest.approx(0.35)
+
+
+def test_the_share_of_the_facts_in_what_was_written_grows_as_others_drop_out() -> None:
+    choices = [((5, 6, 0), 0.4), ((5, 7, 0), 0.3), ((8, 0), 0.1)]
+    log_probs = torch.tensor([0.5, 0.1, 0.9]).log()
+    shares, total = write_probability(choices, 0.2, (5, 6, 0), log_probs)
+    own = [0.2 * 0.5, 0.2 * 0.5 * 0.1, 0.2 * 0.5 * 0.1 * 0.9]
+    assert shares == pytest.approx([0.7 / (0.7 + own[0]), 0.4 / (0.4 + own[1]), 0.4 / (0.4 + own[2])])
+    assert total == pytest.approx(math.log(0.4 + own[2]))
+
+
+def test_an_answer_that_no_fact_gives_is_own_words_and_an_impossible_one_has_a_finite_logarithm() -> None:
+    shares, total = write_probability([((5, 0), 1.0)], 0.0, (6, 0), torch.tensor([-1.0, -1.0]))
+    assert shares == [0.0, 0.0]
+    assert math.isfinite(total)

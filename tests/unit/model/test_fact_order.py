@@ -1,0 +1,117 @@
+"""Facts of one head and relation stand in a row: by the start of their windows, their ends, and their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kblampp.data.windows import Window, window_bounds
+from kblampp.model.fact_order import FactOrder
+from tests.kb import make_world
+
+Triple = tuple[int, int, int, Window]
+"""Head, relation, tail and window."""
+ALWAYS = Window(None, None, "said")
+
+
+def store_of(facts: Sequence[Triple]) -> Any:
+    """What `FactOrder` reads of a store."""
+    heads, relations, tails = (np.array([fact[column] for fact in facts], dtype=np.int32) for column in range(3))
+    low, high = window_bounds([fact[3] for fact in facts])
+    return SimpleNamespace(n=len(facts), head_ids=heads, tail_ids=tails, rel_ids=relations, tau_min=low, tau_max=high)
+
+
+def sorted_rows(facts: Sequence[Triple]) -> dict[tuple[int, int], list[int]]:
+    """Each head's and relation's facts with a known window, in time; None sorts as the edge that it stands for."""
+
+    def place(number: int) -> tuple[float, float, int]:
+        window = facts[number][3]
+        start = float("-inf") if window.start is None else window.start
+        return start, float("inf") if window.end is None else window.end, number
+
+    rows: dict[tuple[int, int], list[int]] = {}
+    for number in sorted(range(len(facts)), key=place):
+        if facts[number][3].known:
+            rows.setdefault(facts[number][:2], []).append(number)
+    return rows
+
+
+def check(facts: Sequence[Triple]) -> None:
+    order = FactOrder.of(store_of(facts))
+    before, after = [-1] * len(facts), [-1] * len(facts)
+    for row in sorted_rows(facts).values():
+        for place, number in enumerate(row):
+            before[number] = row[place - 1] if place else -1
+            after[number] = row[place + 1] if place + 1 < len(row) else -1
+    assert order.before.tolist() == before
+    assert order.after.tolist() == after
+    assert order.timed.tolist() == [fact[3].known for fact in facts]
+    for number, fact in enumerate(facts):
+        same = [other for other, one in enumerate(facts) if one[:2] == fact[:2]]
+        assert order.same(number, inverse=False) == same
+        inverse = [other for other, one in enumerate(facts) if one[1:3] == fact[1:3]]
+        assert order.same(number, inverse=True) == inverse
+
+
+windows = st.one_of(
+    st.sampled_from([Window(None, None), ALWAYS, Window(None, 5), Window(5, None), Window(3, 6)]),
+    st.builds(lambda start, days: Window(start, start + days), st.integers(1, 9), st.integers(1, 5)),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3), windows), min_size=1, max_size=14))
+def test_the_order_is_that_of_sorting(facts: list[Triple]) -> None:
+    check(facts)
+
+
+def test_a_fact_of_unknown_time_has_no_place_but_belongs_to_its_row() -> None:
+    order = FactOrder.of(store_of([(0, 0, 1, Window(1, 2)), (0, 0, 2, Window(None, None)), (0, 0, 3, Window(2, 3))]))
+    assert order.before.tolist() == [-1, -1, 0]
+    assert order.after.tolist() == [2, -1, -1]
+    assert order.timed.tolist() == [True, False, True]
+    assert order.same(1, inverse=False) == [0, 1, 2]
+
+
+def test_open_windows_stand_at_the_edges() -> None:
+    facts = [(0, 0, 1, Window(9, None)), (0, 0, 2, Window(2, 9)), (0, 0, 3, Window(None, 2)), (0, 0, 4, ALWAYS)]
+    check(facts)
+    assert FactOrder.of(store_of(facts)).after.tolist() == [-1, 0, 3, 1]
+
+
+def test_the_same_triple_in_two_windows_stands_twice() -> None:
+    facts = [(0, 0, 1, Window(8, 9)), (0, 0, 2, Window(4, 8)), (0, 0, 1, Window(1, 4))]
+    order = FactOrder.of(store_of(facts))
+    assert order.after.tolist() == [-1, 0, 1]
+    assert order.same(0, inverse=True) == [0, 2]
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_a_store_keeps_heads_and_tails_of_one_name_together(tmp_path: Path, inverse: bool) -> None:
+    world = make_world(tmp_path)
+    for number, fact in enumerate(world.facts):
+        end = fact.tail if inverse else fact.head
+        expected = [
+            other
+            for other, one in enumerate(world.facts)
+            if one.relation == fact.relation and (one.tail if inverse else one.head) == end
+        ]
+        assert world.base.order.same(number, inverse=inverse) == expected
+
+
+def test_facts_that_are_withheld_leave_their_place_to_the_next() -> None:
+    facts = [(0, 0, number, Window(number + 1, number + 2)) for number in range(5)]
+    order = FactOrder.of(store_of(facts))
+    asked = torch.tensor([[0, 2, 4], [0, 2, 4]])
+    withheld = torch.tensor([[1, 3, -1], [2, 3, 1]])
+    assert order.neighbours(asked, withheld)[0].tolist() == [[-1, 0, 2], [-1, 0, 0]]
+    assert order.neighbours(asked, withheld)[1].tolist() == [[2, 4, -1], [4, 4, -1]]
+    assert order.neighbours(asked, None)[1].tolist() == [[1, 3, -1]] * 2
