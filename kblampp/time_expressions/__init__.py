@@ -3,5 +3,5 @@ them.
 
 Imports `data`.
 
-Public names: `parse.parse_question_time`.
+Public names: `parse.parse_question_time`, `parse.without_time`.
 """
