@@ -97,7 +97,7 @@ def question_row(kind: str) -> dict[str, Any]:
             "text": text,
             "answer_start": start,
             "beta": [[0.1 * layer + 0.5 * (n >= start - 1) for n in range(len(text))] for layer in range(3)],
-            "copy_gate": [0.05 + 0.9 * (n >= start - 1) for n in range(len(text))],
+            "copy_gate": 0.95,
             "copied": [0.9, 0.95, 0.97, 0.99, 0.2],
         },
         "timeline": {

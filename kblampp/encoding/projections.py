@@ -52,7 +52,7 @@ def general_relation_labels() -> list[str]:
 class Projections:
     """The fitted maps and the layout of keys and values.
 
-    ``K = [unit entity(head) (d_ent) ; unit relation(relation) (d_rel) ; unit phrase("relation of head") (d_phrase)]`` and
+    ``K = [unit entity(head) (d_ent) ; unit relation(relation) (d_rel) ; unit phrase("relation of head") (d_phrase)]``,
     ``V = [unit entity(tail) (d_ent) ; context (d_val_ctx) ; window (d_tau)]``.  A fact has a second, inverse key for
     questions that name its tail: ``[unit entity(tail) ; unit relation(relation) ; unit phrase("relation: tail")]``.
 

@@ -124,9 +124,12 @@ def _label(number: int, question: Question, facts: Sequence[FiveTuple]) -> dict[
 
 
 def _weights(trace: Trace, hop: int) -> dict[int, float]:
-    """Fact -> alpha in one layer, best first."""
-    pairs = zip(trace.ids[hop].tolist(), trace.alpha[hop].tolist(), strict=True)
-    return {number: alpha for number, alpha in pairs if number >= 0}
+    """Fact -> alpha in one layer, best first; a fact that is read from both ends has the weights of both."""
+    weights: dict[int, float] = {}
+    for number, alpha in zip(trace.ids[hop].tolist(), trace.alpha[hop].tolist(), strict=True):
+        if number >= 0:
+            weights[number] = weights.get(number, 0.0) + alpha
+    return dict(sorted(weights.items(), key=lambda item: -item[1]))
 
 
 def _numbers(values: Any) -> list[float]:

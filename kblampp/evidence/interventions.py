@@ -63,7 +63,9 @@ def leave_one_out(predictor: Predictor, base: KnowledgeBase, explained: Explaine
     Returns:
         For each question, (n,), the effects of its facts by falling alpha.
     """
-    top = [[number for number in trace.ids[-1, :facts].tolist() if number >= 0] for trace in explained.traces]
+    # A fact that is read from both ends stands there twice, and is withheld once.
+    found = [dict.fromkeys(number for number in trace.ids[-1].tolist() if number >= 0) for trace in explained.traces]
+    top = [list(numbers)[:facts] for numbers in found]
     places = [place for place, numbers in enumerate(top) for _ in numbers]
     part = explained.part(places)
     withheld = [[number] for numbers in top for number in numbers]

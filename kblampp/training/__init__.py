@@ -1,6 +1,6 @@
 """Losses, the training loop and both stages of training: the work of `trainA` and `trainB`.
 
-Imports `core`, `backbone` and `model`.
+Imports `core`, `data`, `backbone` and `model`.
 
 Public names: `losses.compute_losses`, `loop.train`, `stage_a.train_stage_a`, `stage_b.train_stage_b`.
 """

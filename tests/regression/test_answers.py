@@ -50,7 +50,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prediction]:
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(place / "index")
     backbone = load_backbone("embedded", dtype="float32")
     model = load_trained(folder / params.eval.adapter, backbone, projections)
-    base = KnowledgeBase.load(place / "kb", place / "index", backbone.tokenizer)
+    base = KnowledgeBase.load(place / "kb", place / "index")
     threads = torch.get_num_threads()
     torch.set_num_threads(params.threads)
     options, section = selector_options(params), params.eval

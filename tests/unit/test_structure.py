@@ -18,11 +18,11 @@ MAY_IMPORT: dict[str, str] = {
     "time_expressions": "data",
     "synthetic": "core data",
     "converters": "core data time_expressions",
-    "encoding": "core data",
+    "encoding": "core data time_expressions",
     "index": "core encoding",
     "backbone": "core",
-    "model": "core data encoding index backbone",
-    "training": "core backbone model",
+    "model": "core data time_expressions encoding index backbone",
+    "training": "core data backbone model",
     "pretraining": "core data synthetic model",
     "evaluation": "core data time_expressions encoding model",
     "evidence": "core data time_expressions encoding index backbone model evaluation",
@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, str] = {
     "transfer": "core data converters encoding index backbone model evaluation",
     "experiments": "core report transfer",
     "doctor": "core encoding backbone",
-    "ask": "core data encoding model evaluation",
+    "ask": "core data time_expressions encoding model evaluation",
 }
 """Folder (or file beside the folders) -> the folders that it may import from.  A new arrow is a decision."""
 

@@ -165,6 +165,9 @@ def test_every_leaf_is_needed_and_typed(load: Load, tree: Tree, key: str) -> Non
         ("injection.layers", ["1"]),
         ("injection.layers", 3),
         ("trainB.lora_targets", "some"),
+        ("selector.as_of", "25.11.2026"),
+        ("selector.as_of", "2026-02-30"),
+        ("selector.as_of", 2026),
         ("eval.adapter", "stage_b"),
         ("eval.ablations", "some"),
         ("eval.ablations", ["no_null"]),
@@ -195,6 +198,7 @@ def test_values_that_are_refused(load: Load, tree: Tree, key: str, value: Any) -
         ("eval.ablations", "none"),
         ("eval.ablations", ["no_hop", "no_lora"]),
         ("selector.top_k", 0),
+        ("selector.as_of", "2024-02-29"),
         ("encoder.whitening", 1),
     ],
 )
@@ -258,7 +262,7 @@ def test_widths_are_accepted_where_every_block_of_keys_and_values_has_room(
     vectors = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
     try:
         made = Projections.fit(
-            vectors, vectors, vectors, **widths, whitening=0.5, encoder_name="e", encoder_fingerprint="f"
+            *[vectors] * 4, **widths, whitening=0.5, encoder_name="e", encoder_fingerprint="f"
         )
         blocks = made.dims()
         room = min(blocks["d_ent"], blocks["d_rel"], blocks["d_val_ctx"]) > 0 and blocks["d_val_ctx"] <= d_ctx

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from kblampp.core.errors import DataError, ParamsError, StoreError
-from kblampp.data.facts import Context, Entity, FiveTuple, Relation, evidence_sentence
+from kblampp.data.facts import Context, Entity, FiveTuple, Relation, evidence_sentence, inverse_phrase, key_phrase
 from kblampp.data.windows import UNKNOWN, Window, day, window_bounds, year_window
 from kblampp.encoding.linear_maps import fit_whitened, unit
 from kblampp.encoding.projections import Projections, TauEncoder, fit_projections, general_relation_labels
 from kblampp.encoding.sentence_encoder import DeterministicEncoder, EmbeddingCache
 
 D_SENT = 24
-WIDTHS = {"d_k": 16, "d_v": 24, "d_ctx": 8, "d_tau": 6}
+WIDTHS = {"d_k": 40, "d_v": 24, "d_ctx": 8, "d_tau": 4}
 
 
 def random_vectors(n: int, seed: int, width: int = D_SENT) -> np.ndarray:
@@ -25,7 +25,7 @@ def random_vectors(n: int, seed: int, width: int = D_SENT) -> np.ndarray:
 
 def fit(n: int = 60, **changes: float) -> Projections:
     arguments = {**WIDTHS, "whitening": 0.5, **changes}
-    vectors = [random_vectors(n, seed) for seed in range(3)]
+    vectors = [random_vectors(n, seed) for seed in range(4)]
     return Projections.fit(*vectors, encoder_name="test", encoder_fingerprint="mark", **arguments)
 
 
@@ -103,18 +103,41 @@ def test_fitting_refuses_vectors_that_are_not_finite() -> None:
 def test_widths_follow_the_design() -> None:
     projections = fit()
     assert projections.dims() == {
-        "d_k": 16, "d_v": 24, "d_ctx": 8, "d_tau": 6, "d_ent": 12, "d_rel": 4, "d_val_ctx": 6, "d_sent": D_SENT,
+        "d_k": 40, "d_v": 24, "d_ctx": 8, "d_tau": 4,
+        "d_ent": 18, "d_rel": 6, "d_phrase": 16, "d_val_ctx": 2, "d_sent": D_SENT,
     }  # fmt: skip
-    assert fit(d_k=100, d_v=24).d_ent == 18
+    assert fit(d_k=20).d_ent == 15
 
 
 def test_blocks_of_keys_have_unit_norm() -> None:
     projections = fit()
-    keys = projections.keys(random_vectors(40, 7), random_vectors(40, 8))
-    assert keys.shape == (40, 16)
+    keys = projections.keys(random_vectors(30, 7), random_vectors(30, 8), random_vectors(30, 9))
+    assert keys.shape == (30, 40)
     assert keys.dtype == np.float64
-    np.testing.assert_allclose(np.linalg.norm(keys[:, :12], axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(keys[:, 12:], axis=1), 1, atol=1e-5)
+    for block in np.split(keys, [18, 24], axis=1):
+        np.testing.assert_allclose(np.linalg.norm(block, axis=1), 1, atol=1e-5)
+
+
+def test_a_key_is_name_relation_and_phrase_each_by_its_own_map() -> None:
+    projections = fit()
+    parts = {name: random_vectors(5, seed) for name, seed in (("entity", 7), ("relation", 8), ("phrase", 9))}
+    blocks = []
+    for name, vectors in parts.items():
+        linear = getattr(projections, name)
+        mapped = vectors.astype(np.float64) @ linear.weight.astype(np.float64).T + linear.bias
+        blocks.append(mapped / np.sqrt((mapped**2).sum(axis=1, keepdims=True)))
+    np.testing.assert_allclose(projections.keys(*parts.values()), np.hstack(blocks), atol=1e-12)
+
+
+def test_narrow_keys_have_no_phrase_block_and_are_saved_and_read_as_such(tmp_path: Path) -> None:
+    projections = fit(d_k=16)
+    assert (projections.d_ent, projections.d_rel, projections.d_phrase) == (12, 4, 0)
+    x, other = random_vectors(10, 7), random_vectors(10, 8)
+    keys = projections.keys(x, x, x)
+    assert keys.shape == (10, 16)
+    np.testing.assert_array_equal(projections.keys(x, x, other), keys)
+    projections.save(tmp_path / "projection")
+    np.testing.assert_array_equal(Projections.load(tmp_path / "projection").keys(x, x, x), keys)
 
 
 def test_tail_part_of_a_value_is_the_head_part_of_the_next_key() -> None:
@@ -123,7 +146,7 @@ def test_tail_part_of_a_value_is_the_head_part_of_the_next_key() -> None:
     tau_min, tau_max = window_bounds([year_window(2000 + i) for i in range(10)])
     values = projections.values(vectors, random_vectors(10, 5), tau_min, tau_max)
     assert values.shape == (10, 24)
-    np.testing.assert_array_equal(values[:, :12], projections.keys(vectors, vectors)[:, :12])
+    np.testing.assert_array_equal(values[:, :18], projections.keys(vectors, vectors, vectors)[:, :18])
 
 
 def test_value_holds_the_first_context_dimensions_and_the_window() -> None:
@@ -131,13 +154,13 @@ def test_value_holds_the_first_context_dimensions_and_the_window() -> None:
     context = random_vectors(3, 6)
     tau_min, tau_max = window_bounds([UNKNOWN, year_window(1999), Window(None, None, "s")])
     values = projections.values(random_vectors(3, 7), context, tau_min, tau_max)
-    np.testing.assert_allclose(values[:, 12:18], projections.contexts(context)[:, :6], atol=1e-6)
-    np.testing.assert_array_equal(values[:, 18:], TauEncoder(6)(tau_min, tau_max))
+    np.testing.assert_allclose(values[:, 18:20], projections.contexts(context)[:, :2], atol=1e-6)
+    np.testing.assert_array_equal(values[:, 20:], TauEncoder(4)(tau_min, tau_max))
     np.testing.assert_allclose(np.linalg.norm(projections.contexts(context), axis=1), 1, atol=1e-5)
 
 
 def test_wider_values_than_contexts_take_more_components() -> None:
-    projections = fit(d_v=40, d_ctx=4)
+    projections = fit(d_k=16, d_v=38, d_ctx=4)
     tau = window_bounds([UNKNOWN] * 5)
     values = projections.values(random_vectors(5, 1), random_vectors(5, 2), *tau)
     assert projections.d_val_ctx == 22
@@ -148,7 +171,7 @@ def test_wider_values_than_contexts_take_more_components() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"d_tau": 13}, r"encoder\.d_tau"),
+        ({"d_tau": 7}, r"encoder\.d_tau"),
         ({"d_k": 1}, r"encoder\.d_k"),
         ({"d_ctx": 0}, "d_ctx"),
         ({"whitening": 1.5}, r"encoder\.whitening"),
@@ -168,7 +191,7 @@ def test_save_and_load_give_the_same_projections(tmp_path: Path) -> None:
     assert loaded.dims() == saved.dims()
     assert (loaded.encoder_name, loaded.encoder_fingerprint, loaded.whitening) == ("test", "mark", 0.5)
     x = random_vectors(4, 0)
-    np.testing.assert_array_equal(loaded.keys(x, x), saved.keys(x, x))
+    np.testing.assert_array_equal(loaded.keys(x, x, x), saved.keys(x, x, x))
 
 
 def test_saving_twice_gives_equal_bytes(tmp_path: Path) -> None:
@@ -257,9 +280,26 @@ def test_context_is_the_evidence_sentence_or_the_fact_in_words() -> None:
     assert evidence_sentence(bare) == "Silver Harbor chief executive officer Clara Weber"
 
 
+def test_phrases_say_what_a_question_for_the_other_end_is_about() -> None:
+    assert key_phrase(fact("Silver Harbor", "Clara Weber")) == "chief executive officer of Silver Harbor"
+    assert inverse_phrase(fact("Silver Harbor", "Clara Weber")) == "chief executive officer: Clara Weber"
+
+
+def test_fit_projections_fits_the_phrase_map_on_both_phrases() -> None:
+    facts = [fact(f"Town {i}", f"Person {i}") for i in range(40)]
+    encoder = DeterministicEncoder(64)
+    projections = fit_projections(facts, encoder.encode, **WIDTHS, encoder_name="d", encoder_fingerprint="f")
+    phrases = [f"chief executive officer of Town {i}" for i in range(40)]
+    phrases += [f"chief executive officer: Person {i}" for i in range(40)]
+    expected = fit_whitened(encoder.encode(phrases), 16, 0.5, "phrase")
+    np.testing.assert_array_equal(projections.phrase.weight, expected.weight)
+
+
 def test_fit_projections_gives_one_relation_a_full_relation_block() -> None:
     facts = [fact(f"Town {i}", f"Person {i}") for i in range(40)]
     cache = EmbeddingCache(DeterministicEncoder(64))
     projections = fit_projections(facts, cache.embed, **WIDTHS, encoder_name="d", encoder_fingerprint="f")
     assert (np.linalg.norm(projections.relation.weight, axis=1) > 0).all()
-    assert cache.n_encoded == 80 + 40 + len({*general_relation_labels(), "chief executive officer"})
+    names, phrases, sentences = 80, 80, 40
+    relations = len({*general_relation_labels(), "chief executive officer"})
+    assert cache.n_encoded == names + phrases + sentences + relations

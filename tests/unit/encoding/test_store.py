@@ -17,7 +17,7 @@ from kblampp.encoding.store import KBValueStore
 
 ENCODER = DeterministicEncoder(48)
 QUESTIONS = {"train": ["Who led Town 1?", "Who led Town 2?", "Who led Town 1?"], "dev": ["Town 1"]}
-WIDTHS = {"d_k": 16, "d_v": 24, "d_ctx": 8, "d_tau": 6}
+WIDTHS = {"d_k": 40, "d_v": 24, "d_ctx": 8, "d_tau": 4}
 
 
 def make_fact(head: str, tail: str, window: Window, *, head_id: str | None = None, span: str = "") -> FiveTuple:
@@ -67,7 +67,11 @@ def test_arrays_are_what_the_projections_make(tmp_path: Path, projections: Proje
     contexts = ENCODER.encode([evidence_sentence(f) for f in FACTS])
     assert store.keys.dtype == store.values.dtype == store.ctx.dtype == np.dtype(dtype)
     tolerance = 1e-3 if dtype == "float16" else 1e-6
-    np.testing.assert_allclose(store.keys, projections.keys(heads, relations), atol=tolerance)
+    phrases = ENCODER.encode([f"{f.relation.name} of {f.head.name}" for f in FACTS])
+    inverse = ENCODER.encode([f"{f.relation.name}: {f.tail.name}" for f in FACTS])
+    assert store.keys.shape == (2 * len(FACTS), 40)
+    np.testing.assert_allclose(store.keys[:4], projections.keys(heads, relations, phrases), atol=tolerance)
+    np.testing.assert_allclose(store.keys[4:], projections.keys(tails, relations, inverse), atol=tolerance)
     values = projections.values(tails, contexts, store.tau_min, store.tau_max)
     np.testing.assert_allclose(store.values, values, atol=tolerance)
     np.testing.assert_allclose(store.ctx, projections.contexts(contexts), atol=tolerance)
@@ -123,7 +127,8 @@ def test_each_distinct_string_is_encoded_once(tmp_path: Path, projections: Proje
         questions=QUESTIONS,
     )
     assert len(seen) == len(set(seen))
-    assert {"Town 1", "leader", "Ada Low led Town 1.", "Who led Town 2?"} <= set(seen)
+    phrases = {"leader of Town 1", "leader: Ada Low"}
+    assert {"Town 1", "leader", "Ada Low led Town 1.", "Who led Town 2?", *phrases} <= set(seen)
 
 
 def test_a_cache_serves_projections_and_stores_together(tmp_path: Path, projections: Projections) -> None:
@@ -179,8 +184,8 @@ def test_changed_byte_is_refused(store: KBValueStore) -> None:
 
 
 def test_array_of_another_shape_is_refused_even_unverified(store: KBValueStore) -> None:
-    np.save(store.directory / "K.npy", store.keys[:2])
-    with pytest.raises(StoreError, match=r"K\.npy has shape \(2, 16\)"):
+    np.save(store.directory / "K.npy", np.array(store.keys[: store.n]))  # a store without inverse keys
+    with pytest.raises(StoreError, match=r"K\.npy has shape \(4, 40\)"):
         KBValueStore.load(store.directory, verify="none")
 
 

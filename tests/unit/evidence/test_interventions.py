@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
 
 
 def make_editor(world: TinyWorld) -> Editor:
-    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"factory": "Flat"}, world.tokenizer)
+    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"factory": "Flat"})
 
 
 def kinds(facts: list[FiveTuple]) -> Counter[tuple[str, str, str]]:

@@ -50,11 +50,11 @@ def make_trace(ids: list[list[int]], *, tokens: int = 4, seed: int = 0) -> Trace
     return Trace(
         ids=np.array(ids),
         alpha=alpha.astype(np.float32),
-        parts=rng.normal(size=(3, *shape)).astype(np.float32),
+        parts=rng.normal(size=(4, *shape)).astype(np.float32),
         null=(1 - alpha.sum(1)).astype(np.float32),
         hop=rng.random(shape[0]).astype(np.float32),
         beta=rng.random((shape[0], tokens)).astype(np.float32),
-        copy_gate=rng.random(tokens).astype(np.float32),
+        copy_gate=float(rng.random()),
         tokens=tuple("abcdefgh"[:tokens]),
         start=2,
         copied=np.linspace(0.2, 0.9, tokens - 2).astype(np.float32),
@@ -238,11 +238,13 @@ def test_a_line_names_facts_weights_and_gates() -> None:
             assert [fact["index"] for fact in row["facts"]] == trace.ids[hop].tolist()
             assert sum(fact["alpha"] for fact in row["facts"]) + row["null"] == pytest.approx(1, abs=1e-5)
             assert row["fusion_gate"] == pytest.approx(trace.beta[hop, 1], abs=1e-6)
-            for fact in row["facts"]:
+            for rank, fact in enumerate(row["facts"]):
                 known = FACTS[fact["index"]]
                 assert (fact["head"], fact["tail"]) == (known.head.name, known.tail.name)
                 assert fact["context"] == known.context.sent_span
-                assert set(fact["scores"]) == {"meaning", "context", "time"}
+                assert list(fact["scores"]) == ["meaning", "context", "time", "name"]
+                assert list(fact["scores"].values()) == pytest.approx(trace.parts[:, hop, rank].tolist(), abs=1e-6)
+        assert line["copy_gate"] == pytest.approx(trace.copy_gate, abs=1e-6)
         assert [word["copied"] for word in line["copied"]] == [False, True]
         assert line["chain"]["facts"] == list(trace.chain)
         assert line["chain"]["triples"][0].startswith(FACTS[trace.chain[0]].head.name)
@@ -269,11 +271,24 @@ def test_an_illustration_has_a_number_for_every_cell() -> None:
         assert len(heat["alpha"]) == len(tokens["beta"]) == len(row["layers"]) == 2
         assert all(len(cells) == len(heat["facts"]) for cells in heat["alpha"])
         assert all(sum(cells) == pytest.approx(1, abs=1e-4) for cells in heat["alpha"])
-        assert all(len(gates) == len(tokens["text"]) for gates in [*tokens["beta"], tokens["copy_gate"]])
+        assert all(len(gates) == len(tokens["text"]) for gates in tokens["beta"])
+        assert isinstance(tokens["copy_gate"], float)
         assert len(tokens["copied"]) == len(tokens["text"]) - tokens["answer_start"]
         assert [bar["alpha"] for bar in row["bars"]] == sorted((bar["alpha"] for bar in row["bars"]), reverse=True)
         supporting = {fact["index"] for fact in row["timeline"]["facts"] if fact["supporting"]}
         assert supporting == set(question.supporting_facts[-1:])
+
+
+def test_a_fact_that_is_read_from_both_ends_has_one_cell_with_the_weights_of_both() -> None:
+    single = next(question for question in QUESTIONS if question.type == "single-hop")
+    trace = make_trace([[5, 9, 5], [9, 5, 5]])
+    (row,) = illustrations(Explained(encoded(single), ["x"], [trace]), FACTS, LAYERS, 3)
+    heat = row["heat_map"]
+    assert [fact["index"] for fact in heat["facts"]] == [5, 9, None]
+    assert all(sum(cells) == pytest.approx(1, abs=1e-4) for cells in heat["alpha"])
+    assert heat["alpha"][0][0] == pytest.approx(trace.alpha[0, 0] + trace.alpha[0, 2], abs=1e-4)
+    assert sum(bar["alpha"] for bar in row["bars"]) == pytest.approx(1, abs=1e-4)
+    assert [bar["alpha"] for bar in row["bars"]] == sorted((bar["alpha"] for bar in row["bars"]), reverse=True)
 
 
 def test_a_timeline_shows_every_competing_window() -> None:
