@@ -198,7 +198,9 @@ class TrainParams(Section):
     clip_grad_norm: Positive
     drop_question_vector: Share
     drop_hidden_query: Share
-    gate_noise: PositiveOrZero
+    question_noise: PositiveOrZero
+    drop_words: Share
+    query_pull: PositiveOrZero
     retrieved_negatives: CountOrZero
     in_batch_negatives: CountOrZero
     lambda_select: PositiveOrZero

@@ -56,10 +56,14 @@ class LinearMap:
         return unit(self(vectors))
 
 
-def fit_whitened(vectors: npt.NDArray[np.floating[Any]], d_out: int, whitening: float, what: str) -> LinearMap:
+def fit_whitened(
+    vectors: npt.NDArray[np.floating[Any]], d_out: int, whitening: float, what: str, *, centred: bool = True
+) -> LinearMap:
     """Principal components of ``(n, d_in)``, each divided by its deviation to the ``whitening``.
 
-    0 gives plain PCA scores, 1 unit variance.  Components beyond the rank of the data are rows of zeros.
+    0 gives plain PCA scores, 1 unit variance.  Components beyond the rank of the data are rows of zeros.  Without
+    `centred` the directions are those of the vectors themselves, not of what sets them apart from their mean, and what
+    is compared through the map keeps its cosine as well as so many directions can.
     The map is the same on every processor, with any number of threads and in any order of the samples: they are put
     on a grid, their covariance is exact, and the eigenvectors come from arithmetic in a fixed order.
 
@@ -79,6 +83,8 @@ def fit_whitened(vectors: npt.NDArray[np.floating[Any]], d_out: int, whitening: 
             f"{len(samples)} equal ones; add facts to the training KB"
         )
     mean, covariance = _moments(samples)
+    if not centred:
+        mean, covariance = np.zeros_like(mean), (samples.T @ samples) / (len(samples) * _STEPS**2)
     eigenvalues, components = eigh(covariance)
     rank = int((eigenvalues > _RANK_TOLERANCE * eigenvalues[-1]).sum())
     kept = min(d_out, rank, len(samples) - 1)

@@ -154,7 +154,7 @@ class Projections:
         return cls(
             fit_whitened(entity_vectors, d_ent, whitening, "entity"),
             fit_whitened(relation_vectors, d_rel, whitening, "relation"),
-            fit_whitened(phrase_vectors, d_k - d_ent - d_rel, whitening, "phrase"),
+            fit_whitened(phrase_vectors, d_k - d_ent - d_rel, whitening, "phrase", centred=False),
             fit_whitened(context_vectors, d_context, whitening, "context"),
             d_k=d_k,
             d_v=d_v,

@@ -80,7 +80,8 @@ def answers(
     hidden = [()] * len(gate) if withheld is None else withheld.tolist()
     ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
     null, yes = selection.null[:, 0].tolist(), selection.yes[:, 0].sigmoid().tolist()
-    forms, gates = reading.form.exp().tolist(), gate.tolist()
+    forms, gates = selection.forms.exp().tolist(), gate.tolist()
+    refusing = 1 - reading.form_of("yes_no")
     return [
         _of_question(
             base,
@@ -89,7 +90,8 @@ def answers(
             list(zip(ids[row], inverse[row], alpha[row], strict=True)),
             null[row],
             yes[row],
-            dict(zip(FORMS, forms[row], strict=True)),
+            [dict(zip(FORMS, shares, strict=True)) for shares in forms[row]],
+            float(refusing[row]),
             gates[row],
         )
         for row in range(len(ids))
@@ -103,19 +105,22 @@ def _of_question(
     candidates: Sequence[tuple[int, bool, float]],
     null: float,
     yes: float,
-    forms: dict[str, float],
+    forms: Sequence[dict[str, float]],
+    refusing: float,
     gate: float,
 ) -> list[Answer]:
     found = _Found()
     best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
     confirming = () if best is None else (Source(best[1], "fact"),)
-    found.add(YES, gate * forms["yes_no"] * yes, confirming)
-    found.add(NO, gate * forms["yes_no"] * (1 - yes), confirming)
-    found.add(UNKNOWN_ANSWER, gate * (1 - forms["yes_no"]) * null, ())
-    for fact, inverse, alpha in candidates:
+    confirmed = null * (1 - refusing)  # what no fact says is not so
+    confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
+    found.add(YES, gate * confirmed * yes, confirming)
+    found.add(NO, gate * confirmed * (1 - yes), confirming)
+    found.add(UNKNOWN_ANSWER, gate * null * refusing, ())
+    for (fact, inverse, alpha), shares in zip(candidates, forms, strict=True):
         if fact < 0:
             continue
-        for form, share in forms.items():
+        for form, share in shares.items():
             if form != "yes_no" and gate * alpha * share > LEAST_SHARE:
                 text, sources = _read(base, fact, inverse, form, window, withheld)
                 found.add(text, gate * alpha * share, sources)

@@ -32,7 +32,7 @@ class TrainingBatch:
         questions: Vectors (some dropped) and the data's own windows.
         has_vector: Which rows' vector was not dropped, (batch,).
         read_hidden: Which rows' queries read the hidden state, (batch,) of 0 and 1; a row without vector always does.
-        gate_noise: Added to what the hop gates read of the question, (batch, d_sentence).
+        question_noise: Added to the question where it is learned from, (batch, d_sentence).
         candidates: Gold facts in the first columns, then in-batch negatives, (batch, n); -1 pads.
         from_tail: Which of them are read from the tail, (batch, n).
         forms: What each question wants, (batch,), a place in FORMS.
@@ -51,7 +51,7 @@ class TrainingBatch:
     questions: Questions
     has_vector: Tensor
     read_hidden: Tensor
-    gate_noise: Tensor
+    question_noise: Tensor
     candidates: Tensor
     from_tail: Tensor
     forms: Tensor
@@ -70,7 +70,7 @@ class TrainingBatch:
             self.from_tail,
             self.retrieved,
             read_hidden=self.read_hidden,
-            gate_noise=self.gate_noise,
+            question_noise=self.question_noise,
         )
 
     def to(self, device: str) -> TrainingBatch:
@@ -89,8 +89,9 @@ class TrainingBatches:
         batch_size: Questions a batch.
         drop_question_vector: Share of the rows that are trained without the question vector.
         drop_hidden_query: Share of the other rows that are trained without the query from the hidden state.
-        gate_noise: Length, about, of a random vector that is added to what the hop gates read of a question; a question
-            is one long.
+        question_noise: Length, about, of a random vector that is added to a question where it is learned from; a
+            question is one long.
+        drop_words: Share of the words that the question reader does not see.
         in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
         retrieved_negatives: How many facts each row weighs that its query finds.
         seed: Source of all randomness.
@@ -111,7 +112,8 @@ class TrainingBatches:
         retrieved_negatives: int,
         seed: int,
         drop_hidden_query: float = 0.0,
-        gate_noise: float = 0.0,
+        question_noise: float = 0.0,
+        drop_words: float = 0.0,
     ) -> None:
         if not questions:
             raise DataError("training has no questions; check the generate stage's params and run `dvc repro generate`")
@@ -127,7 +129,7 @@ class TrainingBatches:
         self._questions, self._vectors, self._tokenizer = questions, vectors, tokenizer
         self._batch_size, self._negatives, self._retrieved = batch_size, in_batch_negatives, retrieved_negatives
         self._drop_vector, self._drop_hidden = drop_question_vector, drop_hidden_query
-        self._gate_noise, self._seed = gate_noise, seed
+        self._question_noise, self._drop_words, self._seed = question_noise, drop_words, seed
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
         self._prompts = tokenize(tokenizer, [closed_book_prompt(question.question) for question in questions])
         answers = [answer_continuation(question.answer or UNKNOWN_ANSWER) for question in questions]
@@ -142,16 +144,18 @@ class TrainingBatches:
         dropped = rng.random(len(rows)) < self._drop_vector
         vectors[dropped] = 0
         read_hidden = dropped | (rng.random(len(rows)) >= self._drop_hidden)
-        noise = rng.standard_normal(vectors.shape, dtype=np.float32) * self._gate_noise / vectors.shape[1] ** 0.5
+        noise = rng.standard_normal(vectors.shape, dtype=np.float32) * self._question_noise / vectors.shape[1] ** 0.5
         windows = [question.question_time for question in questions]
+        asked = Questions.make(vectors, windows, [question.question for question in questions])
+        kept = torch.from_numpy(rng.random(asked.words.shape, dtype=np.float32) >= self._drop_words)
         answers = [self._answers[row] for row in rows]
         candidates, from_tail = self._candidates(questions, rng)
         return TrainingBatch(
             *self._sequences(rows, answers),
-            questions=Questions.make(vectors, windows, [question.question for question in questions]),
+            questions=replace(asked, words=asked.words & kept),
             has_vector=torch.from_numpy(~dropped),
             read_hidden=torch.from_numpy(read_hidden.astype(np.float32)),
-            gate_noise=torch.from_numpy(noise),
+            question_noise=torch.from_numpy(noise),
             candidates=candidates,
             from_tail=from_tail,
             forms=torch.tensor([FORMS.index(question.form) for question in questions]),

@@ -22,6 +22,8 @@ class FactOrder:
         before: The fact before it in time, (n,); -1 for the first, and where a window is unknown.
         after: The fact after it, (n,); -1 likewise.
         timed: Whether its window is known, (n,).
+        several: Whether it is one of several of its head and relation that no time tells apart, (n,).
+        inverse_several: Whether it is one of several of its tail and relation, (n,).
     """
 
     group: Tensor
@@ -29,6 +31,8 @@ class FactOrder:
     before: Tensor
     after: Tensor
     timed: Tensor
+    several: Tensor
+    inverse_several: Tensor
 
     @classmethod
     def of(cls, store: KBValueStore, device: str = "cpu") -> FactOrder:
@@ -41,7 +45,10 @@ class FactOrder:
         next_to = group[order[1:]] == group[order[:-1]]
         before[order[1:][next_to]] = order[:-1][next_to]
         after[order[:-1][next_to]] = order[1:][next_to]
-        arrays = (group, _numbers(store.tail_ids, store.rel_ids), before, after, timed)
+        inverse_group = _numbers(store.tail_ids, store.rel_ids)
+        several = ~timed & (np.bincount(group, weights=~timed)[group] > 1)
+        inverse_several = np.bincount(inverse_group)[inverse_group] > 1
+        arrays = (group, inverse_group, before, after, timed, several, inverse_several)
         return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
 
     def neighbours(self, facts: Tensor, withheld: Tensor | None) -> tuple[Tensor, Tensor]:

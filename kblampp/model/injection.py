@@ -232,7 +232,9 @@ class KBInjectedModel(nn.Module):
             questions, training = knowledge.questions, knowledge.training
             vectors = questions.vectors * float(knowledge.options.question_vector)
             rows = None if training is None else training.read_hidden
-            state.reading = self.reader(here[:, 0], vectors, questions.windows, rows)
+            if training is not None and training.question_noise is not None:
+                vectors = vectors + training.question_noise
+            state.reading = self.reader(here[:, 0], vectors, questions.windows, questions.words, rows)
         previous = state.selections.get(position - 1)
         state.selections[position] = self.selectors[position](here, knowledge, previous, state.reading)
 

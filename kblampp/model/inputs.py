@@ -20,7 +20,7 @@ from kblampp.encoding.store import KBValueStore, StoreTensors
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.ego_graph import FactGraph
 from kblampp.model.fact_order import FactOrder
-from kblampp.model.mentions import NameTable, question_grams
+from kblampp.model.mentions import NameTable, question_grams, question_words
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,13 @@ class Questions:
         vectors: Sentence vectors, (batch, d_sentence); a zero row stands for no question.
         windows: Question windows, (batch, 2) int64 days with the sentinels of `windows`.
         grams: Which trigrams their words contain, (batch, BUCKETS) boolean (`mentions`).
+        words: Which words and pairs of words they are made of, (batch, WORD_BUCKETS) boolean (`mentions`).
     """
 
     vectors: Tensor
     windows: Tensor
     grams: Tensor
+    words: Tensor
 
     @classmethod
     def make(
@@ -162,16 +164,16 @@ class Questions:
         """From sentence vectors (batch, d_sentence), windows, None where a question has none, and the words asked."""
         low, high = window_bounds([window or UNKNOWN for window in windows])
         bounds = torch.from_numpy(np.stack([low, high], axis=1).astype(np.int64))
-        grams = question_grams(texts)
-        return cls(torch.as_tensor(vectors, dtype=torch.float32).to(device), bounds.to(device), grams.to(device))
+        made = cls(torch.as_tensor(vectors, dtype=torch.float32), bounds, question_grams(texts), question_words(texts))
+        return made.to(device)
 
     def to(self, device: str) -> Questions:
         """The questions on a device."""
-        return Questions(self.vectors.to(device), self.windows.to(device), self.grams.to(device))
+        return Questions(*(part.to(device) for part in self._parts))
 
     def part(self, places: list[int]) -> Questions:
         """Those at `places`, in this order."""
-        return Questions(self.vectors[places], self.windows[places], self.grams[places])
+        return Questions(*(part[places] for part in self._parts))
 
     def expand(self, rows: int) -> Questions:
         """Repeats each question so that there are `rows` of them, as `generate` does for beams and return sequences.
@@ -187,8 +189,11 @@ class Questions:
             )
         if times == 1:
             return self
-        parts = (self.vectors, self.windows, self.grams)
-        return Questions(*(part.repeat_interleave(times, 0) for part in parts))
+        return Questions(*(part.repeat_interleave(times, 0) for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[Tensor, ...]:
+        return self.vectors, self.windows, self.grams, self.words
 
 
 @dataclass(frozen=True)
@@ -245,8 +250,8 @@ class TrainingCandidates:
         retrieved: How many facts the query brings.
         read_hidden: Which rows read the hidden state, (batch,) of 0 and 1; the others learn from the question alone, so
             that hidden states of words never seen cannot mislead.
-        gate_noise: Added to what the hop gates read of the question, (batch, d_sentence), so that they rest on more
-            than a few questions' words.
+        question_noise: Added to the question where the reader, the gates and the maps of the query read it, (batch,
+            d_sentence), so that they rest on more than a few questions' words.
     """
 
     ids: Tensor
@@ -254,7 +259,7 @@ class TrainingCandidates:
     retrieved: int
     _: KW_ONLY
     read_hidden: Tensor | None = None
-    gate_noise: Tensor | None = None
+    question_noise: Tensor | None = None
 
 
 @dataclass(frozen=True)

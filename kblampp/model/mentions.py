@@ -8,6 +8,7 @@ Word Vectors with Subword Information", section 3.2.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 import zlib
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kblampp.time_expressions.parse import without_time
+
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana and Han."""
 WORD = re.compile(rf"[^\W_{UNSPACED}]+|[{UNSPACED}]")
@@ -24,6 +27,8 @@ WORD = re.compile(rf"[^\W_{UNSPACED}]+|[{UNSPACED}]")
 N_GRAM = 3
 BUCKETS = 1 << 14
 """Trigrams are numbered by hash; a question has some fifty, so that one in 300 foreign ones collides."""
+WORD_BUCKETS = 1 << 13
+"""Words and pairs of words are numbered by hash too."""
 MOST_GRAMS = 48
 """Trigrams that are kept of a long name, from its start: more are not needed to know it again."""
 
@@ -74,10 +79,28 @@ def question_grams(questions: Sequence[str]) -> Tensor:
     return mentioned
 
 
+def question_words(questions: Sequence[str]) -> Tensor:
+    """Which words and pairs of neighbours questions (n,) contain, (n, WORD_BUCKETS) boolean.
+
+    Without the words that name a time: whether there is one is told beside them.  Source: Joulin et al. 2017, "Bag of
+    Tricks for Efficient Text Classification", section 2.
+    """
+    there = torch.zeros((len(questions), WORD_BUCKETS), dtype=torch.bool)
+    for row, question in enumerate(questions):
+        words = ["", *WORD.findall(_plain(without_time(question))), ""]
+        features = [*words[1:-1], *(f"{first} {second}" for first, second in itertools.pairwise(words))]
+        there[row, [zlib.crc32(feature.encode()) % WORD_BUCKETS for feature in features]] = True
+    return there
+
+
 def trigram_buckets(text: str) -> list[int]:
     """The buckets of a text's distinct trigrams, in the order in which they stand."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    words = f" {' '.join(WORD.findall(plain))} "
+    words = f" {' '.join(WORD.findall(_plain(text)))} "
     grams = dict.fromkeys(words[place : place + N_GRAM] for place in range(len(words) - N_GRAM + 1))
     return list(dict.fromkeys(zlib.crc32(gram.encode()) % BUCKETS for gram in grams))
+
+
+def _plain(text: str) -> str:
+    """In lower case and without accents."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

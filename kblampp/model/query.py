@@ -1,7 +1,7 @@
 """How a question's query is made at a layer: from the hidden state where its answer starts, the question's vector, and
 the fact that the layer before has read.
 
-first layer   Q = S [a E e_q ; W_s e_q + b_s + W_q norm(h) ; c P e_q],  W_s = R at the start, a = c = 1
+first layer   Q = S [E e_q ; W_s e_q + b_s + W_q norm(h) ; W_p e_q],  W_s = r R and W_p = p P at the start
 later layers  Q = (1 - g) Q_prev + g [S W_hop v_prev ; relation block of the above ; 0],  g: the hop gate
 """
 
@@ -19,6 +19,10 @@ from kblampp.model.inputs import Knowledge
 START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training: two matching blocks
 outweigh thousands of facts that match in one, so the untrained query finds facts and training starts from there."""
+
+RELATION_START, PHRASE_START = 0.3, 1.5
+"""Weights of a first query's relation and phrase blocks at the start.  Relation and head in one phrase say more to a
+sentence encoder than the relation's label alone (docs/log.md); what the label adds is learned."""
 
 GATE_SCALE = 5.0
 """Makes logits of a gate's output, so that a rate that suits the other weights suits its own: AdamW moves any weight by
@@ -83,9 +87,9 @@ class Previous(Protocol):
 class KBQuery(nn.Module):
     """Makes a question's query from the hidden state, the question, and the fact of the layer before.
 
-    Only the relation block learns.  Names and phrases are matched by the projections that made the keys, each with one
-    weight: so that those never met are matched as well as those of the training base (docs/log.md).  A later layer
-    takes the entity from the fact before; nobody has put the phrase of both into words, so that block is empty there.
+    Names are matched by the projection that made the keys, which never learns, so that those never met are matched as
+    well as those of the training base.  The maps of relation and phrase learn, held to their start (`query_pull`): what
+    is learned by heart of the training base's relations misleads about others (docs/log.md).  A later layer takes the entity from the fact before; nobody has put the phrase of both into words, so that block is empty there.
 
     Args:
         d_hidden: Width of the hidden state.
@@ -96,8 +100,7 @@ class KBQuery(nn.Module):
         hops: Whether there is a layer before from whose fact it can go on.
     """
 
-    phrases: _Held
-    log_weights: nn.Parameter
+    phrases: nn.Linear
 
     def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, d_rel: int, *, hops: bool) -> None:
         super().__init__()
@@ -111,15 +114,14 @@ class KBQuery(nn.Module):
         self.names = _Held(d_sentence, d_ent)
         nn.init.zeros_(self.from_hidden.weight)
         if not hops:
-            self.phrases = _Held(d_sentence, self.d_phrase)
-            self.log_weights = nn.Parameter(torch.zeros(2))  # of names and of phrases
+            self.phrases = nn.Linear(d_sentence, self.d_phrase)
         else:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
 
     @torch.no_grad()
     def start_from(self, projections: Projections, questions: Tensor) -> None:
-        """Starts as the projections: W_s = R, W_hop the identity, so that each block's logits reach `START_LOGIT`.
+        """Starts as the projections: W_hop the identity, so that the logits of a block reach about `START_LOGIT`.
 
         The weights stay near one and `scale` makes the logits: a rate that suits the other weights suits these.
 
@@ -127,19 +129,19 @@ class KBQuery(nn.Module):
             projections: The maps that made the keys.
             questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
         """
-        starts: list[tuple[LinearMap, nn.Linear | _Held]] = [
-            (projections.entity, self.names),
-            (projections.relation, self.from_question),
+        starts: list[tuple[LinearMap, nn.Linear | _Held, float]] = [
+            (projections.entity, self.names, 1.0),
+            (projections.relation, self.from_question, 1.0 if self.hops or not self.d_phrase else RELATION_START),
         ]
         if self.hops:
             self.from_value.weight.copy_(torch.eye(self.d_ent))
         elif self.d_phrase:
-            starts.append((projections.phrase, self.phrases))
-        for linear, own in starts:
+            starts.append((projections.phrase, self.phrases, PHRASE_START))
+        for linear, own, share in starts:
             weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
             norm = (questions @ weight.T + bias).norm(dim=-1).mean()
-            own.weight.copy_(weight / norm)
-            own.bias.copy_(bias / norm)
+            own.weight.copy_(share * weight / norm)
+            own.bias.copy_(share * bias / norm)
 
     def forward(
         self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge
@@ -163,7 +165,9 @@ class KBQuery(nn.Module):
         if previous is not None and not knowledge.options.hop:
             return previous.query, previous.rest, closed
         training = knowledge.training
-        own = self.from_question(question)[:, None]
+        noise = None if training is None else training.question_noise
+        noisy = question if noise is None else question + noise
+        own = self.from_question(noisy)[:, None]
         if knowledge.options.hidden_query:
             from_hidden = self.from_hidden(hidden)
             if training is not None and training.read_hidden is not None:
@@ -171,11 +175,9 @@ class KBQuery(nn.Module):
             own = own + from_hidden
         own = self.scale * own
         if previous is None:
-            names, phrases = self.names(question)[:, None], self.phrases(question)[:, None]
-            weights = self.scale * self.log_weights.exp()
-            return torch.cat([weights[0] * names, own, weights[1] * phrases], dim=-1), question[:, None], closed
+            names, phrases = (self.scale * part[:, None] for part in (self.names(question), self.phrases(noisy)))
+            return torch.cat([names, own, phrases], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)
-        noise = None if training is None else training.gate_noise
         logit = self.hop_gate(rest if noise is None else rest + noise[:, None])
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kblampp.data.facts import FORMS, MODES
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.model.mentions import WORD_BUCKETS
 
 LOGIT_SCALE = 5.0
 """Makes logits of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
@@ -38,9 +39,10 @@ class Reading(NamedTuple):
 
 
 class QuestionReader(nn.Module):
-    """Reads form, mode and direction from the question's vector and the hidden state where the answer starts.
+    """Reads form, mode and direction from the question's vector, its words, and the hidden state where the answer starts.
 
-    The sentence vector knows more wordings than a small backbone has read, the hidden state the order of the words.
+    The sentence vector knows more wordings than a small backbone has read, the words ("until when", "the first") say
+    most of it whatever the relation is, and the hidden state knows their order.
 
     Args:
         d_hidden: Width of the hidden state.
@@ -53,18 +55,23 @@ class QuestionReader(nn.Module):
         self.from_question = nn.Linear(d_sentence + 3, d_inner)
         self.from_hidden = nn.Linear(d_hidden, d_inner, bias=False)
         self.out = nn.Linear(d_inner, 1 + len(FORMS) + len(MODES))
+        self.from_words = nn.Linear(WORD_BUCKETS, self.out.out_features, bias=False)
         nn.init.zeros_(self.from_hidden.weight)
+        nn.init.zeros_(self.from_words.weight)
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():  # until it has learned: a plain question for a tail
             self.out.bias.copy_(torch.tensor([-0.4, *_first(len(FORMS)), *_first(len(MODES))]))
 
-    def forward(self, hidden: Tensor, question: Tensor, windows: Tensor, read_hidden: Tensor | None = None) -> Reading:
+    def forward(
+        self, hidden: Tensor, question: Tensor, windows: Tensor, words: Tensor, read_hidden: Tensor | None = None
+    ) -> Reading:
         """Reads questions.
 
         Args:
             hidden: Normalised hidden states where the answers start, (batch, d_hidden).
-            question: Sentence vectors, (batch, d_sentence).
-            windows: The times that the questions name, (batch, 2): whether there is one, and on which side it is open.
+            question: Sentence vectors, (batch, d_sentence), with noise in training.
+            windows: The times that they name, (batch, 2): whether there is one, and on which side it is open.
+            words: Their words, (batch, WORD_BUCKETS) boolean.
             read_hidden: Rows whose hidden state is read, (batch,) of 0 and 1; None for all.
         """
         known = windows[:, 0] != UNKNOWN_DAY
@@ -72,7 +79,8 @@ class QuestionReader(nn.Module):
         features = torch.cat([question * math.sqrt(question.shape[-1]), named], dim=-1)
         read = self.from_hidden(hidden)
         inner = self.from_question(features) + (read if read_hidden is None else read * read_hidden[:, None])
-        logits = LOGIT_SCALE * self.out(torch.tanh(inner))
+        there = words / words.sum(-1, keepdim=True).clamp(min=1).sqrt()
+        logits = LOGIT_SCALE * (self.out(torch.tanh(inner)) + self.from_words(there))
         inverse, form, mode = logits.split([1, len(FORMS), len(MODES)], dim=-1)
         return Reading(inverse.squeeze(-1), form.log_softmax(-1), mode.log_softmax(-1))
 

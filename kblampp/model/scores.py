@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kblampp.data.facts import FORMS, MODES
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
-from kblampp.model.question_reader import Reading
+from kblampp.model.question_reader import LOGIT_SCALE, Reading
 
 DAYS_PER_YEAR = 365.25
 NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
@@ -113,6 +113,33 @@ class NameScorer(nn.Module):
         return scores
 
 
+class FormScorer(nn.Module):
+    """What a question wants of a fact, now that it is known which: a name that it mentions itself it does not ask for, and
+    of a fact that is one of several it wants them all.
+
+    Question and fact together say it where the wording alone cannot: "When was it launched?" asks for a start, or for
+    the tail of a fact "launch year".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.from_fact = nn.Linear(3, len(FORMS), bias=False)
+        nn.init.zeros_(self.from_fact.weight)
+
+    def forward(self, reading: Reading, other: Tensor, several: Tensor, timed: Tensor) -> Tensor:
+        """Log-probabilities of `FORMS`, (batch, n, forms).
+
+        Args:
+            reading: What the questions ask for.
+            other: How much of the name at the fact's other end the question mentions, (batch, n) from 0 to 1.
+            several: Whether no time tells the fact from others of the row, (batch, n) of 0 and 1.
+            timed: Whether its window is known, (batch, n) of 0 and 1.
+        """
+        logits = LOGIT_SCALE * self.from_fact(torch.stack([other, several, timed], dim=-1))
+        scores: Tensor = (reading.form[:, None] + logits).log_softmax(-1)
+        return scores
+
+
 class TimeScorer(nn.Module):
     """g_time(tau_q, tau_i): how well a fact's half-open window fits the question's, in learned units of score.
 
@@ -127,6 +154,7 @@ class TimeScorer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.raw_order = nn.Parameter(torch.tensor(6.0))
+        self.raw_present = nn.Parameter(torch.tensor(2.0))
         self.raw_overlap = nn.Parameter(torch.tensor(4.0))
         self.raw_distance = nn.Parameter(torch.tensor(8.0))
         self.log_scale = nn.Parameter(torch.tensor(5 * DAYS_PER_YEAR).log())
@@ -154,13 +182,14 @@ class TimeScorer(nn.Module):
         known = (tau_min != UNKNOWN_DAY) & is_known(question)[:, None, None]
         return torch.where(known, score, torch.zeros_like(score))
 
-    def order(self, reading: Reading, windows: Tensor, row: RowPlace) -> Tensor:
+    def order(self, reading: Reading, windows: Tensor, row: RowPlace, as_of: int) -> Tensor:
         """What a fact's place in its row counts.
 
         Args:
             reading: What the questions ask for.
             windows: The questions' windows, (batch, 2).
             row: The candidates' places, each (batch, n).
+            as_of: The day of asking: who asks for no time means it rather than another.
 
         Returns:
             (batch, n); zero for facts without a known window.
@@ -175,7 +204,9 @@ class TimeScorer(nn.Module):
         first = reading.mode_of("first")[:, None] * (row.first.float() - 1)
         last = reading.mode_of("last")[:, None] * (row.last.float() - 1)
         single = reading.form_of("value")[:, None]  # a list since 2010 holds all of them
-        return unit * (first + last + single * edge) * row.timed
+        present = (row.start <= as_of) & (row.end > as_of) & ~is_known(windows)[:, None]
+        liked = nn.functional.softplus(self.raw_present) * reading.mode_of("any")[:, None] * present
+        return (unit * (first + last + single * edge) + liked) * row.timed
 
 
 class RowPlace(NamedTuple):

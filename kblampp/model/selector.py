@@ -23,7 +23,7 @@ from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
 from kblampp.model.query import START_LOGIT, KBQuery
 from kblampp.model.question_reader import Reading
-from kblampp.model.scores import ContextScorer, FitScorer, NameScorer, RowPlace, TimeScorer, disjoint
+from kblampp.model.scores import ContextScorer, FitScorer, FormScorer, NameScorer, RowPlace, TimeScorer, disjoint
 
 LEAST = 1e-6
 """A fact read the other way than the question asks is not ruled out, only that improbable."""
@@ -68,6 +68,8 @@ class Selection:
         value: That of their values, (batch, 1, d_v).
         yes: Log-odds that what the question says is so, (batch, 1); of use where it wants yes or no;
             zero before the last layer.
+        forms: Log-probabilities of `FORMS` if a fact is the one that answers, (batch, n, forms); before the last layer
+            (batch, 1, forms), the question's own.
         hop_logit: Of the hop gate, (batch, 1); minus infinity where there is no hop, as in the first layer.
     """
 
@@ -82,6 +84,7 @@ class Selection:
     key: Tensor
     value: Tensor
     yes: Tensor
+    forms: Tensor
     hop_logit: Tensor
 
     @property
@@ -133,6 +136,7 @@ class KBSelector(nn.Module):
         self.name = NameScorer()
         self.null = FitScorer()
         self.yes = FitScorer() if last else None
+        self.form = FormScorer() if last else None
         self.null_value = nn.Parameter(torch.zeros(d_v))
         self.graph = (
             EgoGraphReadout(d_sentence, d_ent + d_rel, d_v, d_ent, ego_radius, ego_degree) if ego_graph else None
@@ -175,7 +179,9 @@ class KBSelector(nn.Module):
             best = _top(knowledge, found, score)
             rows, score = rows.gather(-1, best), score.gather(-1, best)
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
-        selection = self._weigh(query, rest, hop_logit, knowledge, rows, parts, score, null, yes)
+            found = found.part(best)
+        forms = reading.form[:, None] if self.form is None else self.form(reading, *found.form_features(base))
+        selection = self._weigh(query, rest, hop_logit, knowledge, rows, parts, score, null, yes, forms)
         if self.graph is None or not options.ego_graph:
             return selection
         windows = knowledge.questions.windows
@@ -200,7 +206,8 @@ class KBSelector(nn.Module):
         today = windows.new_tensor([[knowledge.options.as_of, knowledge.options.as_of + 1]]).expand_as(windows)
         time = time + reading.mode_of("now")[:, None, None] * self.time(today, base.store.horizon, low, high)
         place = found.place(base)
-        time = time + self.time.order(reading, windows, place)[:, None] * (~found.inverse)
+        ordered = self.time.order(reading, windows, place, knowledge.options.as_of)
+        time = time + ordered[:, None] * (~found.inverse)
         # Whom the question names, and from which end it asks, is about the fact that it names: not after a hop.
         name = self.name(reading, found.own, found.other, found.before, found.after)
         logit = reading.inverse[:, None]
@@ -264,6 +271,7 @@ class KBSelector(nn.Module):
         score: Tensor,
         null: Tensor,
         yes: Tensor,
+        forms: Tensor,
     ) -> Selection:
         options, tensors = knowledge.options, knowledge.base.tensors
         if not options.null_fact:
@@ -279,7 +287,9 @@ class KBSelector(nn.Module):
         value = mixture(alpha, values) + null_weight[..., None] * self.null_value
         read_later = options.hop and not self.last
         key = mixture(alpha.detach(), tensors.keys[rows.clamp(min=0)]) if read_later else query.new_zeros(0)
-        return Selection(query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, yes, hop_logit)
+        return Selection(
+            query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, yes, forms, hop_logit
+        )
 
 
 class _Candidates(NamedTuple):
@@ -311,6 +321,17 @@ class _Candidates(NamedTuple):
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         before, after = beside
         return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, previous, following)
+
+    def part(self, columns: Tensor) -> _Candidates:
+        """Those at columns (batch, 1, k)."""
+        flat = columns[:, 0]
+        return _Candidates(*(p.gather(-1, columns if p.dim() == 3 else flat) for p in self))
+
+    def form_features(self, base: KnowledgeBase) -> tuple[Tensor, Tensor, Tensor]:
+        """What `FormScorer` looks at, each (batch, n)."""
+        order, flat, way = base.order, self.facts[:, 0], self.inverse[:, 0]
+        several = torch.where(way, order.inverse_several[flat], order.several[flat])
+        return self.other, several.float(), (order.timed[flat] & ~way).float()
 
     def place(self, base: KnowledgeBase) -> RowPlace:
         order, tensors, flat = base.order, base.tensors, self.facts[:, 0]

@@ -45,6 +45,8 @@ class Schedule:
         grad_accumulation: Batches a step.
         lr: Peak learning rate of the added modules.
         query_lr: Peak learning rate of the queries, which start as the projections.
+        query_pull: How strongly the queries' maps of the question are held to their start: the weight of the squared
+            distance from it, relative to its own square.
         backbone_lr: Peak learning rate of what learns inside the backbone (Stage B).
         weight_decay: Of the matrices outside queries and backbone.
         warmup_steps: Steps of linear warm-up.
@@ -58,6 +60,7 @@ class Schedule:
     grad_accumulation: int
     lr: float
     query_lr: float
+    query_pull: float
     weight_decay: float
     warmup_steps: int
     min_lr_ratio: float
@@ -103,6 +106,7 @@ def train(
         after_step: Called after each step with its number; for tests.
     """
     optimizer = torch.optim.AdamW(_groups(model, schedule), betas=(0.9, 0.98))
+    pull = _Pull(model, schedule.query_pull)  # to the start of the run, whether or not it goes on from a checkpoint
     history = _resume(checkpoint, key, model, optimizer)
     for step, figures in history.rows:
         _log(live, step, figures)
@@ -111,6 +115,7 @@ def train(
             for part in range(schedule.grad_accumulation):
                 batch = batches.batch(step * schedule.grad_accumulation + part)
                 history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation))
+            pull.add_gradients()
             norm = _update(model, optimizer, schedule, step)
             history.step = step + 1
             if history.step % schedule.log_every == 0 or history.step == schedule.max_steps:
@@ -162,7 +167,7 @@ def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            inside, query = name.startswith("backbone."), ".query.from_" in name
+            inside, query = name.startswith("backbone."), ".query.from_" in name or ".query.phrases." in name
             rate = schedule.backbone_lr if inside else schedule.query_lr if query else schedule.lr
             decay = 0.0 if inside or query or parameter.dim() < 2 else schedule.weight_decay
             groups.setdefault((rate, decay), []).append(parameter)
@@ -170,6 +175,27 @@ def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
         {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
+
+
+class _Pull:
+    """Holds the queries' maps of the question to where they start.
+
+    Source: Xuhong et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks" (L2-SP).
+    """
+
+    def __init__(self, model: KBInjectedModel, weight: float) -> None:
+        self._maps = []
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and name.endswith((".query.from_question.weight", ".query.phrases.weight")):
+                start = parameter.detach().clone()
+                self._maps.append((parameter, start, 2 * weight / max(float(start.square().sum()), 1e-12)))
+
+    @torch.no_grad()
+    def add_gradients(self) -> None:
+        """Adds the gradient of the squared distance to those of the losses."""
+        for parameter, start, strength in self._maps:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter - start, alpha=strength)
 
 
 class _History:

@@ -19,6 +19,8 @@ from kblampp.model.selector import Selection
 
 YES_NO = FORMS.index("yes_no")
 TINY = 1e-12
+EDGE = 1e-6
+"""float32 tells one from one less this, and not from one less `TINY`."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,17 @@ def _answer_loss(state: CallState, batch: TrainingBatch, wanted: Tensor, said: T
     """-log of the answer's probability (`model.answers`): from the facts or, with `said` its logarithm, own words."""
     reading, gate = state.read()
     last = state.selections[max(state.selections)]
-    right = (last.scores[:, 0] / state.knowledge.options.temperature).softmax(-1)
-    right = (right * wanted).sum(-1).clamp(min=TINY).log()
-    forms = reading.form.gather(-1, batch.forms[:, None]).squeeze(-1)
-    refusal = torch.log1p(-reading.form_of("yes_no").clamp(max=1 - TINY))
-    so = F.logsigmoid(torch.where(batch.so, last.yes[:, 0], -last.yes[:, 0]))
-    confirmed = batch.forms == YES_NO
-    copied = torch.where(confirmed, forms + so, right + torch.where(batch.hops > 0, forms, refusal))
+    alpha, null = last.alpha[:, 0], last.null[:, 0]
+    forms = last.forms.exp()
+    wants_no_name = reading.form_of("yes_no")
+    asked = forms.gather(-1, batch.forms[:, None, None].expand(-1, forms.shape[1], 1)).squeeze(-1)
+    copied = torch.where(batch.hops > 0, (alpha * asked * wanted[:, :-1]).sum(-1), null * (1 - wants_no_name))
+    confirmed = (alpha * forms[..., YES_NO]).sum(-1) + null * wants_no_name
+    so = torch.where(batch.so, last.yes[:, 0], -last.yes[:, 0]).sigmoid()
+    copied = torch.where(batch.forms == YES_NO, confirmed * so, copied).clamp(min=TINY).log()
     if not state.knowledge.options.copy_head:
         return -said.mean() / max(1, batch.labels.shape[1])
-    gate = gate.clamp(TINY, 1 - TINY)
+    gate = gate.clamp(EDGE, 1 - EDGE)
     return -torch.logaddexp(gate.log() + copied, torch.log1p(-gate) + said).mean()
 
 
