@@ -33,7 +33,7 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import open_backbone, selector_options
-from kblampp.time_expressions.parse import without_time
+from kblampp.time_expressions.parse import read_time, without_time
 
 logger = logging.getLogger(__name__)
 DIGITS = 5
@@ -50,6 +50,9 @@ class Reply:
         time: The window that was read from the question's words, as in a questions file; None if it names no time.
         facts: The heaviest facts of the last injected layer: `alpha`, `head`, `relation`, `tail`, `time_window`.
         null: Weight of the null fact there; None with knowledge off.
+        sources: What the answer was copied from: `head`, `relation`, `tail`, `time_window` and `field`, which is head,
+            tail, start or end, or fact where it was counted or confirmed; null where the language model wrote it.
+        problem: What was not understood of the time that it names; None if nothing.
     """
 
     question: str
@@ -57,6 +60,8 @@ class Reply:
     time: dict[str, str | None] | None
     facts: list[dict[str, Any]]
     null: float | None
+    sources: list[dict[str, Any]] | None
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,19 @@ class Reader:
 
     def _reply(self, question: str, window: Window | None, said: Prediction, top: int) -> Reply:
         last = zip(said.ranked[-1], said.alpha[-1], strict=True) if said.ranked else ()
-        facts = [_shown(self.base.store.facts[number], alpha) for number, alpha in last if number >= 0]
+        facts = [
+            {"alpha": round(alpha, DIGITS), **_shown(self.base.store.facts[number])}
+            for number, alpha in last
+            if number >= 0
+        ]
         null = None if said.null is None else round(said.null, DIGITS)
-        return Reply(question, said.text, None if window is None else window.to_row(), facts[:top], null)
+        sources = (
+            None
+            if said.sources is None
+            else [{"field": source.field, **_shown(self.base.store.facts[source.fact])} for source in said.sources]
+        )
+        time, problem = None if window is None else window.to_row(), read_time(question).problem
+        return Reply(question, said.text, time, facts[:top], null, sources, problem)
 
 
 def find_adapter(params: Params, store: Path, dataset: str) -> Path:
@@ -151,9 +166,8 @@ def find_adapter(params: Params, store: Path, dataset: str) -> Path:
     return store / params.start_from / params.eval.adapter
 
 
-def _shown(fact: FiveTuple, alpha: float) -> dict[str, Any]:
+def _shown(fact: FiveTuple) -> dict[str, Any]:
     return {
-        "alpha": round(alpha, DIGITS),
         "head": fact.head.name,
         "relation": fact.relation.name,
         "tail": fact.tail.name,
@@ -165,7 +179,8 @@ def as_text(reply: Reply) -> Iterator[str]:
     """The lines of a reply, for people."""
     yield f"question: {reply.question}"
     yield f"answer:   {reply.answer or '(nothing)'}"
-    yield f"time:     {_span(reply.time, 'none named')}"
+    yield f"from:     {_from(reply.sources)}"
+    yield f"time:     {_span(reply.time, reply.problem or 'none named')}"
     if reply.null is None:
         yield "facts:    none, since selector.top_k is 0"
         return
@@ -178,6 +193,19 @@ def as_text(reply: Reply) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _from(sources: Sequence[dict[str, Any]] | None) -> str:
+    """Where the answer was copied from, in words."""
+    if sources is None:
+        return "the language model's own words"
+    named = [
+        f"{source['field']} of ({source['head']}, {source['relation']}, {source['tail']})"
+        if source["field"] != "fact"
+        else f"({source['head']}, {source['relation']}, {source['tail']})"
+        for source in sources
+    ]
+    return "; ".join(named) or "nothing: the base does not say"
 
 
 def _span(window: dict[str, str | None] | None, unknown: str) -> str:

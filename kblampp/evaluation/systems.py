@@ -62,7 +62,8 @@ class Split:
             StoreError: Its store or index is missing, damaged, or made from other data.
         """
         base = workspace.open_base(name)
-        return cls(name, base, with_times(workspace.dataset.questions[name], base.store.question_vectors(name)))
+        questions, vectors = workspace.dataset.questions[name], base.store.question_vectors(name)
+        return cls(name, base, with_times(questions, vectors, workspace.as_of))
 
     def first(self, n: int) -> Split:
         """The first `n` questions of each type; a smaller `n` gives a part of a larger one's."""

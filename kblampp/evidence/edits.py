@@ -115,7 +115,7 @@ def answers_after(
     """
     with editor.base(edited.facts, edited.questions if encoded is None else []) as base:
         if encoded is None:
-            encoded = with_times(edited.questions, base.store.question_vectors(EDITED))
+            encoded = with_times(edited.questions, base.store.question_vectors(EDITED), predictor.options.as_of)
         predictions = predictor.predict(base, encoded, label)
     new = [is_correct(question, said.text) for question, said in zip(edited.questions, predictions, strict=True)]
     old = [exact_match(said.text, former) for former, said in zip(edited.former, predictions, strict=True)]

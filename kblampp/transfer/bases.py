@@ -11,6 +11,7 @@ from kblampp.converters.registry import convert_dataset
 from kblampp.core.errors import DataError
 from kblampp.core.params import ConvertParams, Params
 from kblampp.data.dataset import TRAINING_KB, Dataset
+from kblampp.data.windows import day
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.systems import Split
@@ -97,5 +98,7 @@ def open_base(source: Source, params: Params, store: Path, backbone: Backbone, s
         raise DataError(f"{source.folder} has no question of split {SPLIT}: add some to its questions.jsonl")
     encode_dataset(dataset, scratch, params.encoder, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
-    workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
+    workspace = Workspace(
+        dataset, backbone, Projections.load(scratch / PROJECTION), scratch, day(params.selector.as_of)
+    )
     return Split.open(workspace, SPLIT)
