@@ -89,7 +89,8 @@ class KBQuery(nn.Module):
 
     Names are matched by the projection that made the keys, which never learns, so that those never met are matched as
     well as those of the training base.  The maps of relation and phrase learn, held to their start (`query_pull`): what
-    is learned by heart of the training base's relations misleads about others (docs/log.md).  A later layer takes the entity from the fact before; nobody has put the phrase of both into words, so that block is empty there.
+    is learned by heart of the training base's relations misleads about others (docs/log.md).  A later layer
+    takes the entity from the fact before; nobody has put the phrase of both into words, so that block is empty there.
 
     Args:
         d_hidden: Width of the hidden state.

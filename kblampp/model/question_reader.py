@@ -39,7 +39,7 @@ class Reading(NamedTuple):
 
 
 class QuestionReader(nn.Module):
-    """Reads form, mode and direction from the question's vector, its words, and the hidden state where the answer starts.
+    """Reads form, mode and direction from a question's vector, its words, and the hidden state where its answer starts.
 
     The sentence vector knows more wordings than a small backbone has read, the words ("until when", "the first") say
     most of it whatever the relation is, and the hidden state knows their order.

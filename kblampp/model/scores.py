@@ -114,8 +114,8 @@ class NameScorer(nn.Module):
 
 
 class FormScorer(nn.Module):
-    """What a question wants of a fact, now that it is known which: a name that it mentions itself it does not ask for, and
-    of a fact that is one of several it wants them all.
+    """What a question wants of a fact, now that it is known which: it does not ask for a name that it mentions itself,
+    and of a fact that is one of several it wants them all.
 
     Question and fact together say it where the wording alone cannot: "When was it launched?" asks for a start, or for
     the tail of a fact "launch year".
