@@ -57,7 +57,7 @@ def predictor(world: TinyWorld) -> Predictor:
     """A model that answers with the tail of the fact with the most weight, asked at both layers with the question."""
     model = world.model(FAMILIES["llama"](), trained=False, layers=(1, 3))
     with torch.no_grad():
-        model.copy_gate.bias.fill_(20.0)
+        model.copy_gate.bias.fill_(8.0)
         for selector in model.selectors:
             selector.null.out.bias.fill_(-10.0)
         model.selectors[1].query.hop_gate.out.bias.fill_(-20.0)
@@ -71,9 +71,11 @@ def explained(world: TinyWorld, predictor: Predictor) -> Explained:
 
 def aim(world: TinyWorld, predictor: Predictor, facts: list[int]) -> Any:
     """Question vectors whose query is the key of a fact (n, d_sentence): questions that cannot be misunderstood."""
-    linear = predictor.model.selectors[0].query.from_question
+    query = predictor.model.selectors[0].query
+    maps = (query.names, query.from_question, query.phrases)
     with torch.no_grad():
-        return (torch.linalg.pinv(linear.weight) @ (world.base.tensors.keys[facts] - linear.bias).T).T.numpy()
+        weight, bias = torch.cat([linear.weight for linear in maps]), torch.cat([linear.bias for linear in maps])
+        return (torch.linalg.pinv(weight) @ (world.base.tensors.keys[facts] - bias).T).T.numpy()
 
 
 def ask(world: TinyWorld, predictor: Predictor, rows: list[int]) -> Explained:

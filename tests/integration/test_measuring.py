@@ -26,6 +26,7 @@ from kblampp.model.checkpoint import load_adapter, same_trained, save_adapter
 from kblampp.model.lora import change_backbone, unload
 from kblampp.model.workspace import Workspace
 from kblampp.report.tables import results
+from kblampp.time_expressions.parse import without_time
 from tests.house import ROOT
 from tests.kb import ENCODER, TinyWorld, make_world
 from tests.pipeline.conftest import digest
@@ -36,7 +37,7 @@ SPLITS, CONVERTED = ("dev", "swap"), ("test", "test_hard")
 
 def save_base(folder: Path, world: TinyWorld) -> None:
     """A store that knows the questions of all splits, and its index."""
-    texts = [question.question for question in world.questions]
+    texts = [without_time(question.question) for question in world.questions]
     store = KBValueStore.build(
         folder / "kb" / "town",
         world.facts,
