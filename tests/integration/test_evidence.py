@@ -94,6 +94,17 @@ def test_the_model_of_these_tests_answers(explained: Explained) -> None:
     assert np.mean(explained.correct) > 0.9
 
 
+def test_an_answer_says_where_it_was_copied_from(world: TinyWorld, predictor: Predictor, explained: Explained) -> None:
+    predictions = predictor.predict(world.base, explained.encoded)
+    copied = [said for said in predictions if said.sources]
+    assert len(copied) > 0.9 * len(predictions)
+    for said in copied:
+        (source,) = said.sources or ()
+        assert source.fact in said.ranked[-1]
+        assert said.text == getattr(world.facts[source.fact], source.field).name
+    assert all(said.sources is None for said in predictor.complete(["Who?"]))
+
+
 def trained_predictor(world: TinyWorld) -> Predictor:
     """A model with no weight at zero, so that every gate and part differs."""
     model = world.model(FAMILIES["llama"](), layers=(1, 3))
