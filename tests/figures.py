@@ -19,9 +19,8 @@ def write_figures(metrics: Path) -> None:
     write_json(plots / "recall_by_k.json", recall_rows())
     write_json(plots / "risk_coverage.json", risk_rows())
     for stage, first in (("trainA", 4.0), ("trainB", 0.4)):
-        for number, name in enumerate(
-            ("loss", "answer_loss", "select_loss", "time_loss", "hop_loss", "path_loss", "lr")
-        ):
+        parts = ("answer", "form", "words", "select", "time", "hop", "path")
+        for number, name in enumerate(("loss", *(f"{part}_loss" for part in parts), "lr")):
             lines = [f"{step}\t{first / (number + 1) / (1 + step / 100):.5f}" for step in range(25, 600, 25)]
             folder = metrics / stage / "plots" / "metrics" / "train"
             folder.mkdir(parents=True, exist_ok=True)

@@ -57,6 +57,7 @@ ABLATION_NAMES: Mapping[str, str] = {
     "no_question_vector": "no question vector",
     "no_hidden_query": "no query from the hidden state",
     "no_null_fact": "no null fact",
+    "no_names": "no comparison of names by their letters",
     "no_lora": "no LoRA",
 }
 
@@ -121,6 +122,8 @@ REASONS: Mapping[str, str] = {
 LOSSES: Mapping[str, Name] = {
     "loss": Name("total", INK),
     "answer_loss": Name("answer", BLUE),
+    "form_loss": Name("form", NAVY),
+    "words_loss": Name("own words", GREY),
     "select_loss": Name("select", ORANGE),
     "time_loss": Name("time", GREEN),
     "hop_loss": Name("hop", SKY),

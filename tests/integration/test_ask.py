@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kblampp import ask
+from kblampp.core.params import load_params
 from tests.integration.conftest import last_error, stage, working_in
 from tests.pipeline.workspace import set_params
 
@@ -54,6 +56,18 @@ def test_json_holds_the_same_and_weights_of_a_small_base_add_up(own: Path, capsy
     windows = {fact["tail"]: fact["time_window"] for fact in second["facts"]}
     assert windows["Millbrook"] == {"start": None, "end": "2008-05-10", "source": "custom"}
     assert windows["Ansel Whitcombe"] is None
+
+
+def test_now_is_the_day_of_asking(own: Path) -> None:
+    before = datetime.date.today().toordinal()
+    reader = ask.Reader.open(
+        load_params(Path("params.yaml")),
+        Path("store"),
+        dataset="custom",
+        kb="train",
+        adapter=Path("store/synth_world/trainA"),
+    )
+    assert before <= reader.predictor.options.as_of <= datetime.date.today().toordinal()
 
 
 def test_questions_come_from_standard_input_too(

@@ -57,7 +57,7 @@ def predictor(world: TinyWorld) -> Predictor:
     """A model that answers with the tail of the fact with the most weight, asked at both layers with the question."""
     model = world.model(FAMILIES["llama"](), trained=False, layers=(1, 3))
     with torch.no_grad():
-        model.copy_gate.bias.fill_(20.0)
+        model.copy_gate.bias.fill_(8.0)
         for selector in model.selectors:
             selector.null.out.bias.fill_(-10.0)
         model.selectors[1].query.hop_gate.out.bias.fill_(-20.0)
@@ -71,9 +71,11 @@ def explained(world: TinyWorld, predictor: Predictor) -> Explained:
 
 def aim(world: TinyWorld, predictor: Predictor, facts: list[int]) -> Any:
     """Question vectors whose query is the key of a fact (n, d_sentence): questions that cannot be misunderstood."""
-    linear = predictor.model.selectors[0].query.from_question
+    query = predictor.model.selectors[0].query
+    maps = (query.names, query.from_question, query.phrases)
     with torch.no_grad():
-        return (torch.linalg.pinv(linear.weight) @ (world.base.tensors.keys[facts] - linear.bias).T).T.numpy()
+        weight, bias = torch.cat([linear.weight for linear in maps]), torch.cat([linear.bias for linear in maps])
+        return (torch.linalg.pinv(weight) @ (world.base.tensors.keys[facts] - bias).T).T.numpy()
 
 
 def ask(world: TinyWorld, predictor: Predictor, rows: list[int]) -> Explained:
@@ -90,6 +92,17 @@ def make_editor(world: TinyWorld) -> Editor:
 
 def test_the_model_of_these_tests_answers(explained: Explained) -> None:
     assert np.mean(explained.correct) > 0.9
+
+
+def test_an_answer_says_where_it_was_copied_from(world: TinyWorld, predictor: Predictor, explained: Explained) -> None:
+    predictions = predictor.predict(world.base, explained.encoded)
+    copied = [said for said in predictions if said.sources]
+    assert len(copied) > 0.9 * len(predictions)
+    for said in copied:
+        (source,) = said.sources or ()
+        assert source.fact in said.ranked[-1]
+        assert said.text == getattr(world.facts[source.fact], source.field).name
+    assert all(said.sources is None for said in predictor.complete(["Who?"]))
 
 
 def trained_predictor(world: TinyWorld) -> Predictor:

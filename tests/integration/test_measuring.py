@@ -16,7 +16,7 @@ from kblampp.core.errors import KBLaMError, StoreError
 from kblampp.core.files import read_json
 from kblampp.core.params import Params, load_params
 from kblampp.data.dataset import Dataset
-from kblampp.data.windows import Window
+from kblampp.data.windows import Window, day
 from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation import questions as asking
 from kblampp.evaluation.evaluate import run_evaluation
@@ -24,8 +24,9 @@ from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.checkpoint import load_adapter, same_trained, save_adapter
 from kblampp.model.lora import change_backbone, unload
-from kblampp.model.workspace import Workspace
+from kblampp.model.workspace import Workspace, selector_options
 from kblampp.report.tables import results
+from kblampp.time_expressions.parse import without_time
 from tests.house import ROOT
 from tests.kb import ENCODER, TinyWorld, make_world
 from tests.pipeline.conftest import digest
@@ -36,7 +37,7 @@ SPLITS, CONVERTED = ("dev", "swap"), ("test", "test_hard")
 
 def save_base(folder: Path, world: TinyWorld) -> None:
     """A store that knows the questions of all splits, and its index."""
-    texts = [question.question for question in world.questions]
+    texts = [without_time(question.question) for question in world.questions]
     store = KBValueStore.build(
         folder / "kb" / "town",
         world.facts,
@@ -98,6 +99,12 @@ def evaluate(workspace: Workspace, metrics: Path, monkeypatch: pytest.MonkeyPatc
 def metrics(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     evaluate(workspace, tmp_path / "metrics", monkeypatch, params())
     return tmp_path / "metrics"
+
+
+def test_now_is_the_day_that_the_parameters_name() -> None:
+    whole = params()
+    section = whole.selector.model_copy(update={"as_of": "2015-03-02"})
+    assert selector_options(whole.model_copy(update={"selector": section})).as_of == day("2015-03-02")
 
 
 def test_every_system_is_measured_once(metrics: Path) -> None:

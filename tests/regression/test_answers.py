@@ -23,6 +23,7 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import selector_options
+from kblampp.time_expressions.parse import without_time
 from tests.house import ROOT
 
 HERE = Path(__file__).parent
@@ -45,7 +46,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prediction]:
         dtype=params.encoder.store_dtype,
         encoder_name=encoder.name,
         encoder_fingerprint=encoder.fingerprint,
-        questions={"frozen": [question.question for question in QUESTIONS]},
+        questions={"frozen": [without_time(question.question) for question in QUESTIONS]},
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(place / "index")
     backbone = load_backbone("embedded", dtype="float32")

@@ -19,6 +19,7 @@ from kblampp.data.windows import (
     UNKNOWN_DAY,
     Window,
     day,
+    in_words,
     iso,
     month_window,
     window_bounds,
@@ -253,3 +254,30 @@ def test_known_windows_have_positive_length_in_the_arrays(rows: list[Window]) ->
     known = np.array([window.known for window in rows], dtype=bool)
     assert ((tau_min.astype(np.int64) < tau_max) == known).all()
     assert ((tau_min == UNKNOWN_DAY) == ~known).all()
+
+
+@pytest.mark.parametrize(
+    ("date", "first", "last"),
+    [
+        ("1922-01-01", "1922", "1 January 1922"),
+        ("1922-12-31", "31 December 1922", "1922"),
+        ("2023-10-01", "October 2023", "1 October 2023"),
+        ("2023-10-31", "31 October 2023", "October 2023"),
+        ("2006-05-18", "18 May 2006", "18 May 2006"),
+        ("2024-02-29", "29 February 2024", "February 2024"),
+        ("2023-02-28", "28 February 2023", "February 2023"),
+        ("2024-02-28", "28 February 2024", "28 February 2024"),
+    ],
+)
+def test_a_bound_in_words_is_as_precise_as_it_was_given(date: str, first: str, last: str) -> None:
+    assert in_words(day(date), last=False) == first
+    assert in_words(day(date), last=True) == last
+
+
+@given(st.integers(1, 9998), st.integers(1, 12))
+def test_the_bounds_of_a_year_and_of_a_month_are_named_by_it(year: int, month: int) -> None:
+    starts, ends = window_bounds([year_window(year), month_window(year, month)])
+    assert in_words(int(starts[0]), last=False) == in_words(int(ends[0]) - 1, last=True) == str(year)
+    named = datetime.date(2000, month, 1).strftime("%B") + f" {year}"
+    assert in_words(int(starts[1]), last=False) == (str(year) if month == 1 else named)
+    assert in_words(int(ends[1]) - 1, last=True) == (str(year) if month == 12 else named)

@@ -393,6 +393,40 @@ def test_one_year_and_its_prepositions_fit_together(year: int, preposition: str)
     assert (window.start, window.end) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("Who led Alder in 2012?", "Who led Alder?"),
+        ("Where was the mayor of Vesk in 2005 born?", "Where was the mayor of Vesk born?"),
+        ("In 2009, who led Alder?", "who led Alder?"),
+        ("Who led Alder from March to May 2015?", "Who led Alder?"),
+        ("Who led Alder between 2009 and 2011?", "Who led Alder?"),
+        ("Who was mayor of Port in 2001 until 2004?", "Who was mayor of Port?"),
+        ("Which team did he play for in 2014-2015, and where?", "Which team did he play for, and where?"),
+        ("Who led it on 3 March 2015?", "Who led it?"),
+        ("Who led it since 2010 onwards?", "Who led it?"),
+        ("What did Odyssey 2001 win?", "What did Odyssey 2001 win?"),
+        ("  Who   led?  ", "Who led?"),
+        ("in 2012", "in 2012"),
+    ],
+)
+def test_without_its_time_a_question_says_what_is_asked_for(text: str, rest: str) -> None:
+    assert without_time(text) == rest
+
+
+@pytest.mark.parametrize("text", [text for text, *_ in CASES])
+def test_a_text_without_its_time_names_none_and_stays(text: str) -> None:
+    rest = without_time(text)
+    assert rest.strip()
+    assert parse_question_time(rest) is None or rest == " ".join(text.split())
+    assert without_time(rest) == rest
+
+
+@given(st.text())
+def test_any_text_keeps_words_without_its_time(text: str) -> None:
+    assert bool(without_time(text).strip()) == bool(text.strip())
+
+
 def test_a_long_text_is_read_quickly() -> None:
     for piece in (
         "the ",
