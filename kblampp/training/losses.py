@@ -133,13 +133,14 @@ def _answer_loss(state: CallState, batch: TrainingBatch, wanted: Tensor, said: T
     right = (last.scores[:, 0] / state.knowledge.options.temperature).softmax(-1)
     right = (right * wanted).sum(-1).clamp(min=TINY).log()
     forms = reading.form.gather(-1, batch.forms[:, None]).squeeze(-1)
-    refusal = torch.log1p(-reading.form_of("yes_no").clamp(max=1 - TINY))
+    others = [place for place in range(len(FORMS)) if place != YES_NO]
+    refusal = reading.form[:, others].logsumexp(-1)
     so = F.logsigmoid(torch.where(batch.so, last.yes[:, 0], -last.yes[:, 0]))
     confirmed = batch.forms == YES_NO
     copied = torch.where(confirmed, forms + so, right + torch.where(batch.hops > 0, forms, refusal))
     if not state.knowledge.options.copy_head:
-        return -said.mean() / max(1, batch.labels.shape[1])
-    gate = gate.clamp(TINY, 1 - TINY)
+        return -said.mean()
+    gate = gate.clamp(TINY, 1 - torch.finfo(gate.dtype).eps)  # an open gate still has a finite gradient
     return -torch.logaddexp(gate.log() + copied, torch.log1p(-gate) + said).mean()
 
 
