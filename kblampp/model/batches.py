@@ -191,9 +191,8 @@ class TrainingBatches:
         ways = torch.tensor([question.inverse for question in questions])[:, None].expand_as(gold)
         others = np.unique(torch.stack([gold, ways], dim=-1)[gold >= 0].numpy(), axis=0)
         size = min(self._negatives, len(others))
-        chosen = torch.from_numpy(
-            others[np.sort(rng.choice(len(others), size=size, replace=False))] if size else others
-        )
+        drawn = np.sort(rng.choice(len(others), size=size, replace=False)) if size else slice(0)
+        chosen = torch.from_numpy(others[drawn])
         negatives = chosen.expand(len(questions), -1, -1)
         return torch.cat([gold, negatives[..., 0]], dim=1), torch.cat([ways, negatives[..., 1].bool()], dim=1)
 

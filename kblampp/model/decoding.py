@@ -81,7 +81,7 @@ class AnswerProcessor(LogitsProcessor):
             spoken[question, prefix] = so_far, log_probs[place]
             mixed.append(self._next(question, prefix, so_far, log_probs[place]))
         self._spoken = spoken
-        return torch.stack(mixed).masked_fill(scores == -torch.inf, -torch.inf)  # what others have forbidden
+        return torch.stack(mixed)
 
     def _decided(self, choices: list[Choice]) -> tuple[list[Choice], float]:
         own = max(0.0, 1.0 - sum(p for _, p in choices))
@@ -90,13 +90,14 @@ class AnswerProcessor(LogitsProcessor):
         return ([], 1.0) if own > 0.5 else ([max(choices, key=lambda choice: choice[1])], 0.0)
 
     def _next(self, question: int, prefix: tuple[int, ...], so_far: float, log_probs: Tensor) -> Tensor:
+        """Log-probabilities after a prefix; tokens that others have forbidden, minus infinity, stay so."""
         choices, own = (self._rows or [])[question]
         copied = torch.zeros_like(log_probs, dtype=torch.float64)
         for tokens, probability in choices:
             if len(tokens) > len(prefix) and tokens[: len(prefix)] == prefix:
                 copied[tokens[len(prefix)]] += probability
         said = torch.tensor(own, dtype=torch.float64).log() + so_far + log_probs.double()
-        total = torch.logaddexp(copied.log(), said)
-        if not torch.isfinite(total).any():  # the answer has ended, or own words are too improbable to be told apart
+        total = torch.logaddexp(copied.log(), said).masked_fill(log_probs == -torch.inf, -torch.inf)
+        if not torch.isfinite(total).any():  # the answer has ended, or what goes on with it is forbidden
             return log_probs
         return (total - total.logsumexp(-1)).float()

@@ -289,7 +289,9 @@ class KBInjectedModel(nn.Module):
         with self.reading(knowledge) as state:
             if state is not None and knowledge is not None and knowledge.options.copy_head:
                 own = kwargs.pop("logits_processor", None) or LogitsProcessorList()
-                greedy = not kwargs.get("do_sample") and kwargs.get("num_beams", 1) == 1
+                settings = kwargs.get("generation_config") or self.backbone.generation_config
+                sampled, beams = (kwargs.get(name, getattr(settings, name)) for name in ("do_sample", "num_beams"))
+                greedy = not sampled and (beams or 1) == 1
                 mixing = AnswerProcessor(
                     state, len(knowledge.questions.vectors), tokenizer, input_ids.shape[1], commit=greedy
                 )

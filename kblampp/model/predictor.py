@@ -100,8 +100,11 @@ class Predictor:
 
     @torch.no_grad()
     def _ask(self, ids: Tensor, mask: Tensor, knowledge: Knowledge) -> list[Prediction]:
-        device = self.backbone.model.device
-        state = self.model(ids.to(device), mask.to(device), knowledge=knowledge).state
+        device, tokenizer = self.backbone.model.device, self.backbone.tokenizer
+        # Padded on the right, every prompt starts at position 0: some backbones number positions without the mask.
+        prompts = [row[kept.bool()].tolist() for row, kept in zip(ids, mask, strict=True)]
+        tokens, there = (part.to(device) for part in padded(prompts, int(tokenizer.pad_token_id)))
+        state = self.model(tokens, there, knowledge=knowledge, answer_start=there.sum(1)).state
         chosen = [most_probable(row) for row in state.answers()]
         own = [place for place, answer in enumerate(chosen) if answer is None]
         spoken = dict(zip(own, self._speak(ids[own], mask[own], knowledge.part(own)), strict=True)) if own else {}

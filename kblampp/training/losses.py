@@ -140,7 +140,7 @@ def _answer_loss(state: CallState, batch: TrainingBatch, wanted: Tensor, said: T
     so = torch.where(batch.so, last.yes[:, 0], -last.yes[:, 0]).sigmoid()
     copied = torch.where(batch.forms == YES_NO, confirmed * so, copied).clamp(min=TINY).log()
     if not state.knowledge.options.copy_head:
-        return -said.mean() / max(1, batch.labels.shape[1])
+        return -said.mean()
     gate = gate.clamp(EDGE, 1 - EDGE)
     return -torch.logaddexp(gate.log() + copied, torch.log1p(-gate) + said).mean()
 

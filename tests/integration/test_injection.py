@@ -13,13 +13,18 @@ from transformers import PreTrainedModel
 
 from kblampp.core.errors import BackboneError, KBLaMError, ParamsError
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import Knowledge, SelectorOptions, TrainingCandidates
+from kblampp.model.batches import prompt_batches
+from kblampp.model.decoding import tokenized
+from kblampp.model.inputs import Knowledge, SelectorOptions
+from kblampp.model.predictor import Predictor, most_probable
+from kblampp.model.prompts import closed_book_prompt
 from kblampp.training.losses import LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
-from tests.tiny import EOS_ID, FAMILIES, PAD_ID, RETURN_TUPLES
+from tests.tiny import EOS_ID, FAMILIES, PAD_ID, RETURN_TUPLES, tiny_tokenizer
 
 ROWS = (0, 9, 12, 40)
 """A single-hop, a multi-hop, a temporal and an unanswerable question, with prompts of different lengths."""
+TOKENIZER = tiny_tokenizer()
 GREEDY = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": PAD_ID, "eos_token_id": EOS_ID}
 
 
@@ -51,7 +56,7 @@ def no_gradients() -> Iterator[None]:
 
 def generate(model: KBInjectedModel, ids: Tensor, mask: Tensor, knowledge: Knowledge | None, **options: Any) -> Any:
     settings = {**GREEDY, "return_dict_in_generate": True, "output_scores": True, **options}
-    return model.generate(ids, mask, knowledge=knowledge, **settings)[0]
+    return model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=knowledge, **settings)[0]
 
 
 def answer_of(sequence: Tensor, prompt: int) -> Tensor:
@@ -66,13 +71,35 @@ def step_scores(output: Any, row: int) -> Tensor:
     return torch.stack(output.scores)[:, row].float()
 
 
-def full_forward(model: KBInjectedModel, world: TinyWorld, row: int, answer: Tensor, **options: Any) -> Tensor:
-    """Scores of the answer's tokens, (answer, vocabulary), from one pass over the question and the whole answer."""
+def full_forward(model: KBInjectedModel, world: TinyWorld, row: int, answer: Tensor, **options: Any) -> Any:
+    """One pass over the question and the whole answer."""
     prompt, _ = world.prompts([row])
-    start = prompt.shape[1]
     ids = torch.cat([prompt, answer[None]], dim=1)
-    output = model(ids, knowledge=world.ask([row], **options), answer_start=torch.tensor([start]))
-    return output.logits[0, start - 1 : -1].float()
+    return model(ids, knowledge=world.ask([row], **options), answer_start=torch.tensor([prompt.shape[1]]))
+
+
+def own_words(output: Any, answer: Tensor) -> Tensor:
+    """Log-probabilities of the next token by the language model itself, (answer, vocabulary)."""
+    return output.logits[0, -len(answer) - 1 : -1].double().log_softmax(-1)
+
+
+def mixture(output: Any, answer: Tensor, *, commit: bool = False) -> Tensor:
+    """What decoding should choose from, (answer, vocabulary): answers from the facts among own words, by hand."""
+    spoken = own_words(output, answer)
+    (choices,) = tokenized(output.state.answers(), TOKENIZER)
+    own = 1 - sum(p for _, p in choices)
+    if commit:
+        tokens, best = max(choices, key=lambda choice: choice[1])
+        choices, own = ([], 1.0) if own > best else ([(tokens, 1.0)], 0.0)
+    rows, so_far, written = [], 0.0, answer.tolist()
+    for place, log_probs in enumerate(spoken):
+        joint = own * (so_far + log_probs).exp()
+        for tokens, p in choices:
+            if len(tokens) > place and list(tokens[:place]) == written[:place]:
+                joint[tokens[place]] += p
+        rows.append((joint / joint.sum()).log())
+        so_far += float(log_probs[written[place]])
+    return torch.stack(rows)
 
 
 def test_families_of_both_return_types_are_tried() -> None:
@@ -87,7 +114,7 @@ def test_with_knowledge_off_the_model_is_the_backbone_bit_for_bit(case: Case, wo
     output = case.model(ids, mask, knowledge=knowledge, answer_start=torch.full((len(ROWS),), ids.shape[1] - 2))
     assert output.state is None
     assert torch.equal(output.logits, case.plain(input_ids=ids, attention_mask=mask).logits)
-    answers, state = case.model.generate(ids, mask, knowledge=knowledge, **GREEDY)
+    answers, state = case.model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=knowledge, **GREEDY)
     assert state is None
     assert torch.equal(answers, case.plain.generate(input_ids=ids, attention_mask=mask, **GREEDY))
 
@@ -101,7 +128,7 @@ def test_untrained_and_without_the_copy_head_the_model_is_the_backbone_bit_for_b
     output = untrained(ids, mask, knowledge=knowledge)
     assert output.state is not None
     assert torch.equal(output.logits, case.plain(input_ids=ids, attention_mask=mask).logits)
-    answers, _ = untrained.generate(ids, mask, knowledge=knowledge, **GREEDY)
+    answers, _ = untrained.generate(ids, mask, tokenizer=TOKENIZER, knowledge=knowledge, **GREEDY)
     assert torch.equal(answers, case.plain.generate(input_ids=ids, attention_mask=mask, **GREEDY))
 
 
@@ -139,20 +166,46 @@ def test_cached_decoding_equals_the_full_forward(case: Case, world: TinyWorld, c
     assert torch.equal(cached.sequences, uncached.sequences)
     for place, row in enumerate(ROWS):
         answer = answer_of(cached.sequences[place], ids.shape[1])
-        expected = full_forward(case.model, world, row, answer, copy_head=copy_head)
-        for output in (cached, uncached):
-            torch.testing.assert_close(step_scores(output, place)[: len(answer)], expected, atol=1e-4, rtol=1e-4)
-        if copy_head:
-            torch.testing.assert_close(expected.exp().sum(-1), torch.ones(len(answer)), atol=1e-4, rtol=0)
+        output = full_forward(case.model, world, row, answer, copy_head=copy_head)
+        expected = (mixture(output, answer, commit=True) if copy_head else own_words(output, answer)).float()
+        for found in (cached, uncached):
+            steps = step_scores(found, place)[: len(answer)].log_softmax(-1)
+            torch.testing.assert_close(steps, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_copying_is_part_of_what_was_compared(case: Case, world: TinyWorld) -> None:
+def test_sampling_draws_from_the_mixture(case: Case, world: TinyWorld) -> None:
+    """What each step was drawn from is the mixture, and what is drawn is a whole answer or own words."""
     ids, mask = world.prompts(ROWS)
-    with_copies = generate(case.model, ids, mask, world.ask(ROWS))
-    without = generate(case.model, ids, mask, world.ask(ROWS, copy_head=False))
-    assert not torch.equal(with_copies.sequences, without.sequences)
-    first = torch.log_softmax(without.scores[0], dim=-1)
-    assert (with_copies.scores[0].exp() - first.exp()).max() > 1e-3
+    torch.manual_seed(0)
+    options = {"do_sample": True, "num_return_sequences": 6, "top_k": 0, "max_new_tokens": 12}
+    found = generate(case.model, ids, mask, world.ask(ROWS), **options)
+    whole = 0
+    for place, sequence in enumerate(found.sequences):
+        answer = answer_of(sequence, ids.shape[1])
+        output = full_forward(case.model, world, ROWS[place // 6], answer)
+        expected = mixture(output, answer)
+        steps = step_scores(found, place)[: len(answer)].log_softmax(-1)
+        likely = expected > -12
+        torch.testing.assert_close(steps[likely], expected.float()[likely], atol=2e-3, rtol=1e-3)
+        (choices,) = tokenized(output.state.answers(), TOKENIZER)
+        whole += any(list(tokens[:12]) == answer.tolist() for tokens, _ in choices)
+    assert whole > 4
+
+
+def test_greedy_decoding_writes_the_most_probable_answer_to_its_end(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    model = case.model
+    bias = model.copy_gate.bias.clone()
+    torch.nn.init.constant_(model.copy_gate.bias, 50.0)
+    try:
+        out, state = model.generate(
+            ids, mask, tokenizer=TOKENIZER, knowledge=world.ask(ROWS), **{**GREEDY, "max_new_tokens": 40}
+        )
+    finally:
+        model.copy_gate.bias.copy_(bias)
+    assert state is not None
+    texts = [TOKENIZER.decode(answer_of(row, ids.shape[1])) for row in out]
+    assert texts == [f" {row[0].text}<eos>" for row in state.answers()]
 
 
 @pytest.mark.parametrize("copy_head", [True, False])
@@ -180,7 +233,8 @@ def test_beam_scores_are_the_sequences_log_probabilities(case: Case, world: Tiny
     assert len(output.sequences) == 4
     for place, sequence in enumerate(output.sequences):
         answer = answer_of(sequence, ids.shape[1])
-        scores = full_forward(case.model, world, rows[place // 2], answer, copy_head=copy_head).log_softmax(-1)
+        output = full_forward(case.model, world, rows[place // 2], answer, copy_head=copy_head)
+        scores = (mixture if copy_head else own_words)(output, answer).float()
         total = scores.gather(1, answer[:, None]).sum()
         torch.testing.assert_close(output.sequences_scores[place], total, atol=1e-3, rtol=1e-4)
     best, second = output.sequences_scores.reshape(2, 2).T
@@ -191,22 +245,41 @@ def test_one_beam_is_greedy_and_three_return_sequences_read_the_same_facts(case:
     ids, mask = world.prompts(ROWS)
     greedy = generate(case.model, ids, mask, world.ask(ROWS)).sequences
     assert torch.equal(generate(case.model, ids, mask, world.ask(ROWS), num_beams=1).sequences, greedy)
+    knowledge = world.ask(ROWS, copy_head=False)
+    greedy = generate(case.model, ids, mask, knowledge).sequences
     torch.manual_seed(0)
-    sampled = generate(case.model, ids, mask, world.ask(ROWS), do_sample=True, temperature=1e-4, num_return_sequences=3)
+    sampled = generate(case.model, ids, mask, knowledge, do_sample=True, temperature=1e-4, num_return_sequences=3)
     assert torch.equal(sampled.sequences, greedy.repeat_interleave(3, 0))
+
+
+def test_a_backbone_that_samples_by_default_draws_from_the_mixture(world: TinyWorld) -> None:
+    """Its own generation settings say so; nothing in the call does."""
+    model = world.model(FAMILIES["llama"]())
+    model.backbone.generation_config.do_sample = True
+    ids, mask = world.prompts(ROWS)
+    options = {key: value for key, value in GREEDY.items() if key != "do_sample"}
+    settings = {**options, "top_k": 0, "return_dict_in_generate": True, "output_scores": True}
+    found, state = model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=world.ask(ROWS), **settings)
+    assert state is not None
+    for place, row in enumerate(ROWS):
+        answer = answer_of(found.sequences[place], ids.shape[1])[:1]
+        expected = mixture(full_forward(model, world, row, answer), answer)
+        torch.testing.assert_close(step_scores(found, place)[:1].exp(), expected.exp().float(), atol=1e-3, rtol=0)
 
 
 def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> None:
     model = world.model(FAMILIES[case.family]())
-    batches = world.batches(batch_size=6, retrieved_negatives=4, drop_hidden_query=0.3, rename_answers=0.3)
+    batches = world.batches(batch_size=6, retrieved_negatives=4, drop_hidden_query=0.3)
     with torch.enable_grad():
         for step in range(3):
             batch = batches.batch(step)
             knowledge = Knowledge(world.base, batch.questions, SelectorOptions(top_k=0), batch.weighed)
             output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
             losses = compute_losses(output, batch, world.base, path_margin=1.0)
-            losses.total(LossWeights(*[1.0] * 5)).backward()
-    added = {name: p for name, p in model.added_parameters().items() if not name.endswith(".query.names")}
+            losses.total(LossWeights(*[1.0] * 7)).backward()
+    added = {name: p for name, p in model.added_parameters().items() if p.requires_grad}
+    held = model.added_parameters().keys() - added.keys()
+    assert {".".join(name.split(".")[2:4]) for name in held} == {"query.names", "query.phrases"}
     assert [name for name, p in added.items() if p.grad is None or not p.grad.any()] == []
     assert [name for name, p in added.items() if not torch.isfinite(p.grad).all()] == []
     assert all(p.grad is None for p in model.backbone.parameters())
@@ -224,11 +297,13 @@ def test_a_bfloat16_backbone_reads_in_float32(case: Case, world: TinyWorld) -> N
     assert (hidden_path.logits - expected).abs().max() > 1e-2
     assert hidden_path.state is not None
     assert {s.alpha.dtype for s in hidden_path.state.selections.values()} == {torch.float32}
-    start = torch.full((len(ROWS),), ids.shape[1] - 3)
-    copies = model(ids, mask, knowledge=world.ask(ROWS), answer_start=start).logits
-    assert copies.dtype == torch.float32
-    torch.testing.assert_close(copies[:, -3:].exp().sum(-1), torch.ones(len(ROWS), 3), atol=1e-4, rtol=0)
-    answers, _ = model.generate(ids, mask, knowledge=world.ask(ROWS), **GREEDY)
+    totals = [sum(answer.probability for answer in row) for row in hidden_path.state.answers()]
+    assert totals == [0.0] * len(ROWS)
+    gate = model(ids, mask, knowledge=world.ask(ROWS)).state
+    assert [sum(answer.probability for answer in row) for row in gate.answers()] == pytest.approx(
+        gate.copy_gate.tolist(), abs=1e-3
+    )
+    answers, _ = model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=world.ask(ROWS), **GREEDY)
     assert answers.shape[1] > ids.shape[1]
 
 
@@ -247,7 +322,8 @@ def test_gradient_checkpointing_runs_each_hook_once_and_changes_no_gradient(case
         layer_runs.append(_count_runs(next(m for m in model._decoder[0][-1].modules() if "Norm" in type(m).__name__)))
         with torch.enable_grad():
             output = model(ids, mask, knowledge=world.ask(ROWS), answer_start=start, use_cache=False)
-            output.logits[:, -3:, :9].sum().backward()
+            read, gate = output.state.read()
+            output.logits[:, -3:, :9].sum().add(read.form[:, 0].sum() + gate.sum()).backward()
         gradients.append({name: p.grad for name, p in model.added_parameters().items() if p.grad is not None})
     assert [[len(runs) for runs in model_runs] for model_runs in hook_runs] == [[1] * 3, [1] * 3]
     assert [len(runs) for runs in layer_runs] == [1, 2], "checkpointing was to run the layer again in backward"
@@ -371,44 +447,21 @@ def test_what_generate_forbids_is_not_copied(world: TinyWorld) -> None:
     assert EOS_ID not in forced[:, width : width + 15]
 
 
-def test_a_renamed_fact_is_copied_under_its_new_name_by_its_own_row_alone(world: TinyWorld) -> None:
-    model = world.model(FAMILIES["llama"]())
-    torch.nn.init.constant_(model.copy_gate.bias, 50.0)
-    for selector in model.selectors:  # so that the one candidate is read, whatever the random weights are
-        torch.nn.init.zeros_(selector.null.out.weight)
-        torch.nn.init.constant_(selector.null.out.bias, -10.0)
-    row = world.rows_of("single-hop")[0]
-    gold = world.questions[row].supporting_facts[0]
-    prompt, _ = world.prompts([row])
-    start = torch.tensor([prompt.shape[1]] * 2)
-    name = torch.tensor([[77, 99, 131, EOS_ID]])
-    ids = torch.cat([prompt, name], dim=1).expand(2, -1)
-    knowledge = world.ask([row, row])
-    candidates = TrainingCandidates(
-        torch.tensor([[gold]] * 2), start - 1, 0, renamed=torch.tensor([gold, -1]), new_names=name.expand(2, -1)
-    )
-    knowledge = replace(knowledge, training=candidates)
-    output = model(ids, knowledge=knowledge, answer_start=start)
-    assert output.state is not None
-    written = output.logits[:, start[0] - 1 : -1].gather(2, name.expand(2, -1)[..., None]).squeeze(2).exp()
-    alpha = output.state.selections[2].alpha[0, start[0] - 1 : -1, 0]
-    assert (alpha > 0.2).any()
-    assert (written[0][alpha > 0.2] > 0.5 * alpha[alpha > 0.2]).all()
-    assert (written[1] < 0.2).all()
-
-
-def test_the_first_selections_are_those_at_the_start_of_the_answer(world: TinyWorld) -> None:
+def test_facts_are_selected_once_at_the_start_of_the_answer(world: TinyWorld) -> None:
     model = world.model(FAMILIES["llama"]())
     ids, mask = world.prompts(ROWS)
-    _, generated = model.generate(ids, mask, knowledge=world.ask(ROWS), **GREEDY)
+    _, generated = model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=world.ask(ROWS), **GREEDY)
     full = model(ids, mask, knowledge=world.ask(ROWS)).state
     assert generated is not None
     assert full is not None
-    assert generated.first.keys() == full.selections.keys() == {0, 1, 2}
+    assert generated.selections.keys() == full.selections.keys() == {0, 1, 2}
     for place, selection in full.selections.items():
-        assert torch.equal(generated.first[place].ids[:, -1], selection.ids[:, -1])
-        torch.testing.assert_close(generated.first[place].alpha[:, -1], selection.alpha[:, -1], atol=1e-5, rtol=1e-4)
-        assert generated.selections[place].alpha.shape[1] == 1
+        assert selection.ids.shape[1] == 1
+        assert torch.equal(generated.selections[place].ids, selection.ids)
+        torch.testing.assert_close(generated.selections[place].alpha, selection.alpha, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(generated.copy_gate, full.copy_gate)
+    for one, other in zip(generated.read()[0], full.read()[0], strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("layers", [(0, 4), (-1,), (1, 1), ()])
@@ -421,20 +474,55 @@ def test_layers_that_do_not_exist_are_refused_before_anything_changes(
     assert not any(module._forward_hooks for module in backbone.modules())
 
 
-def test_a_later_answer_position_copies_from_its_own_start(world: TinyWorld) -> None:
+def test_a_later_answer_position_selects_at_its_own_start(world: TinyWorld) -> None:
     """Rows of one batch whose answers start at different positions equal the rows alone."""
     model = world.model(FAMILIES["llama"]())
     batch = world.batches(range(8, 14), batch_size=6, drop_question_vector=0.0).batch(0)
     knowledge = Knowledge(world.base, batch.questions, world.ask([0]).options)
-    together = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start).logits
+    whole = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
     assert len(set(batch.answer_start.tolist())) > 1
     for row in range(6):
         length = int(batch.attention_mask[row].sum())
-        one = Knowledge(
-            world.base,
-            type(batch.questions)(batch.questions.vectors[row : row + 1], batch.questions.windows[row : row + 1]),
-            knowledge.options,
-        )
+        one = Knowledge(world.base, batch.questions.part([row]), knowledge.options)
         ids = batch.input_ids[row : row + 1, :length]
-        alone = model(ids, knowledge=one, answer_start=batch.answer_start[row : row + 1]).logits
-        torch.testing.assert_close(together[row, :length], alone[0], atol=1e-4, rtol=1e-4)
+        alone = model(ids, knowledge=one, answer_start=batch.answer_start[row : row + 1])
+        torch.testing.assert_close(whole.logits[row, :length], alone.logits[0], atol=1e-4, rtol=1e-4)
+        for left, right in zip(whole.state.answers()[row], alone.state.answers()[0], strict=True):
+            assert left.probability == pytest.approx(right.probability, abs=1e-4)
+
+
+def predictor(case: Case, world: TinyWorld, batch_size: int, **options: Any) -> Predictor:
+    settings = SelectorOptions(**{"top_k": 6, "over_fetch": 24, **options})
+    return Predictor(case.model, world.backbone(case.model.backbone), settings, batch_size, 8)
+
+
+@pytest.mark.parametrize("options", [{}, {"copy_head": False}], ids=str)
+def test_a_prediction_does_not_depend_on_the_questions_beside_it(
+    case: Case, world: TinyWorld, options: dict[str, Any]
+) -> None:
+    encoded = world.encoded(ROWS)
+    together, alone = (predictor(case, world, size, **options).predict(world.base, encoded) for size in (4, 1))
+    for one, other in zip(together, alone, strict=True):
+        assert (one.text, one.ranked, one.sources) == (other.text, other.ranked, other.sources)
+        assert one.null == pytest.approx(other.null, abs=1e-4)
+        assert one.prompt_tokens == other.prompt_tokens
+
+
+def test_a_prediction_is_what_greedy_decoding_writes_with_its_sources(case: Case, world: TinyWorld) -> None:
+    encoded = world.encoded(ROWS)
+    found = predictor(case, world, 4).predict(world.base, encoded)
+    for place, row in enumerate(ROWS):
+        prompt = closed_book_prompt(world.questions[row].question)
+        ((_, ids, mask),) = prompt_batches([prompt], TOKENIZER, 1)
+        knowledge = Knowledge(world.base, encoded.part([place]).batch(), world.ask([row]).options)
+        longest = {**GREEDY, "max_new_tokens": 8 if found[place].sources is None else 60}
+        out, state = case.model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=knowledge, **longest)
+        written = TOKENIZER.decode(answer_of(out[0], ids.shape[1]), skip_special_tokens=True)
+        assert state is not None
+        chosen = most_probable(state.answers()[0])
+        assert (found[place].sources is None) is (chosen is None)
+        if chosen is not None:
+            assert (found[place].text, found[place].sources) == (chosen.text, chosen.sources)
+            assert written == f" {chosen.text}"
+        else:
+            assert found[place].text == written.strip()

@@ -77,7 +77,8 @@ def test_cached_decoding_equals_the_full_forward(world: TinyWorld, model: KBInje
     knowledge = world.ask(ROWS, copy_head=copy_head)
     options = {**GREEDY, "return_dict_in_generate": True, "output_scores": True}
     cached, uncached = (
-        model.generate(ids, mask, knowledge=knowledge, use_cache=use, **options)[0] for use in (True, False)
+        model.generate(ids, mask, tokenizer=world.tokenizer, knowledge=knowledge, use_cache=use, **options)[0]
+        for use in (True, False)
     )
     assert torch.equal(cached.sequences, uncached.sequences)
     for place, row in enumerate(ROWS):
@@ -94,11 +95,11 @@ def test_cached_decoding_equals_the_full_forward(world: TinyWorld, model: KBInje
 
 
 def test_its_weights_get_gradients_in_training(world: TinyWorld, model: KBInjectedModel) -> None:
-    batch = world.batches(batch_size=6, retrieved_negatives=4, rename_answers=0.3).batch(0)
+    batch = world.batches(batch_size=6, retrieved_negatives=4).batch(0)
     knowledge = Knowledge(world.base, batch.questions, SelectorOptions(top_k=0), batch.weighed)
     with torch.enable_grad():
         output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
-        weights = LossWeights(*[1.0] * 5)
+        weights = LossWeights(*[1.0] * 7)
         compute_losses(output, batch, world.base, path_margin=1.0).total(weights).backward()
     around = {name: p.grad for name, p in model.added_parameters().items() if ".graph." in name}
     assert len(around) == 3 * 4
@@ -130,7 +131,7 @@ def test_beams_over_withheld_facts_are_those_of_a_base_without_them(
         "output_scores": True,
     }
     found, expected, before = (
-        model.generate(ids, mask, knowledge=knowledge, **beams)[0]
+        model.generate(ids, mask, tokenizer=world.tokenizer, knowledge=knowledge, **beams)[0]
         for knowledge in (left_out, replace(everything, base=base), everything)
     )
     assert torch.equal(found.sequences, expected.sequences)

@@ -1,4 +1,4 @@
-"""Selection is the design's formula over the whole base, token by token; later layers hop along entities."""
+"""Selection is the design's formula over the whole base, both ways; later layers hop along entities."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from kblampp.data.facts import FORMS, MODES
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
+from kblampp.model.mentions import trigram_buckets
 from kblampp.model.query import GATE_SCALE, START_LOGIT
+from kblampp.model.question_reader import Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
-from kblampp.model.selector import NO_SCORE, KBSelector, Selection
+from kblampp.model.selector import LEAST, NO_SCORE, KBSelector, Selection
 from tests.kb import TinyWorld, make_world
 
 HIDDEN = 20
@@ -44,7 +47,7 @@ def no_gradients() -> Any:
 
 def untrained(world: TinyWorld, *, hops: bool, **options: Any) -> KBSelector:
     p = world.projections
-    widths = {"d_sentence": p.d_sent, "d_k": p.d_k, "d_v": p.d_v, "d_ctx": p.d_ctx, "d_ent": p.d_ent}
+    widths = {"d_sentence": p.d_sent, "d_k": p.d_k, "d_v": p.d_v, "d_ctx": p.d_ctx, "d_ent": p.d_ent, "d_rel": p.d_rel}
     selector = KBSelector(d_hidden=HIDDEN, d_context_score=8, hops=hops, **widths, **options)
     selector.start_from(p, torch.from_numpy(world.vectors))
     return selector
@@ -60,6 +63,8 @@ def make_selector(world: TinyWorld, seed: int = 0, *, hops: bool = False, **opti
     for parameter in (selector.context.out.weight, selector.null_value):
         torch.nn.init.normal_(parameter, std=2.0)
     torch.nn.init.normal_(selector.null.out.weight, std=0.3)
+    if selector.yes is not None:
+        torch.nn.init.normal_(selector.yes.out.weight, std=0.3)
     if selector.graph is not None:
         torch.nn.init.normal_(selector.graph.out.weight)
     return selector.eval()
@@ -68,29 +73,63 @@ def make_selector(world: TinyWorld, seed: int = 0, *, hops: bool = False, **opti
 def aimed(world: TinyWorld, query: Tensor, *, hops: bool = False) -> KBSelector:
     """A selector whose own query is always this one (of a later layer, its relation block), by meaning alone."""
     selector = make_selector(world, hops=hops)
+    own, d_ent = selector.query, world.projections.d_ent
+    held = () if hops else (own.names.weight, own.names.bias, own.phrases.weight, own.phrases.bias)
     for parameter in (
-        selector.query.from_hidden.weight,
-        selector.query.from_question.weight,
+        own.from_hidden.weight,
+        own.from_question.weight,
         selector.context.out.weight,
         selector.null.out.weight,
         selector.null_value,
+        *held,
+        *selector.name.parameters(),
     ):
         torch.nn.init.zeros_(parameter)
     torch.nn.init.constant_(selector.null.out.bias, -10.0)
-    own = query[world.projections.d_ent :] if hops else query
-    selector.query.from_question.bias.copy_(own / selector.query.scale)
+    own.from_question.bias.copy_(query[own.blocks[1]] / own.scale)
+    if not hops:
+        own.names.bias.copy_(query[:d_ent] / own.scale)
+        own.phrases.bias.copy_(query[own.blocks[2]] / own.scale)
     return selector
 
 
-def hidden_states(rows: int = len(ROWS), length: int = 3) -> Tensor:
+def reading_of(rows: int = len(ROWS), *, inverse: float = -60.0, form: str = "value", mode: str = "any") -> Reading:
+    """Questions that surely want this; as far as float32 goes, no fact is read from its tail."""
+    logits = [torch.full((rows, len(names)), -200.0) for names in (FORMS, MODES)]
+    logits[0][:, FORMS.index(form)] = logits[1][:, MODES.index(mode)] = 0.0
+    return Reading(torch.full((rows,), inverse), *(one.log_softmax(-1) for one in logits))
+
+
+def doubtful(seed: int = 0) -> Reading:
+    """A reading that is sure of nothing, another for each question."""
+    generator = torch.Generator().manual_seed(seed)
+    form, mode = (torch.randn(len(ROWS), len(names), generator=generator) for names in (FORMS, MODES))
+    return Reading(torch.randn(len(ROWS), generator=generator), form.log_softmax(-1), mode.log_softmax(-1))
+
+
+def select(
+    selector: KBSelector,
+    hidden: Tensor,
+    knowledge: Knowledge,
+    previous: Selection | None,
+    reading: Reading | None = None,
+) -> Selection:
+    """What a selector selects; without a reading for plain questions for a tail."""
+    found: Selection = selector(hidden, knowledge, previous, reading_of(len(hidden)) if reading is None else reading)
+    return found
+
+
+def hidden_states(rows: int = len(ROWS)) -> Tensor:
+    """Where the answers start."""
     torch.manual_seed(3)
-    return normalise(torch.randn(rows, length, HIDDEN) * 4 + 1)
+    return normalise(torch.randn(rows, 1, HIDDEN) * 4 + 1)
 
 
 def ask(world: TinyWorld, windows: tuple[Window | None, ...] = WINDOWS, **options: Any) -> Knowledge:
     """Five questions with windows of every kind, weighed among all facts."""
-    asked = Questions.make(world.vectors[list(ROWS[: len(windows)])], windows)
-    settings = {"top_k": 8, "over_fetch": world.base.store.n, **options}
+    rows = ROWS[: len(windows)]
+    asked = Questions.make(world.vectors[list(rows)], windows, [world.questions[row].question for row in rows])
+    settings = {"top_k": 8, "over_fetch": 2 * world.base.store.n, "as_of": day("2005-06-01"), **options}
     return Knowledge(world.base, asked, SelectorOptions(**settings))
 
 
@@ -99,29 +138,32 @@ def arrays(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def naive_query(
-    w: dict[str, Any], h: Any, e: Any, dims: tuple[int, int], before: dict[str, Any] | None, options: SelectorOptions
-) -> tuple[Any, Any]:
-    """Q_j for one token and what is left of the question.
-
-    `before` is what `brute_force` has given for the layer before, `dims` are d_k and d_ent.
-    """
+    world: TinyWorld, w: dict[str, Any], h: Any, e: Any, before: dict[str, Any] | None, options: SelectorOptions
+) -> tuple[Any, Any, float]:
+    """Q of a question, what is left of it, and the hop gate; `before` is `brute_force` of the layer before."""
+    p = world.projections
     if before is not None and not options.hop:
-        return before["query"], e
+        return before["query"], before["rest"], 0.0
     own = w["query.from_question.weight"] @ e + w["query.from_question.bias"]
     if options.hidden_query:
         own = own + w["query.from_hidden.weight"] @ h
-    scale = START_LOGIT * math.sqrt(dims[0])
+    scale = START_LOGIT * math.sqrt(p.d_k)
     if before is None:
-        return scale * own, e
-    rest = naive_rest(w["query.names"], w["query.from_question.weight"], before["rest"], before["key"], dims[1])
+        weights = np.exp(w["query.log_weights"])
+        names = w["query.names.weight"] @ e + w["query.names.bias"]
+        phrases = w["query.phrases.weight"] @ e + w["query.phrases.bias"]
+        return scale * np.concatenate([weights[0] * names, own, weights[1] * phrases]), e, 0.0
+    maps = w["query.names.weight"], w["query.from_question.weight"]
+    rest = naive_rest(*maps, before["rest"], before["key"], p.d_ent)
     hop = naive_gate(w, "query.hop_gate", rest)
-    onward = scale * np.concatenate([w["query.from_value.weight"] @ before["value"][: dims[1]], own])
-    return (1 - hop) * before["query"] + hop * onward, rest
+    name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
+    onward = scale * np.concatenate([name, own, np.zeros(p.d_k - p.d_ent - p.d_rel)])
+    return (1 - hop) * before["query"] + hop * onward, rest, hop
 
 
 def naive_rest(names: Any, relations: Any, question: Any, key: Any, d_ent: int) -> Any:
     """The question less what of it points to the head and to the relation that were read."""
-    for part, rows in ((key[:d_ent], names), (key[d_ent:], relations)):
+    for part, rows in ((key[:d_ent], names), (key[d_ent : d_ent + len(relations)], relations)):
         matched = part @ rows
         matched = matched / np.linalg.norm(matched)
         question = question - np.linalg.norm(part) * (question @ matched) * matched
@@ -133,7 +175,7 @@ def cosine(a: Any, b: Any) -> float:
 
 
 def naive_odds(w: dict[str, Any], *fit: float) -> float:
-    """The null fact's log-odds from cosines of head and relation, context, time, and lead of the best candidate."""
+    """The null fact's log-odds from what is looked at of the best candidate (`scores.FIT`)."""
     inner = w["null.inner.weight"] @ ((np.array(fit) - FIT_MIDDLE) * FIT_SCALE) + w["null.inner.bias"]
     gelu = 0.5 * inner * (1 + np.array([math.erf(x / math.sqrt(2)) for x in inner]))
     return NULL_SCALE * float(w["null.out.weight"][0] @ gelu + w["null.out.bias"][0])
@@ -174,58 +216,140 @@ def is_apart(question: tuple[int, int], fact: tuple[int, int]) -> bool:
     return fact[1] <= question[0] or question[1] <= fact[0]
 
 
+def covered(name: str, question: str) -> float:
+    """How much of a name a question contains."""
+    grams = trigram_buckets(name)
+    return sum(gram in trigram_buckets(question) for gram in grams) / len(grams)
+
+
+def row_in_time(world: TinyWorld, number: int) -> list[int]:
+    """The facts of known time with a fact's head and relation, in time."""
+
+    def place(other: int) -> tuple[int, int, int]:
+        return int(world.base.tensors.tau_min[other]), int(world.base.tensors.tau_max[other]), other
+
+    fact = world.facts[number]
+    same = [n for n, one in enumerate(world.facts) if (one.head, one.relation) == (fact.head, fact.relation)]
+    return sorted((n for n in same if world.facts[n].window.known), key=place)
+
+
+def naive_order(
+    world: TinyWorld, w: dict[str, Any], modes: dict[str, float], value: float, asked: tuple[int, int], number: int
+) -> float:
+    """What a fact's place in its row counts, read from its head."""
+    row = row_in_time(world, number)
+    if number not in row:
+        return 0.0
+    lows, highs = world.base.tensors.tau_min.tolist(), world.base.tensors.tau_max.tolist()
+    missed = modes["first"] * (number != row[0]) + modes["last"] * (number != row[-1])
+    if asked[0] == OPEN_START and asked[1] != OPEN_END:
+        begun = [n for n in row if lows[n] < asked[1]]
+        missed += value * (not (begun and number == begun[-1] and highs[number] > asked[0]))
+    elif asked[1] == OPEN_END and asked[0] != OPEN_START:
+        to_begin = [n for n in row if lows[n] >= asked[0]]
+        missed += value * (not (to_begin and number == to_begin[0]))
+    return -float(np.log1p(np.exp(w["time.raw_order"]))) * missed
+
+
+def naive_name(
+    world: TinyWorld,
+    w: dict[str, Any],
+    forms: dict[str, float],
+    modes: dict[str, float],
+    text: str,
+    number: int,
+    inverse: bool,
+) -> tuple[float, float, float]:
+    """g_name of a fact read one way without the way itself, and how much of its two names the question contains."""
+    fact = world.facts[number]
+    own, other = (covered(end.name, text) for end in (fact.head, fact.tail))
+    beside = {"before": 0.0, "after": 0.0}
+    row = row_in_time(world, number)
+    if inverse:
+        own, other = other, own
+    elif number in row:
+        place = row.index(number)
+        if place:
+            beside["after"] = covered(world.facts[row[place - 1]].tail.name, text)
+        if place + 1 < len(row):
+            beside["before"] = covered(world.facts[row[place + 1]].tail.name, text)
+    weight = sum(forms[name] * w["name.other_by_form"][at] for at, name in enumerate(FORMS))
+    weight += sum(modes[name] * w["name.other_by_mode"][at] for at, name in enumerate(MODES))
+    near = sum(modes[mode] * beside[mode] for mode in beside)
+    return float(w["name.own"] * own + weight * other + w["name.neighbour"] * near), own, other
+
+
 def brute_force(
-    world: TinyWorld, selector: KBSelector, knowledge: Knowledge, h: Any, row: int, before: dict[str, Any] | None
+    world: TinyWorld,
+    selector: KBSelector,
+    knowledge: Knowledge,
+    reading: Reading,
+    h: Any,
+    row: int,
+    before: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """What docs/architecture.md says for one token, over every fact of the base, in float64."""
-    w, options, tensors = arrays(selector), knowledge.options, world.base.tensors
-    e = knowledge.questions.vectors[row].double().numpy()
-    question = tuple(knowledge.questions.windows[row].tolist())
-    d_ent = world.projections.d_ent
-    query, rest = naive_query(w, h, e, (world.projections.d_k, d_ent), before, options)
-    scored, fits = [], []
-    for number in range(world.base.store.n):
+    """What docs/architecture.md says for one question, over every fact of the base read both ways, in float64."""
+    w, options, tensors, p = arrays(selector), knowledge.options, world.base.tensors, world.projections
+    e, text = knowledge.questions.vectors[row].double().numpy(), world.questions[ROWS[row]].question
+    question, n = tuple(knowledge.questions.windows[row].tolist()), world.base.store.n
+    forms = {name: math.exp(reading.form[row, at]) for at, name in enumerate(FORMS)}
+    modes = {name: math.exp(reading.mode[row, at]) for at, name in enumerate(MODES)}
+    query, rest, hop = naive_query(world, w, h, e, before, options)
+    scored, fits, today = [], [], (options.as_of, options.as_of + 1)
+    for number, inverse in [(number, way) for way in (False, True) for number in range(n)]:
         fact = (int(tensors.tau_min[number]), int(tensors.tau_max[number]))
-        key = tensors.keys[number].double().numpy()
+        key = tensors.keys[number + n * inverse].double().numpy()
         meaning = float(query @ key) / math.sqrt(len(query))
         context = naive_context(w, h, e, tensors.ctx[number].double().numpy())
         time = naive_time(w, question, world.base.store.horizon, fact)
-        score = meaning + options.gamma * context + options.eta * time
-        cosines = cosine(query[:d_ent], key[:d_ent]), cosine(query[d_ent:], key[d_ent:])
-        fits.append((score, *cosines, options.gamma * context, options.eta * time))
-        scored.append((options.eta > 0 and is_apart(question, fact), -score, number))
+        time += modes["now"] * naive_time(w, today, world.base.store.horizon, fact)
+        if not inverse:
+            time += naive_order(world, w, modes, forms["value"], question, number)
+        named, own, other = naive_name(world, w, forms, modes, text, number, inverse)
+        likely = 1 / (1 + math.exp(-float(reading.inverse[row]) * (1 if inverse else -1)))
+        name = (1 - hop) * (named * options.names + math.log(max(likely, LEAST))) + hop * inverse * math.log(LEAST)
+        score = meaning + options.gamma * context + options.eta * time + name
+        blocks = (slice(0, p.d_ent), slice(p.d_ent, p.d_ent + p.d_rel), slice(p.d_ent + p.d_rel, None))
+        cosines = [cosine(query[block], key[block]) for block in blocks]
+        own = own if options.names else 1.0
+        fits.append((score, *cosines, (1 - hop) * own + hop, other, options.gamma * context, options.eta * time))
+        scored.append((options.eta > 0 and is_apart(question, fact), -score, number + n * inverse))
     chosen = sorted(scored)[: options.top_k]
-    ids = [number for _, _, number in chosen]
+    rows = [place for _, _, place in chosen]
     best, second = sorted(fits, reverse=True)[:2]
-    null = naive_odds(w, *best[1:], best[0] - second[0]) * options.temperature + best[0]
+    null = naive_odds(w, *best[1:], best[0] - second[0], forms["yes_no"]) * options.temperature + best[0]
     null += options.temperature * math.log(sum(math.exp((fit[0] - best[0]) / options.temperature) for fit in fits))
     scores = np.array([-negative for _, negative, _ in chosen] + [null])
     weights = np.exp((scores - scores.max()) / options.temperature)
     weights /= weights.sum()
-    key = weights[:-1] @ tensors.keys[ids].double().numpy()
-    value = weights[:-1] @ tensors.values[ids].double().numpy() + weights[-1] * w["null_value"]
-    return {"query": query, "rest": rest, "ids": ids, "scores": scores, "weights": weights, "key": key, "value": value}
+    key = weights[:-1] @ tensors.keys[rows].double().numpy()
+    values = tensors.values[[place % n for place in rows]].double().numpy()
+    for at, place in enumerate(rows):
+        if place >= n:  # read from its tail, it leads to its head
+            values[at, : p.d_ent] = tensors.keys[place - n, : p.d_ent].double().numpy()
+    value = weights[:-1] @ values + weights[-1] * w["null_value"]
+    found = {"query": query, "rest": rest, "scores": scores, "weights": weights, "key": key, "value": value}
+    return {**found, "ids": [place % n for place in rows], "inverse": [place >= n for place in rows]}
 
 
-def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int) -> None:
+def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int, reading: Reading) -> None:
     first, second = make_selector(world, seed), make_selector(world, seed + 100, hops=True)
     hidden = [hidden_states(), hidden_states() * 2 - 1]
-    found = [first(hidden[0], knowledge, None)]
-    found.append(second(hidden[1], knowledge, found[0]))
+    found = [select(first, hidden[0], knowledge, None, reading)]
+    found.append(select(second, hidden[1], knowledge, found[0], reading))
     for row in range(len(ROWS)):
-        for token in range(hidden[0].shape[1]):
-            before = None
-            for selector, states, selection in zip((first, second), hidden, found, strict=True):
-                h = states[row, token].double().numpy()
-                expected = before = brute_force(world, selector, knowledge, h, row, before)
-                where = (row, token)
-                np.testing.assert_allclose(selection.query[where], expected["query"], rtol=1e-4, atol=1e-4)
-                np.testing.assert_allclose(selection.rest[where], expected["rest"], rtol=1e-4, atol=1e-5)
-                assert selection.ids[where].tolist() == expected["ids"]
-                np.testing.assert_allclose(selection.scores[where], expected["scores"], rtol=1e-4, atol=1e-4)
-                weights = torch.cat([selection.alpha[where], selection.null[where][None]])
-                np.testing.assert_allclose(weights, expected["weights"], rtol=2e-3, atol=1e-5)
-                np.testing.assert_allclose(selection.value[where], expected["value"], rtol=1e-3, atol=1e-4)
+        before, where = None, (row, 0)
+        for selector, states, selection in zip((first, second), hidden, found, strict=True):
+            h = states[row, 0].double().numpy()
+            expected = before = brute_force(world, selector, knowledge, reading, h, row, before)
+            np.testing.assert_allclose(selection.query[where], expected["query"], rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(selection.rest[where], expected["rest"], rtol=1e-4, atol=1e-5)
+            assert selection.ids[where].tolist() == expected["ids"]
+            assert selection.inverse[where].tolist() == expected["inverse"]
+            np.testing.assert_allclose(selection.scores[where], expected["scores"], rtol=1e-4, atol=2e-4)
+            weights = torch.cat([selection.alpha[where], selection.null[where][None]])
+            np.testing.assert_allclose(weights, expected["weights"], rtol=2e-3, atol=1e-5)
+            np.testing.assert_allclose(selection.value[where], expected["value"], rtol=1e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -239,18 +363,46 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int)
         {"eta": 0.0},
         {"hop": False},
         {"hidden_query": False},
+        {"names": False},
     ],
     ids=str,
 )
 def test_selection_is_the_designs_formula_over_the_whole_base(world: TinyWorld, options: dict[str, Any]) -> None:
-    check_against_brute_force(world, ask(world, **options), seed=len(str(options)))
+    seed = len(str(options))
+    check_against_brute_force(world, ask(world, **options), seed, doubtful(seed))
+
+
+@pytest.mark.parametrize("asked", [{"mode": mode} for mode in MODES] + [{"form": "yes_no"}, {"inverse": 60.0}], ids=str)
+def test_a_sure_reading_is_part_of_the_formula(world: TinyWorld, asked: dict[str, Any]) -> None:
+    check_against_brute_force(world, ask(world), 7, reading_of(**asked))
 
 
 def test_every_fact_is_weighed_when_top_k_is_the_base(world: TinyWorld) -> None:
-    selection = make_selector(world)(hidden_states(), ask(world, top_k=world.base.store.n), None)
-    everything = torch.arange(world.base.store.n).expand(len(ROWS), 3, -1)
-    assert torch.equal(selection.ids.sort(-1).values, everything)
-    torch.testing.assert_close(selection.alpha.sum(-1) + selection.null, torch.ones(len(ROWS), 3))
+    """Both ways of each: what the other way than asked for weighs is next to nothing."""
+    n = world.base.store.n
+    selection = make_selector(world)(hidden_states(), ask(world, top_k=2 * n), None, doubtful())
+    rows = (selection.ids + n * selection.inverse).sort(-1).values
+    assert torch.equal(rows, torch.arange(2 * n).expand(len(ROWS), 1, -1))
+    torch.testing.assert_close(selection.alpha.sum(-1) + selection.null, torch.ones(len(ROWS), 1))
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_facts_are_read_from_the_end_that_the_question_names(world: TinyWorld, inverse: bool) -> None:
+    reading = reading_of(inverse=60.0 if inverse else -60.0)
+    found = make_selector(world)(hidden_states(), ask(world), None, reading)
+    assert (found.inverse[..., 0] == inverse).all()
+    everything = make_selector(world)(hidden_states(), ask(world, top_k=2 * world.base.store.n), None, reading)
+    assert (everything.alpha * (everything.inverse != inverse)).sum() < 1e-2
+
+
+def test_a_fact_that_is_read_from_its_tail_leads_to_its_head(world: TinyWorld) -> None:
+    n = world.base.store.n
+    number = next(number for number in range(40, n) if world.base.order.same(number, inverse=True) == [number])
+    selector = aimed(world, world.base.tensors.keys[number + n] * 300)
+    found = select(selector, hidden_states(1), ask(world, (None,), gamma=0.0), None, reading_of(1, inverse=60.0))
+    assert (found.ids[0, 0, 0], bool(found.inverse[0, 0, 0])) == (number, True)
+    head = world.base.tensors.keys[number, : world.projections.d_ent]
+    torch.testing.assert_close(found.value[0, 0, : len(head)], head, atol=0.02, rtol=0.02)
 
 
 def test_facts_outside_a_known_window_give_way_unless_eta_is_zero(world: TinyWorld) -> None:
@@ -262,7 +414,7 @@ def test_facts_outside_a_known_window_give_way_unless_eta_is_zero(world: TinyWor
 
     def chosen(**options: Any) -> list[int]:
         knowledge = ask(world, asked, top_k=3, gamma=0.0, **options)
-        return aimed(world, key)(hidden_states(1, 1), knowledge, None).ids[0, 0].tolist()
+        return select(aimed(world, key), hidden_states(1), knowledge, None).ids[0, 0].tolist()
 
     assert chosen(eta=0.0) == office
     with_time = chosen(eta=1e-6)  # whatever its weight, the time has the first word
@@ -276,7 +428,7 @@ def test_facts_outside_the_window_fill_what_is_left_best_first(world: TinyWorld)
     """In 1850 only facts without a known start hold; behind them the order is that of the scores."""
     key = world.base.tensors.keys[0] * 60
     knowledge = ask(world, (year_window(1850),), top_k=world.base.store.n, gamma=0.0)
-    selection = aimed(world, key)(hidden_states(1, 1), knowledge, None)
+    selection = select(aimed(world, key), hidden_states(1), knowledge, None)
     question = tuple(knowledge.questions.windows[0].tolist())
     tensors = world.base.tensors
     apart = [is_apart(question, (int(tensors.tau_min[n]), int(tensors.tau_max[n]))) for n in selection.ids[0, 0]]
@@ -290,7 +442,7 @@ def test_facts_outside_the_window_fill_what_is_left_best_first(world: TinyWorld)
 def test_facts_of_equal_score_are_ordered_by_id(world: TinyWorld) -> None:
     """Three holders of each office have one key; without context and time nothing tells them apart."""
     knowledge = ask(world, (None,), top_k=20, gamma=0.0, eta=0.0)
-    selection = aimed(world, world.base.tensors.keys[9] * 60)(hidden_states(1, 1), knowledge, None)
+    selection = select(aimed(world, world.base.tensors.keys[9] * 60), hidden_states(1), knowledge, None)
     pairs = list(zip((-selection.scores[0, 0, :-1]).tolist(), selection.ids[0, 0].tolist(), strict=True))
     assert pairs == sorted(pairs)
     assert selection.ids[0, 0, :3].tolist() == [9, 10, 11]
@@ -309,7 +461,7 @@ def test_what_an_approximate_search_does_not_find_comes_last_and_weighs_nothing(
     """Even behind facts outside the window: number 9 alone holds in 2001."""
     knowledge = ask(world, (year_window(2001),), top_k=5, gamma=0.0)
     scant = replace(knowledge, base=replace(world.base, index=ScantIndex()))  # type: ignore[arg-type]
-    selection = aimed(world, world.base.tensors.keys[9])(hidden_states(1, 1), scant, None)
+    selection = select(aimed(world, world.base.tensors.keys[9]), hidden_states(1), scant, None)
     ids = selection.ids[0, 0].tolist()
     assert ids[0] == 9
     assert sorted(ids) == [-1, -1, 9, 10, 11]
@@ -321,59 +473,65 @@ def test_what_an_approximate_search_does_not_find_comes_last_and_weighs_nothing(
 
 def test_nothing_gives_way_to_an_unknown_question_time(world: TinyWorld) -> None:
     key = world.base.tensors.keys[0] * 60
-    selection = aimed(world, key)(hidden_states(1, 1), ask(world, (None,), top_k=3, gamma=0.0), None)
+    selection = select(aimed(world, key), hidden_states(1), ask(world, (None,), top_k=3, gamma=0.0), None)
     assert set(selection.ids[0, 0].tolist()) == {0, 1, 2}
     assert not selection.parts.time.any()
 
 
-def test_a_token_is_selected_for_alone(world: TinyWorld) -> None:
-    first, second = make_selector(world, 1), make_selector(world, 2, hops=True)
-    hidden, knowledge = hidden_states(length=6), ask(world)
-    before = first(hidden, knowledge, None)
-    after = second(hidden * 2, knowledge, before)
-    for token in range(6):
-        one = hidden[:, token : token + 1]
-        alone = [first(one, knowledge, None)]
-        alone.append(second(one * 2, knowledge, alone[0]))
-        for together, single in zip((before, after), alone, strict=True):
-            assert torch.equal(together.ids[:, token], single.ids[:, 0])
-            for name in ("query", "alpha", "null", "scores", "value"):
-                wide, narrow = getattr(together, name), getattr(single, name)
-                torch.testing.assert_close(wide[:, token], narrow[:, 0], atol=1e-4, rtol=1e-4)
-
-
 def test_a_question_is_selected_for_alone(world: TinyWorld) -> None:
     selector, hidden, knowledge = make_selector(world), hidden_states(), ask(world)
-    together = selector(hidden, knowledge, None)
+    together = select(selector, hidden, knowledge, None)
     for row in range(len(ROWS)):
-        asked = Questions(knowledge.questions.vectors[row : row + 1], knowledge.questions.windows[row : row + 1])
-        alone = selector(hidden[row : row + 1], replace(knowledge, questions=asked), None)
+        asked = knowledge.questions.part([row])
+        alone = select(selector, hidden[row : row + 1], replace(knowledge, questions=asked), None)
         assert torch.equal(together.ids[row], alone.ids[0])
         torch.testing.assert_close(together.scores[row], alone.scores[0], atol=1e-4, rtol=1e-4)
 
 
 def test_the_first_layer_does_not_hop(world: TinyWorld) -> None:
-    first = make_selector(world)(hidden_states(), ask(world), None)
-    assert first.hop.shape == (len(ROWS), 3)
+    first = select(make_selector(world), hidden_states(), ask(world), None)
+    assert first.hop.shape == (len(ROWS), 1)
     assert not first.hop.any()
 
 
 def test_a_layer_without_one_before_has_no_weights_for_hops(world: TinyWorld) -> None:
     first, later = (dict(untrained(world, hops=hops).named_parameters()) for hops in (False, True))
-    assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate", "names"}
-    assert first.keys() < later.keys()
+    assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate"}
+    assert {name.split(".")[1] for name in first.keys() - later.keys()} == {"phrases", "log_weights"}
 
 
-def test_a_later_layer_asks_for_a_relation_alone(world: TinyWorld) -> None:
+def test_whether_it_is_so_is_read_in_the_last_layer_alone(world: TinyWorld) -> None:
+    plain, last = (dict(untrained(world, hops=True, last=each).named_parameters()) for each in (False, True))
+    assert {name.split(".")[0] for name in last.keys() - plain.keys()} == {"yes"}
+    selector = make_selector(world, last=True)
+    found = select(selector, hidden_states(), ask(world), None)
+    assert len(found.yes.unique()) == len(ROWS)
+    assert not select(make_selector(world), hidden_states(), ask(world), None).yes.any()
+    wanted = select(selector, hidden_states(), ask(world), None, reading_of(form="yes_no")).yes
+    assert not torch.isclose(wanted, found.yes).any()
+
+
+def test_names_and_phrases_are_matched_by_the_projections_and_held(world: TinyWorld) -> None:
+    p, query = world.projections, untrained(world, hops=False).query
+    held = {name for name, parameter in query.named_parameters() if not parameter.requires_grad}
+    assert held == {f"{part}.{kind}" for part in ("names", "phrases") for kind in ("weight", "bias")}
+    for own, linear in ((query.names, p.entity), (query.phrases, p.phrase), (query.from_question, p.relation)):
+        weight = torch.from_numpy(linear.weight)
+        torch.testing.assert_close(own.weight, weight * (own.weight.norm() / weight.norm()), rtol=1e-4, atol=1e-5)
+        norms = torch.nn.functional.linear(torch.from_numpy(world.vectors), own.weight, own.bias).norm(dim=-1)
+        assert norms.mean().item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_every_layer_learns_to_ask_for_a_relation_alone(world: TinyWorld) -> None:
     first, later = (untrained(world, hops=hops).query for hops in (False, True))
-    assert len(first.from_question.weight) == world.projections.d_k
+    assert len(first.from_question.weight) == world.projections.d_rel
     assert len(later.from_question.weight) == len(later.from_hidden.weight) == world.projections.d_rel
 
 
 def test_with_hops_off_every_layer_asks_what_the_first_has_asked(world: TinyWorld) -> None:
     knowledge = ask(world, hop=False)
-    first = make_selector(world)(hidden_states(), knowledge, None)
-    second = make_selector(world, 1, hops=True)(-hidden_states(), knowledge, first)
+    first = select(make_selector(world), hidden_states(), knowledge, None)
+    second = select(make_selector(world, 1, hops=True), -hidden_states(), knowledge, first)
     assert not second.hop.any()
     assert torch.equal(second.query, first.query)
 
@@ -398,10 +556,10 @@ def test_the_identity_chains_to_facts_about_the_tail(world: TinyWorld) -> None:
     for number, fact in enumerate(world.facts):
         if fact.tail.name not in heads or fact.relation.name == "mayor":  # mayors of a town share one key
             continue
-        first = aimed(world, world.base.tensors.keys[number] * 300)(hidden_states(1, 1), knowledge, None)
+        first = select(aimed(world, world.base.tensors.keys[number] * 300), hidden_states(1), knowledge, None)
         assert first.ids[0, 0, 0] == number
         assert first.alpha[0, 0, 0] > 0.999
-        second = hopping(world)(hidden_states(1, 1), knowledge, first)
+        second = select(hopping(world), hidden_states(1), knowledge, first)
         assert second.hop.item() == pytest.approx(1.0)
         about_tail = {n for n, other in enumerate(world.facts) if other.head.name == fact.tail.name}
         best = second.ids[0, 0, : len(about_tail)].tolist()
@@ -417,46 +575,61 @@ def test_a_hop_keeps_the_relation_that_is_asked_for(world: TinyWorld) -> None:
     knowledge = ask(world, (None,), top_k=5, gamma=0.0)
     twin = next(n for n, fact in enumerate(world.facts) if fact.relation.name == "twin town")
     town = world.facts[twin].tail.name
-    first = aimed(world, world.base.tensors.keys[twin] * 300)(hidden_states(1, 1), knowledge, None)
+    first = select(aimed(world, world.base.tensors.keys[twin] * 300), hidden_states(1), knowledge, None)
     for relation in ("mayor", "twin town"):
         wanted = [n for n, f in enumerate(world.facts) if f.head.name == town and f.relation.name == relation]
         selector = hopping(world)
         asked_for = world.base.tensors.keys[wanted[0], world.projections.d_ent :]
-        selector.query.from_question.bias.copy_(asked_for)
-        best = selector(hidden_states(1, 1), knowledge, first).ids[0, 0, : len(wanted)].tolist()
+        selector.query.from_question.bias.copy_(asked_for[: world.projections.d_rel])
+        best = select(selector, hidden_states(1), knowledge, first).ids[0, 0, : len(wanted)].tolist()
         assert sorted(best) == wanted
 
 
 def test_a_layer_that_does_not_hop_keeps_the_query_before(world: TinyWorld) -> None:
     first, second = make_selector(world, 1), gated(make_selector(world, 2, hops=True), -200.0)
-    before = first(hidden_states(), ask(world), None)
-    assert torch.equal(second(hidden_states(), ask(world), before).query, before.query)
+    before = select(first, hidden_states(), ask(world), None)
+    assert torch.equal(select(second, hidden_states(), ask(world), before).query, before.query)
 
 
-def training(ids: list[list[int]], retrieved: int = 0, probe: int = 1) -> TrainingCandidates:
-    return TrainingCandidates(torch.tensor(ids), torch.full((len(ids),), probe), retrieved)
+def training(ids: list[list[int]], retrieved: int = 0, inverse: list[list[bool]] | None = None) -> TrainingCandidates:
+    given = torch.tensor(ids)
+    return TrainingCandidates(
+        given, torch.zeros_like(given) > 0 if inverse is None else torch.tensor(inverse), retrieved
+    )
 
 
 def test_training_weighs_each_given_fact_once_and_the_null_fact(world: TinyWorld) -> None:
     given = [[7, -1, 3, 7, 3, 40], [-1, -1, -1, 5, 5, 5]]
     knowledge = replace(ask(world, WINDOWS[:2]), training=training(given))
-    selection = make_selector(world)(hidden_states(2), knowledge, None)
+    selection = select(make_selector(world), hidden_states(2), knowledge, None)
     assert selection.ids[:, 0].tolist() == [[7, -1, 3, -1, -1, 40], [-1, -1, -1, 5, -1, -1]]
     missing = (selection.ids < 0).expand_as(selection.alpha)
     assert not selection.alpha[missing].any()
     assert (selection.alpha[~missing] > 0).all()
     assert (selection.null > 0).all()
-    torch.testing.assert_close(selection.alpha.sum(-1) + selection.null, torch.ones(2, 3))
+    torch.testing.assert_close(selection.alpha.sum(-1) + selection.null, torch.ones(2, 1))
     assert (selection.scores[..., :-1][missing] == -torch.inf).all()
+
+
+def test_training_weighs_a_fact_once_each_way(world: TinyWorld) -> None:
+    given, ways = [[7, 7, 3, 7, -1]], [[False, True, True, True, True]]
+    knowledge = replace(ask(world, WINDOWS[:1]), training=training(given, inverse=ways))
+    selection = select(make_selector(world), hidden_states(1), knowledge, None)
+    assert selection.ids[0, 0].tolist() == [7, 7, 3, -1, -1]
+    assert selection.inverse[0, 0, :3].tolist() == [False, True, True]
+    assert selection.alpha[0, 0, 0] > 1e4 * selection.alpha[0, 0, 1]  # the question is for a tail
 
 
 def test_training_scores_are_those_of_searching(world: TinyWorld) -> None:
     """`top_k`, `over_fetch` and facts out of the window play no part in training."""
     selector = make_selector(world)
-    everything = [list(range(world.base.store.n))] * len(ROWS)
-    trained = selector(hidden_states(), replace(ask(world, top_k=1), training=training(everything)), None)
-    searched = selector(hidden_states(), ask(world, top_k=world.base.store.n), None)
-    place = searched.ids.argsort(-1)
+    n = world.base.store.n
+    everything, ways = [[*range(n), *range(n)]] * len(ROWS), [[False] * n + [True] * n] * len(ROWS)
+    trained = select(
+        selector, hidden_states(), replace(ask(world, top_k=1), training=training(everything, inverse=ways)), None
+    )
+    searched = select(selector, hidden_states(), ask(world, top_k=2 * n), None)
+    place = (searched.ids + n * searched.inverse).argsort(-1)
     torch.testing.assert_close(
         trained.scores[..., :-1], searched.scores[..., :-1].gather(-1, place), atol=1e-4, rtol=1e-4
     )
@@ -464,15 +637,16 @@ def test_training_scores_are_those_of_searching(world: TinyWorld) -> None:
     torch.testing.assert_close(trained.value, searched.value, atol=1e-4, rtol=1e-3)
 
 
-def test_training_adds_what_the_query_finds_at_the_probe(world: TinyWorld) -> None:
-    selector = make_selector(world)
-    hidden, probe = hidden_states(), 2
-    knowledge = replace(ask(world), training=training([[0], [1], [2], [3], [4]], retrieved=5, probe=probe))
-    selection = selector(hidden, knowledge, None)
-    _, nearest = world.base.index.search(selection.query[:, probe].numpy(), 5)
+def test_training_adds_what_the_query_finds(world: TinyWorld) -> None:
+    selector, hidden = make_selector(world), hidden_states()
+    knowledge = replace(ask(world), training=training([[0], [1], [2], [3], [4]], retrieved=5))
+    selection = select(selector, hidden, knowledge, None)
+    _, nearest = world.base.index.search(selection.query[:, 0].numpy(), 5)
+    n = world.base.store.n
     for row in range(len(ROWS)):
         assert selection.ids[row, 0, 0] == row
-        found = [number for number in selection.ids[row, 0, 1:].tolist() if number >= 0]
+        pairs = zip(selection.ids[row, 0, 1:].tolist(), selection.inverse[row, 0, 1:].tolist(), strict=True)
+        found = [number + n * way for number, way in pairs if number >= 0]
         assert found == [number for number in nearest[row].tolist() if number != row]
 
 
@@ -482,7 +656,7 @@ def test_training_rows_can_be_kept_from_reading_the_hidden_state(world: TinyWorl
     read = torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0])
 
     def queries(candidates: TrainingCandidates, **options: Any) -> Tensor:
-        return selector(hidden, replace(ask(world, **options), training=candidates), None).query
+        return select(selector, hidden, replace(ask(world, **options), training=candidates), None).query
 
     mixed, all_read = queries(replace(candidates, read_hidden=read)), queries(candidates)
     none_read = queries(candidates, hidden_query=False)
@@ -495,36 +669,38 @@ def test_what_is_left_of_a_question_is_without_the_fact_that_was_read(world: Tin
     """After a fact with all the weight hardly anything of the question points to its relation."""
     number = next(n for n, fact in enumerate(world.facts) if fact.relation.name == "twin town")
     d_ent = world.projections.d_ent
-    first = aimed(world, world.base.tensors.keys[number] * 300)(hidden_states(), ask(world), None)
+    first = select(aimed(world, world.base.tensors.keys[number] * 300), hidden_states(), ask(world), None)
     assert (first.ids[..., 0] == number).all()
     assert (first.alpha[..., 0] > 0.99).all()
     second = make_selector(world, 2, hops=True)
-    rest, key = second(hidden_states(), ask(world), first).rest, world.base.tensors.keys[number]
+    rest, key = select(second, hidden_states(), ask(world), first).rest, world.base.tensors.keys[number]
     question = ask(world).questions.vectors
-    relation = key[d_ent:] @ second.query.from_question.weight
+    relation = key[second.query.blocks[1]] @ second.query.from_question.weight
     assert (question @ relation).abs().min() > 1e-3
     assert ((rest @ relation).abs() < 0.15 * (question @ relation).abs()[:, None]).all()
-    head = key[:d_ent] @ second.query.names
+    head = key[:d_ent] @ second.query.names.weight
     clear = (question @ head).abs() > 0.1 * question.norm(dim=-1) * head.norm()
     assert clear.sum() >= 2
     assert ((rest @ head).abs() < 0.5 * (question @ head).abs()[:, None])[clear].all()
 
 
 def test_the_last_layer_mixes_no_keys(world: TinyWorld) -> None:
-    assert not make_selector(world, last=True)(hidden_states(), ask(world), None).key.numel()
-    assert not make_selector(world)(hidden_states(), ask(world, hop=False), None).key.numel()
+    assert not select(make_selector(world, last=True), hidden_states(), ask(world), None).key.numel()
+    assert not select(make_selector(world), hidden_states(), ask(world, hop=False), None).key.numel()
 
 
 def test_a_later_layer_takes_names_away_with_the_projection_and_never_trains_it(world: TinyWorld) -> None:
     first, later = (untrained(world, hops=hops).query for hops in (False, True))
-    assert torch.equal(later.names, first.from_question.weight[: world.projections.d_ent])
-    assert not later.names.requires_grad
+    assert torch.equal(later.names.weight, first.names.weight)
+    assert not later.names.weight.requires_grad
 
 
 def test_the_gates_send_no_gradient_to_what_was_read(world: TinyWorld) -> None:
     first, second = make_selector(world, 1), make_selector(world, 2, hops=True)
     with torch.enable_grad():
-        second(hidden_states(), ask(world), first(hidden_states(), ask(world), None)).hop.sum().backward()
+        select(
+            second, hidden_states(), ask(world), select(first, hidden_states(), ask(world), None)
+        ).hop.sum().backward()
     assert second.query.hop_gate.inner.weight.grad is not None
     others = {**dict(first.named_parameters()), **dict(second.named_parameters(prefix="second"))}
     assert not [name for name, p in others.items() if p.grad is not None and "hop_gate" not in name]
@@ -533,19 +709,19 @@ def test_the_gates_send_no_gradient_to_what_was_read(world: TinyWorld) -> None:
 def test_nothing_is_left_out_of_a_question_for_a_fact_that_was_not_read(world: TinyWorld) -> None:
     first = make_selector(world, 1)
     torch.nn.init.constant_(first.null.out.bias, 50.0)
-    before = first(hidden_states(), ask(world), None)
+    before = select(first, hidden_states(), ask(world), None)
     assert (before.null > 0.999).all()
-    rest = make_selector(world, 2, hops=True)(hidden_states(), ask(world), before).rest
+    rest = select(make_selector(world, 2, hops=True), hidden_states(), ask(world), before).rest
     torch.testing.assert_close(rest, before.rest, atol=1e-3, rtol=0)
 
 
 def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world: TinyWorld) -> None:
     first, second, knowledge = make_selector(world, 1), make_selector(world, 2, hops=True), ask(world)
-    before = first(hidden_states(), knowledge, None)
-    hops = [second(states, knowledge, before).hop for states in (hidden_states(), -hidden_states())]
+    before = select(first, hidden_states(), knowledge, None)
+    hops = [select(second, states, knowledge, before).hop for states in (hidden_states(), -hidden_states())]
     assert torch.equal(*hops)
     other = replace(before, key=world.base.tensors.keys[0].expand_as(before.key))
-    changed = second(hidden_states(), knowledge, other).hop
+    changed = select(second, hidden_states(), knowledge, other).hop
     assert not torch.isclose(changed, hops[0]).any()
     assert ((hops[0] > 0) & (hops[0] < 1)).all()
 
@@ -557,8 +733,8 @@ def test_noise_reaches_the_gates_in_training_and_nothing_else(world: TinyWorld) 
     found = []
     for added in (None, torch.zeros_like(noise), noise):
         knowledge = replace(ask(world), training=replace(candidates, gate_noise=added))
-        before = first(hidden_states(), knowledge, None)
-        found.append((before, second(hidden_states(), knowledge, before)))
+        before = select(first, hidden_states(), knowledge, None)
+        found.append((before, select(second, hidden_states(), knowledge, before)))
     (quiet, plain), (_, zero), (noisy, other) = found
     assert torch.equal(plain.hop, zero.hop)
     assert not torch.isclose(plain.hop, other.hop).any()
@@ -572,9 +748,9 @@ def test_the_null_weight_is_the_logistic_of_its_odds_at_any_temperature(
 ) -> None:
     """The odds do not depend on the temperature: only how the facts share the rest does."""
     selector = make_selector(world)
-    everything = {"top_k": world.base.store.n, **options}
-    found = selector(hidden_states(), ask(world, **everything, temperature=temperature), None)
-    plain = selector(hidden_states(), ask(world, **everything), None)
+    everything = {"top_k": 2 * world.base.store.n, **options}
+    found = select(selector, hidden_states(), ask(world, **everything, temperature=temperature), None)
+    plain = select(selector, hidden_states(), ask(world, **everything), None)
     odds = plain.scores[..., -1] - plain.scores[..., :-1].logsumexp(-1)
     assert odds.std() > 0.1
     torch.testing.assert_close(found.null, odds.sigmoid(), atol=1e-4, rtol=1e-3)
@@ -586,15 +762,15 @@ def test_poor_candidates_leave_the_null_weight_to_its_odds_too(world: TinyWorld,
     selector = aimed(world, -20 * math.sqrt(len(key)) * key / (key @ key))
     torch.nn.init.constant_(selector.null.out.bias, -1.0 / NULL_SCALE)
     knowledge = replace(ask(world, (None,), gamma=0.0, temperature=temperature), training=training([[7]]))
-    found = selector(hidden_states(1), knowledge, None)
-    torch.testing.assert_close(found.scores[..., 0], torch.full((1, 3), -20.0), atol=1e-3, rtol=0)
-    torch.testing.assert_close(found.null, torch.full((1, 3), -1.0).sigmoid(), atol=1e-4, rtol=0)
+    found = select(selector, hidden_states(1), knowledge, None)
+    torch.testing.assert_close(found.scores[..., 0], torch.full((1, 1), -20.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.null, torch.full((1, 1), -1.0).sigmoid(), atol=1e-4, rtol=0)
 
 
 def test_the_null_fact_looks_at_the_best_candidate_however_few_are_kept(world: TinyWorld) -> None:
     """A fact outside the window is looked at too, although it gives way to those inside."""
     selector = make_selector(world)
-    few, many = (selector(hidden_states(), ask(world, top_k=top_k), None) for top_k in (1, 20))
+    few, many = (select(selector, hidden_states(), ask(world, top_k=top_k), None) for top_k in (1, 20))
     assert torch.equal(few.scores[..., -1], many.scores[..., -1])
 
 
@@ -602,17 +778,20 @@ def test_a_second_candidate_that_is_missing_is_far_behind(world: TinyWorld) -> N
     """One candidate, alone or beside empty places, or fetched alone: the lead is over `NO_SCORE`."""
     selector = make_selector(world)
     alone = [
-        selector(hidden_states(1), replace(ask(world, (None,)), training=training([given])), None)
+        select(selector, hidden_states(1), replace(ask(world, (None,)), training=training([given])), None)
         for given in ([7], [7, -1, -1], [-1, 7, 7])
     ]
     for found in alone[1:]:
         torch.testing.assert_close(found.scores[..., -1], alone[0].scores[..., -1], atol=1e-4, rtol=1e-4)
-    one = selector(hidden_states(), ask(world, top_k=1, over_fetch=1), None)
-    w, key = arrays(selector), world.base.tensors.keys[one.ids[0, 0, 0]].double().numpy()
-    query, d_ent = one.query[0, 0].double().numpy(), world.projections.d_ent
+    one = select(selector, hidden_states(), ask(world, top_k=1, over_fetch=1), None)
+    number, way = int(one.ids[0, 0, 0]), bool(one.inverse[0, 0, 0])
+    w, key = arrays(selector), world.base.tensors.keys[number + world.base.store.n * way].double().numpy()
+    query = one.query[0, 0].double().numpy()
     best, context, time = (float(part[0, 0, 0]) for part in (one.scores, one.parts.context, one.parts.time))
-    cosines = cosine(query[:d_ent], key[:d_ent]), cosine(query[d_ent:], key[d_ent:])
-    expected = best + naive_odds(w, *cosines, context, time, best - NO_SCORE)
+    cosines = [cosine(query[block], key[block]) for block in selector.query.blocks]
+    text, fact = world.questions[ROWS[0]].question, world.facts[number]
+    names = [covered(end.name, text) for end in ((fact.tail, fact.head) if way else (fact.head, fact.tail))]
+    expected = best + naive_odds(w, *cosines, *names, context, time, best - NO_SCORE, 0.0)
     assert one.scores[0, 0, -1].item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -620,7 +799,7 @@ def test_without_candidates_the_null_score_and_its_gradient_are_finite(world: Ti
     selector = make_selector(world)
     knowledge = replace(ask(world, WINDOWS[:2]), training=training([[-1, -1], [-1, 3]]))
     with torch.enable_grad():
-        selection = selector(hidden_states(2), knowledge, None)
+        selection = select(selector, hidden_states(2), knowledge, None)
         (selection.null.sum() + selection.alpha[1].sum() * 2 + selection.scores[..., -1].sum()).backward()
     assert torch.isfinite(selection.scores[..., -1]).all()
     for name, parameter in selector.named_parameters():
@@ -632,37 +811,36 @@ def test_without_candidates_the_null_score_and_its_gradient_are_finite(world: Ti
 def test_without_any_candidate_the_null_fact_takes_all(world: TinyWorld) -> None:
     selector = make_selector(world)
     knowledge = replace(ask(world, (None,)), training=training([[-1, -1]]))
-    selection = selector(hidden_states(1), knowledge, None)
+    selection = select(selector, hidden_states(1), knowledge, None)
     assert (selection.null == 1).all()
-    torch.testing.assert_close(selection.value, selector.null_value.expand(1, 3, -1))
+    torch.testing.assert_close(selection.value, selector.null_value.expand(1, 1, -1))
 
 
 def test_the_null_fact_can_be_switched_off(world: TinyWorld) -> None:
     selector = make_selector(world)
     torch.nn.init.constant_(selector.null.out.bias, 100.0)
-    assert (selector(hidden_states(), ask(world), None).null > 0.9).all()
-    without = selector(hidden_states(), ask(world, null_fact=False), None)
+    assert (select(selector, hidden_states(), ask(world), None).null > 0.9).all()
+    without = select(selector, hidden_states(), ask(world, null_fact=False), None)
     assert not without.null.any()
-    torch.testing.assert_close(without.alpha.sum(-1), torch.ones(len(ROWS), 3))
+    torch.testing.assert_close(without.alpha.sum(-1), torch.ones(len(ROWS), 1))
 
 
 def test_no_question_means_no_term_not_another_question(world: TinyWorld) -> None:
     selector, knowledge = make_selector(world), ask(world)
-    zero = replace(
-        knowledge, questions=Questions(torch.zeros_like(knowledge.questions.vectors), knowledge.questions.windows)
-    )
+    questions = knowledge.questions
+    zero = replace(knowledge, questions=replace(questions, vectors=torch.zeros_like(questions.vectors)))
     dropped = replace(knowledge, options=replace(knowledge.options, question_vector=False))
     for name in ("query", "scores", "value"):
-        found = [getattr(selector(hidden_states(), one, None), name) for one in (zero, dropped)]
+        found = [getattr(select(selector, hidden_states(), one, None), name) for one in (zero, dropped)]
         assert torch.equal(*found)
-        assert not torch.equal(found[0], getattr(selector(hidden_states(), knowledge, None), name))
+        assert not torch.equal(found[0], getattr(select(selector, hidden_states(), knowledge, None), name))
 
 
 def test_an_untrained_query_finds_the_fact_that_is_asked_for(world: TinyWorld) -> None:
     selector = untrained(world, hops=False)
     rows = world.rows_of("single-hop")
     knowledge = world.ask(rows, top_k=8, over_fetch=64)
-    selection: Selection = selector(torch.zeros(len(rows), 1, HIDDEN), knowledge, None)
+    selection = select(selector, torch.zeros(len(rows), 1, HIDDEN), knowledge, None)
     gold = torch.tensor([world.questions[row].supporting_facts[0] for row in rows])
     hits = (selection.ids[:, 0] == gold[:, None]).any(-1)
     assert hits.float().mean() >= 0.5  # 8 of 72 facts by chance; the hashed n-grams of the tests are a poor encoder
@@ -683,7 +861,7 @@ EGO = {"ego_graph": True, "ego_radius": 2, "ego_degree": 2}
 
 def withheld_from(world: TinyWorld, best: Tensor, number: int) -> list[int]:
     """The best facts of a token that can be deleted without moving the horizon, to which question times are clipped."""
-    days = [day for fact in world.facts for day in (fact.window.start, fact.window.end) if day is not None]
+    days = [bound for fact in world.facts for bound in (fact.window.start, fact.window.end) if bound is not None]
     edges = {min(days), max(days)}
     return [n for n in best.tolist() if not edges & {world.facts[n].window.start, world.facts[n].window.end}][:number]
 
@@ -698,24 +876,26 @@ def test_withheld_facts_are_as_if_deleted(
     """Each row has facts of its own withheld; in the last case fewer than `top_k` are left."""
     first, second, hidden = make_selector(world, 1, **ego), make_selector(world, 2, hops=True, **ego), hidden_states()
     knowledge = ask(world, top_k=top_k, over_fetch=over_fetch)
-    everything = first(hidden, ask(world, top_k=world.base.store.n), None).ids[:, -1]
+    reading = doubtful()
+    everything = select(first, hidden, ask(world, top_k=world.base.store.n), None).ids[:, -1]
     chosen = [withheld_from(world, best, number - row % 2) for row, best in enumerate(everything)]
     padded = torch.tensor([[*facts, *[-1] * (number - len(facts))] for facts in chosen])
     without = replace(knowledge, withheld=padded)
-    before = first(hidden, without, None)
-    found = [before, second(hidden, without, before)]
+    before = select(first, hidden, without, None, reading)
+    found = [before, select(second, hidden, without, before, reading)]
     for row, facts in enumerate(chosen):
         base, kept = world.without(facts, tmp_path / str(row))
         assert base.store.horizon == world.base.store.horizon
         numbers = torch.tensor([*kept, -1])  # number -1 is none in both bases
-        asked = Questions(knowledge.questions.vectors[row : row + 1], knowledge.questions.windows[row : row + 1])
+        asked, own = knowledge.questions.part([row]), Reading(*(part[row : row + 1] for part in reading))
         deleted, one = Knowledge(base, asked, knowledge.options), hidden[row : row + 1]
-        expected = [first(one, deleted, None)]
-        expected.append(second(one, deleted, expected[0]))
+        expected = [select(first, one, deleted, None, own)]
+        expected.append(select(second, one, deleted, expected[0], own))
         for got, want in zip(found, expected, strict=True):
-            left = min(top_k, len(kept))
+            left = min(top_k, 2 * len(kept))
             assert torch.equal(got.ids[row, :, :left], numbers[want.ids[0, :, :left]])
             assert (got.ids[row, :, left:] == -1).all()
+            assert torch.equal(got.inverse[row, :, :left], want.inverse[0, :, :left])
             torch.testing.assert_close(got.alpha[row, :, :left], want.alpha[0, :, :left], atol=1e-4, rtol=1e-3)
             for name in ("query", "null", "value"):
                 torch.testing.assert_close(getattr(got, name)[row], getattr(want, name)[0], atol=1e-3, rtol=1e-3)
@@ -728,15 +908,17 @@ def test_beams_have_the_facts_of_their_question_withheld(world: TinyWorld) -> No
     assert twice.withheld is not None
     assert torch.equal(twice.withheld, withheld.repeat_interleave(2, 0))
     selector, hidden = make_selector(world), hidden_states()
-    once = selector(hidden, knowledge, None)
-    assert torch.equal(selector(hidden.repeat_interleave(2, 0), twice, None).ids, once.ids.repeat_interleave(2, 0))
+    once = select(selector, hidden, knowledge, None)
+    assert torch.equal(
+        select(selector, hidden.repeat_interleave(2, 0), twice, None).ids, once.ids.repeat_interleave(2, 0)
+    )
     assert ask(world).expand(2 * len(ROWS)).withheld is None
 
 
 def test_the_ego_graph_changes_the_value_alone_and_can_be_switched_off(world: TinyWorld) -> None:
     selector, knowledge = make_selector(world, **EGO), ask(world)
-    with_graph = selector(hidden_states(), knowledge, None)
-    without = selector(hidden_states(), ask(world, ego_graph=False), None)
+    with_graph = select(selector, hidden_states(), knowledge, None)
+    without = select(selector, hidden_states(), ask(world, ego_graph=False), None)
     for name in ("query", "ids", "alpha", "null", "scores"):
         assert torch.equal(getattr(with_graph, name), getattr(without, name))
     assert selector.graph is not None
