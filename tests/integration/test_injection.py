@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kblampp.core.errors import BackboneError, KBLaMError, ParamsError
-from kblampp.model.injection import KBInjectedModel
 from kblampp.model.batches import prompt_batches
 from kblampp.model.decoding import tokenized
+from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import Knowledge, SelectorOptions
 from kblampp.model.predictor import Predictor, most_probable
 from kblampp.model.prompts import closed_book_prompt
