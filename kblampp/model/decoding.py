@@ -26,6 +26,9 @@ class _Source(Protocol):
     def answers(self) -> list[list[Answer]]:
         """The possible answers of each row, once the prompt has been read."""
 
+    def own_words(self) -> list[float]:
+        """Probability of own words in each row."""
+
 
 def tokenized(found: Sequence[Sequence[Answer]], tokenizer: PreTrainedTokenizerBase) -> list[list[Choice]]:
     """Answers as tokens that continue a prompt.
@@ -68,9 +71,10 @@ class AnswerProcessor(LogitsProcessor):
         """Log-probabilities (rows, vocabulary) of the next tokens after `input_ids` (rows, seq)."""
         per_question = len(input_ids) // self._questions
         if self._rows is None:
-            found = self._source.answers()
-            found = found[:: len(found) // self._questions]  # the rows of one question have read the same
-            self._rows = [self._decided(row) for row in tokenized(found, self._tokenizer)]
+            found, own = self._source.answers(), self._source.own_words()
+            step = len(found) // self._questions  # the rows of one question have read the same
+            choices = tokenized(found[::step], self._tokenizer)
+            self._rows = [self._decided(*row) for row in zip(choices, own[::step], strict=True)]
         log_probs, spoken, mixed = torch.log_softmax(scores.float(), dim=-1), {}, []
         for place, written in enumerate(input_ids[:, self._start :].tolist()):
             question, prefix = place // per_question, tuple(written)
@@ -83,8 +87,7 @@ class AnswerProcessor(LogitsProcessor):
         self._spoken = spoken
         return torch.stack(mixed)
 
-    def _decided(self, choices: list[Choice]) -> tuple[list[Choice], float]:
-        own = max(0.0, 1.0 - sum(p for _, p in choices))
+    def _decided(self, choices: list[Choice], own: float) -> tuple[list[Choice], float]:
         if not self._commit:
             return choices, own
         return ([], 1.0) if own > 0.5 else ([max(choices, key=lambda choice: choice[1])], 0.0)
