@@ -233,16 +233,19 @@ class KBSelector(nn.Module):
         values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
         place = best.indices[..., :1]
         key = knowledge.base.tensors.keys[found.rows.gather(-1, place).squeeze(-1)]
-        cosines = [
+        head, relation, phrase = (
             nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
-        ]
+        )
+        # The map of relations is learned: with others than those of training only the phrase tells whether it is asked.
+        asked = (1 - hop) * phrase + hop * relation if self.query.d_phrase else relation
         own, other, context, time = (
             part.gather(-1, place).squeeze(-1) for part in (found.own[:, None], found.other[:, None], *parts[1:3])
         )
         own = own if knowledge.options.names else torch.ones_like(own)
         options = knowledge.options
         features = [
-            *cosines,
+            head,
+            asked,
             (1 - hop) * own + hop,  # after a hop the question does not name the head
             other,
             options.gamma * context,
