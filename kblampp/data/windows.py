@@ -71,6 +71,10 @@ def iso(number: int) -> str:
     return datetime.date.fromordinal(number).isoformat()
 
 
+SYNTHETIC_TODAY = datetime.date(2026, 11, 25).toordinal()
+"""The day on which synthetic questions are asked: what "now" means to them and to a training on them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A half-open span of days `[start, end)`.

@@ -55,15 +55,15 @@ class Split:
     encoded: EncodedQuestions
 
     @classmethod
-    def open(cls, workspace: Workspace, name: str) -> Split:
-        """All questions of a split.
+    def open(cls, workspace: Workspace, name: str, as_of: int) -> Split:
+        """All questions of a split, asked on the day `as_of`.
 
         Raises:
             StoreError: Its store or index is missing, damaged, or made from other data.
         """
         base = workspace.open_base(name)
         questions, vectors = workspace.dataset.questions[name], base.store.question_vectors(name)
-        return cls(name, base, with_times(questions, vectors, workspace.as_of))
+        return cls(name, base, with_times(questions, vectors, as_of))
 
     def first(self, n: int) -> Split:
         """The first `n` questions of each type; a smaller `n` gives a part of a larger one's."""
@@ -85,7 +85,7 @@ def open_splits(workspace: Workspace, options: SelectorOptions, *, least: int = 
     for name in names:  # before anything is computed: a base may be too small for top_k
         kb = workspace.dataset.kb_of_split[name]
         options.check(len(workspace.dataset.kbs[kb]), kb, least=least)
-    return [Split.open(workspace, name) for name in names]
+    return [Split.open(workspace, name, options.as_of) for name in names]
 
 
 def answers_of_stage(

@@ -44,14 +44,12 @@ class Workspace:
         backbone: The frozen language model.
         projections: The maps that made keys and values.
         folder: `store/<dataset>`.
-        as_of: Day of asking; None for today.
     """
 
     dataset: Dataset
     backbone: Backbone
     projections: Projections
     folder: Path
-    as_of: int | None = None
 
     @classmethod
     def open(cls, params: Params, data: Path, store: Path, splits: Sequence[str] | None = None) -> Workspace:
@@ -62,7 +60,7 @@ class Workspace:
         """
         dataset, backbone = Dataset.load(data, params.dataset, splits), open_backbone(params, store)
         folder = store / params.dataset
-        return cls(dataset, backbone, Projections.load(folder / PROJECTION), folder, day(params.selector.as_of))
+        return cls(dataset, backbone, Projections.load(folder / PROJECTION), folder)
 
     def open_base(self, split: str) -> KnowledgeBase:
         """Opens the knowledge base that a split asks about.

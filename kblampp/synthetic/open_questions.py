@@ -7,7 +7,7 @@
 - form, mode, inverse: as `Question` reads them.
 
 Of several holders in a window open at its start ("before 2015") the latest is meant, in one open at its end ("right
-after 2015") the first that begins in it; every other window overlaps one holder.  `now` is the day AS_OF.
+after 2015") the first that begins in it; every other window overlaps one holder.  `now` is the day SYNTHETIC_TODAY.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import REASONS, Entity, FiveTuple, Question
-from kblampp.data.windows import MONTHS, Window, in_words, iso, month_window, year_window, years_bounds
+from kblampp.data.windows import MONTHS, SYNTHETIC_TODAY, Window, in_words, iso, month_window, year_window, years_bounds
 from kblampp.synthetic.open_names import OpenNames, name_words
-from kblampp.synthetic.open_schema import AS_OF, CONFLICTS, OPEN_BY_ID, OpenRelation
+from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, OpenRelation
 from kblampp.synthetic.open_worlds import OpenBase
 
 T = TypeVar("T")
-TODAY = Window(AS_OF, AS_OF + 1, "question")
+TODAY = Window(SYNTHETIC_TODAY, SYNTHETIC_TODAY + 1, "question")
 ATTEMPTS = 400
 """Draws a question wanted, on average, after which the base counts as too small."""
 NOISE = 1 / 6
@@ -210,7 +210,7 @@ class OpenQuestionWriter:
         year = _year(start) + self._rng.randint(0, 3)
         window = Window(None, year_window(year).start, "question")
         path = self._holding(row, window)[-1:]
-        if not path or year > _year(AS_OF):
+        if not path or year > _year(SYNTHETIC_TODAY):
             return None
         when = self._rng.choice((f"before {year}", f"right before {year}", f"just before {year}"))
         text = self._say(relation.questions, x=fact.head.name, when=when)
@@ -399,7 +399,7 @@ class OpenQuestionWriter:
             ("questions", "questions", "current", "first", "last", "before", "after", "began", "ended")
         )
         if kind == "questions":
-            when, window = time_expression(self._rng, self._rng.randint(AS_OF - 18_000, AS_OF))
+            when, window = time_expression(self._rng, self._rng.randint(SYNTHETIC_TODAY - 18_000, SYNTHETIC_TODAY))
             return Draft(self._say(relation.questions, x=head, when=when), "", (), "", [relation.id], head, time=window)
         named = kind in ("before", "after", "began", "ended")
         tail = self._rng.choice(self._tails[relation.tail]).name if named else None
@@ -423,9 +423,9 @@ class OpenQuestionWriter:
             if not self._held_once(row, named):
                 return None
             return Draft(self._say(getattr(relation, kind), x=head, t=named), "", (), "", ids, head, named, mode=kind)
-        first = self._facts[row[0]].window.start or self._facts[row[0]].window.end or AS_OF
-        last = self._facts[row[-1]].window.end or AS_OF
-        when, window = time_expression(self._rng, self._rng.randint(first - 7300, min(last + 3650, AS_OF)))
+        first = self._facts[row[0]].window.start or self._facts[row[0]].window.end or SYNTHETIC_TODAY
+        last = self._facts[row[-1]].window.end or SYNTHETIC_TODAY
+        when, window = time_expression(self._rng, self._rng.randint(first - 7300, min(last + 3650, SYNTHETIC_TODAY)))
         if self._holding(row, window):
             return None
         return Draft(self._say(relation.questions, x=head, when=when), "", (), "", ids, head, time=window)
@@ -461,13 +461,13 @@ class OpenQuestionWriter:
     def _time_in(self, row: Sequence[int]) -> tuple[str, Window]:
         """A time expression about a day of one of the row's facts."""
         window = self._facts[self._rng.choice(row)].window
-        stop = min(window.end or AS_OF, AS_OF)
+        stop = min(window.end or SYNTHETIC_TODAY, SYNTHETIC_TODAY)
         return time_expression(self._rng, self._rng.randint(window.start or stop - 3000, stop - 1))
 
     def _span(self, row: Sequence[int]) -> tuple[str, Window]:
         """ "since 2004", "between 2001 and 2005" and the like, about a row's time."""
         window = self._facts[self._rng.choice(row)].window
-        first = min(_year(window.start or (window.end or AS_OF) - 3000) + self._rng.randint(0, 2), 2025)
+        first = min(_year(window.start or (window.end or SYNTHETIC_TODAY) - 3000) + self._rng.randint(0, 2), 2025)
         last = min(first + self._rng.randint(1, 12), 2026)
         start, end = years_bounds(first, last + 1) or (None, None)
         if self._rng.random() < 0.5:
@@ -631,7 +631,7 @@ def _on_day(rng: random.Random, date: datetime.date, year: int, month: str) -> t
 
 
 def _span(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    last = min(year + rng.randint(1, 4), _year(AS_OF))
+    last = min(year + rng.randint(1, 4), _year(SYNTHETIC_TODAY))
     if last == year:
         return _in_year(rng, date, year, month)
     start, end = years_bounds(year, last + 1) or (None, None)

@@ -10,12 +10,8 @@ from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any, Literal
 
-from kblampp.data.windows import day
-
 Part = Literal["train", "unseen"]
 Kind = Literal["successive", "single", "many"]
-AS_OF = day("2026-11-25")
-"""The day of asking: "now" in a question about an open world."""
 
 
 @dataclass(frozen=True, slots=True)

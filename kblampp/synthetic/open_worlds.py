@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
-from kblampp.data.windows import Window, in_words
+from kblampp.data.windows import SYNTHETIC_TODAY, Window, in_words
 from kblampp.synthetic.open_names import SHARED, VALUE_TYPES, OpenNames, value_maker
-from kblampp.synthetic.open_schema import AS_OF, CONFLICTS, OpenRelation, Part, relations_of
+from kblampp.synthetic.open_schema import CONFLICTS, OpenRelation, Part, relations_of
 
 SOURCE = "synthetic"
 _VALUES = VALUE_TYPES | {"COLOR", "PHRASE"}
@@ -218,10 +218,10 @@ def successive_windows(rng: random.Random, count: int) -> list[Window]:
         at += length + (rng.randint(1, max(1, longest // 4)) if position == gap_after else 0)
     open_end = rng.random() < 0.6
     if open_end:  # its last holder began some time ago
-        anchor = int((AS_OF - 20) / unit) - rng.randint(0, lengths[-1])
+        anchor = int((SYNTHETIC_TODAY - 20) / unit) - rng.randint(0, lengths[-1])
         origin = anchor - offsets[-1][0]
     else:
-        origin = int((AS_OF - 20) / unit) - int(rng.triangular(0, 60, 0) * 365.25 / unit) - offsets[-1][1]
+        origin = int((SYNTHETIC_TODAY - 20) / unit) - int(rng.triangular(0, 60, 0) * 365.25 / unit) - offsets[-1][1]
     windows = []
     for position, (first, stop) in enumerate(offsets):
         start: int | None = to_day(origin + first)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, SelectorOptions
 from kblampp.model.predictor import Predictor
@@ -51,7 +52,7 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     chosen = [questions[place] for place in places]
     windows = tuple(question.question_time for question in chosen)
     encoded = EncodedQuestions(chosen, base.store.question_vectors(CALIBRATION)[places], windows)
-    options = SelectorOptions(top_k=min(TOP_K, base.store.n), over_fetch=OVER_FETCH)
+    options = SelectorOptions(top_k=min(TOP_K, base.store.n), over_fetch=OVER_FETCH, as_of=SYNTHETIC_TODAY)
     predictor = Predictor(model.eval(), workspace.backbone, options, batch_size=64, max_new_tokens=1)
     predictions = predictor.predict(base, encoded, "calibration")
     null = np.array([prediction.null for prediction in predictions], dtype=np.float64)

@@ -15,6 +15,7 @@ from kblampp.core.errors import CheckpointError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_json
 from kblampp.core.params import Params, TrainParams
 from kblampp.data.dataset import split_names
+from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.batches import TrainingBatches
 from kblampp.model.checkpoint import KIND, build_model, load_adapter, save_adapter
 from kblampp.model.injection import KBInjectedModel
@@ -101,7 +102,9 @@ def run_training(
         seed=params.seed,
     )
     weights, schedule = LossWeights(**named_in(section, LossWeights)), Schedule(**named_in(section, Schedule))
-    options = SelectorOptions(top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop)
+    options = SelectorOptions(
+        top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop, as_of=SYNTHETIC_TODAY
+    )
     with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
 

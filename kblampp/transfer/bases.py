@@ -98,7 +98,5 @@ def open_base(source: Source, params: Params, store: Path, backbone: Backbone, s
         raise DataError(f"{source.folder} has no question of split {SPLIT}: add some to its questions.jsonl")
     encode_dataset(dataset, scratch, params.encoder, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
-    workspace = Workspace(
-        dataset, backbone, Projections.load(scratch / PROJECTION), scratch, day(params.selector.as_of)
-    )
-    return Split.open(workspace, SPLIT)
+    workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
+    return Split.open(workspace, SPLIT, day(params.selector.as_of))

@@ -13,10 +13,11 @@ import pytest
 from kblampp.core.errors import DataError
 from kblampp.core.params import OpenParams
 from kblampp.data.facts import FORMS, MODES, FiveTuple, Question
+from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.synthetic.dataset import make_synthetic
 from kblampp.synthetic.open_names import OpenNames, is_held_out_name, name_words, pools_of
 from kblampp.synthetic.open_questions import KINDS, OpenQuestionWriter
-from kblampp.synthetic.open_schema import AS_OF, CONFLICTS, OPEN_BY_ID, OPEN_RELATIONS, Part, is_held_out
+from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, OPEN_RELATIONS, Part, is_held_out
 from kblampp.synthetic.open_worlds import OpenBase, make_open_base, successive_windows
 from kblampp.time_expressions.parse import parse_question_time
 from tests.open_solver import OpenSolver
@@ -226,8 +227,8 @@ def test_open_rows_hold_today_and_no_holder_begins_later() -> None:
     rng = random.Random(0)
     for _ in range(2000):
         windows = successive_windows(rng, rng.randint(1, 6))
-        assert all(window.start is None or window.start <= AS_OF for window in windows)
-        assert windows[-1].end is None or windows[-1].end <= AS_OF
+        assert all(window.start is None or window.start <= SYNTHETIC_TODAY for window in windows)
+        assert windows[-1].end is None or windows[-1].end <= SYNTHETIC_TODAY
 
 
 def test_noise_leaves_the_answer() -> None:
