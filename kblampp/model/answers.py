@@ -112,6 +112,7 @@ def _of_question(
     found = _Found()
     best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
     confirming = () if best is None else (Source(best[1], "fact"),)
+    forms = [_possible(base, fact, shares) for (fact, _, _), shares in zip(candidates, forms, strict=True)]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
     found.add(YES, gate * confirmed * yes, confirming)
@@ -125,6 +126,15 @@ def _of_question(
                 text, sources = _read(base, fact, inverse, form, window, withheld)
                 found.add(text, gate * alpha * share, sources)
     return found.ranked()
+
+
+def _possible(base: KnowledgeBase, fact: int, forms: dict[str, float]) -> dict[str, float]:
+    """The forms that can be asked of a fact: without a window it neither starts nor ends, and the others share that."""
+    if fact < 0 or int(base.store.tau_min[fact]) != UNKNOWN_DAY:
+        return forms
+    left = {form: share for form, share in forms.items() if form not in ("start", "end")}
+    lost = 1 - (forms["start"] + forms["end"]) / max(sum(forms.values()), TINY)
+    return {form: share / max(lost, TINY) for form, share in left.items()}
 
 
 class _Found:

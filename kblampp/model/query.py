@@ -160,7 +160,8 @@ class KBQuery(nn.Module):
 
         Returns:
             Queries (batch, 1, d_k), what the facts read so far leave of the question (batch, 1, d_sentence), and
-            logits of the hop gates (batch, 1), minus infinity where there is no hop.
+            logits of the hop gates (batch, 1): minus infinity where there is no hop and, outside training, infinity
+            where there is one.
         """
         closed = hidden.new_full(hidden.shape[:2], -torch.inf)
         if previous is not None and not knowledge.options.hop:
@@ -180,6 +181,8 @@ class KBQuery(nn.Module):
             return torch.cat([names, own, phrases], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)
         logit = self.hop_gate(rest if noise is None else rest + noise[:, None])
+        if training is None:  # a question hops or does not: half a hop would ask half for another relation
+            logit = torch.where(logit > 0, torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])
         onward = torch.cat([name, own, own.new_zeros(*own.shape[:-1], self.d_phrase)], dim=-1)
