@@ -44,7 +44,7 @@ class Reading(NamedTuple):
 
 
 class QuestionReader(nn.Module):
-    """Reads form, mode, direction and hops from a question's vector, its words, and the hidden state where its answer starts.
+    """Reads form, mode, direction and hops of a question from its vector, its words, and the hidden state at its end.
 
     The sentence vector knows more wordings than a small backbone has read, the words ("until when", "the first") say
     most of it whatever the relation is, and the hidden state knows their order.
@@ -65,9 +65,8 @@ class QuestionReader(nn.Module):
         nn.init.zeros_(self.from_words.weight)
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():  # until it has learned: a plain question for a tail
-            self.out.bias.copy_(
-                torch.tensor([-0.4, *_first(len(FORMS)), *_first(len(MODES)), *[0.0] * (MOST_HOPS - 1)])
-            )
+            start = [-0.4, *_first(len(FORMS)), *_first(len(MODES)), *[0.0] * (MOST_HOPS - 1)]
+            self.out.bias.copy_(torch.tensor(start))
 
     def forward(
         self, hidden: Tensor, question: Tensor, windows: Tensor, words: Tensor, read_hidden: Tensor | None = None
