@@ -133,12 +133,8 @@ class Reader:
         return [self._reply(question, window, said, top) for question, window, said in rows]
 
     def _reply(self, question: str, window: Window | None, said: Prediction, top: int) -> Reply:
-        last = zip(said.ranked[-1], said.alpha[-1], strict=True) if said.ranked else ()
-        facts = [
-            {"alpha": round(alpha, DIGITS), **_shown(self.base.store.facts[number])}
-            for number, alpha in last
-            if number >= 0
-        ]
+        last = _once(said)
+        facts = [{"alpha": round(alpha, DIGITS), **_shown(self.base.store.facts[number])} for number, alpha in last]
         null = None if said.null is None else round(said.null, DIGITS)
         sources = (
             None
@@ -164,6 +160,15 @@ def find_adapter(params: Params, store: Path, dataset: str) -> Path:
             "train one (`dvc repro`), or run `dvc repro index` with start_from: synth_world"
         )
     return store / params.start_from / params.eval.adapter
+
+
+def _once(said: Prediction) -> list[tuple[int, float]]:
+    """The facts of the last layer, each once with all its weight, by falling weight: one may be read from both ends."""
+    weights: dict[int, float] = {}
+    for number, alpha in zip(said.ranked[-1], said.alpha[-1], strict=True) if said.ranked else ():
+        if number >= 0:
+            weights[number] = weights.get(number, 0.0) + alpha
+    return sorted(weights.items(), key=lambda item: -item[1])
 
 
 def _shown(fact: FiveTuple) -> dict[str, Any]:

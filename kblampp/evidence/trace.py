@@ -127,8 +127,7 @@ def _trace(
     ids = torch.stack([layer.ids[row, 0] for layer in layers]).gather(-1, order)
     parts = torch.stack([torch.stack([part[row, 0] for part in layer.parts]) for layer in layers], dim=1)
     spoken = log_probs[start - 1 : length - 1].gather(-1, answer[:, None]).squeeze(-1)
-    own = 1.0 - sum(probability for _, probability in choices)
-    copied, log_prob = write_probability(choices, max(own, 0.0), tokens[start:], spoken)
+    copied, log_prob = write_probability(choices, state.own_words()[row], tokens[start:], spoken)
     return Trace(
         ids=ids.cpu().numpy(),
         alpha=_array(alpha.gather(-1, order)),

@@ -28,6 +28,9 @@ class _Source(Protocol):
     def answers(self) -> list[list[Answer]]:
         """The possible answers of each row, once the prompt has been read."""
 
+    def own_words(self) -> list[float]:
+        """Probability of own words in each row."""
+
 
 def tokenized(found: Sequence[Sequence[Answer]], tokenizer: PreTrainedTokenizerBase) -> list[list[Choice]]:
     """Answers as tokens that continue a prompt.
@@ -75,9 +78,10 @@ class AnswerProcessor(LogitsProcessor):
         """
         per_question = len(input_ids) // self._questions
         if self._decided is None:
-            found = self._source.answers()
-            found = found[:: len(found) // self._questions]  # the rows of one question have read the same
-            self._decided = [self._decide(row) for row in tokenized(found, self._tokenizer)]
+            found, own = self._source.answers(), self._source.own_words()
+            step = len(found) // self._questions  # the rows of one question have read the same
+            choices = tokenized(found[::step], self._tokenizer)
+            self._decided = [self._decide(*row) for row in zip(choices, own[::step], strict=True)]
         log_probs = torch.log_softmax(scores.float(), dim=-1)
         written = input_ids[:, self._start :].tolist()
         prefixes: list[Prefix] = [(place // per_question, tuple(tokens)) for place, tokens in enumerate(written)]
@@ -86,8 +90,7 @@ class AnswerProcessor(LogitsProcessor):
         self._log_probs = log_probs
         return self._mixed(prefixes, said, log_probs)
 
-    def _decide(self, choices: list[Choice]) -> tuple[list[Choice], float]:
-        own = max(0.0, 1.0 - sum(p for _, p in choices))
+    def _decide(self, choices: list[Choice], own: float) -> tuple[list[Choice], float]:
         if not self._commit:
             return choices, own
         return ([], 1.0) if own > 0.5 else ([max(choices, key=lambda choice: choice[1])], 0.0)

@@ -69,6 +69,11 @@ class CallState:
         gate = gate if knowledge.options.copy_head else torch.zeros_like(gate)
         return answers(knowledge.base, last, reading, knowledge.questions.windows, gate, knowledge.withheld)
 
+    def own_words(self) -> list[float]:
+        """Probability that each question is answered in the model's own words, 1 - lambda."""
+        _, gate = self.read()
+        return [1.0] * len(gate) if not self.knowledge.options.copy_head else (1.0 - gate.double()).tolist()
+
     def read(self) -> tuple[Reading, Tensor]:
         """What the questions ask for, and lambda, (batch,).
 

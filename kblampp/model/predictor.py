@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.progress import progress_bar
-from kblampp.model.answers import Answer, Source
+from kblampp.model.answers import Source
 from kblampp.model.batches import padded, prompt_batches
 from kblampp.model.injection import CallState, KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase, SelectorOptions
@@ -105,7 +105,9 @@ class Predictor:
         prompts = [row[kept.bool()].tolist() for row, kept in zip(ids, mask, strict=True)]
         tokens, there = (part.to(device) for part in padded(prompts, int(tokenizer.pad_token_id)))
         state = self.model(tokens, there, knowledge=knowledge, answer_start=there.sum(1)).state
-        chosen = [most_probable(row) for row in state.answers()]
+        chosen = [
+            None if own > 0.5 else found[0] for found, own in zip(state.answers(), state.own_words(), strict=True)
+        ]
         own = [place for place, answer in enumerate(chosen) if answer is None]
         spoken = dict(zip(own, self._speak(ids[own], mask[own], knowledge.part(own)), strict=True)) if own else {}
         found = []
@@ -132,12 +134,6 @@ class Predictor:
         )
         texts = tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
         return [Prediction(text.strip(), prompt_tokens=int(row.sum())) for text, row in zip(texts, mask, strict=True)]
-
-
-def most_probable(found: Sequence[Answer]) -> Answer | None:
-    """The most probable of some answers, None where the model rather answers in its own words."""
-    copied = sum(answer.probability for answer in found)
-    return found[0] if found and copied >= 0.5 else None
 
 
 def _picks(state: CallState, row: int) -> tuple[list[tuple[tuple[int, ...], tuple[float, ...]]], float]:

@@ -15,12 +15,12 @@ DAYS_PER_YEAR = 365.25
 NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
 """Forms whose questions also name the fact's other end, and modes whose questions name a neighbour's."""
 
-FIT = ("head", "relation", "phrase", "name", "other_name", "context", "time", "lead", "yes_no")
+FIT = ("head", "asked", "name", "other_name", "context", "time", "lead", "yes_no")
 """What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with its key's, the shares of
 its names that the question mentions, its weighted context and time scores, its lead over the second best, and how
 surely the question wants yes or no."""
-FIT_MIDDLE = (0.5, 0.0, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0)
-FIT_SCALE = (10.0, 10.0, 10.0, 4.0, 4.0, 2.0, 0.5, 0.25, 4.0)
+FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0)
+FIT_SCALE = (10.0, 10.0, 4.0, 4.0, 2.0, 0.5, 0.25, 4.0)
 """Bring them to a spread of about one."""
 NULL_SCALE = 5.0
 """Makes log-odds of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
@@ -90,7 +90,7 @@ class NameScorer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.own = nn.Parameter(torch.tensor(4.0))
-        self.other_by_form = nn.Parameter(torch.tensor([6.0 if form in NAMING_FORMS else 0.0 for form in FORMS]))
+        self.other_by_form = nn.Parameter(torch.tensor([6.0 if form in NAMING_FORMS else -3.0 for form in FORMS]))
         self.other_by_mode = nn.Parameter(torch.tensor([-4.0 if mode in NAMING_MODES else 0.0 for mode in MODES]))
         self.neighbour = nn.Parameter(torch.tensor(8.0))
 
@@ -143,12 +143,14 @@ class FormScorer(nn.Module):
 class TimeScorer(nn.Module):
     """g_time(tau_q, tau_i): how well a fact's half-open window fits the question's, in learned units of score.
 
-    `overlap * (share of the question's window that the fact covers)` for facts that overlap it, else
+    `overlap * (1 + share of the question's window that the fact covers) / 2` for facts that overlap it, else
     `-distance * (d + one year) / (d + one year + scale)` with d the days between the windows: a step at the boundary,
-    then smooth.  Zero where either window is unknown: what is not known neither helps nor harms.
+    then smooth.  Zero where either window is unknown: what is not known is better than what does not fit, and worse
+    than what does.
 
-    "Now" is a window of one day.  Of a row all but the first (or last) lose what `raw_order` has learned; of a time
-    that is open on one side all but the holder next to its edge ("before 2015": the latest of those before).
+    "Now" is a window of one day.  Of a row the first (or last) gets half of what `raw_order` has learned and the others
+    lose as much; so does, of a time that is open on one side, the holder next to its edge ("before 2015": the latest of
+    those before).  Where no time is asked for, who holds today is liked best.
     """
 
     def __init__(self) -> None:
@@ -176,7 +178,7 @@ class TimeScorer(nn.Module):
         overlap = (torch.minimum(end, tau_max) - torch.maximum(start, tau_min)).clamp(min=0)
         gap = torch.maximum(tau_min - end, start - tau_max).clamp(min=0).float() + DAYS_PER_YEAR
         share = overlap.float() / (end - start).clamp(min=1).float()  # an unknown window has no length
-        near = nn.functional.softplus(self.raw_overlap) * share
+        near = nn.functional.softplus(self.raw_overlap) * (1 + share) / 2
         far = nn.functional.softplus(self.raw_distance) * gap / (gap + self.log_scale.exp())
         score = torch.where(overlap > 0, near, -far)
         known = (tau_min != UNKNOWN_DAY) & is_known(question)[:, None, None]
@@ -199,10 +201,11 @@ class TimeScorer(nn.Module):
         before, after = (start == OPEN_START) & (end != OPEN_END), (end == OPEN_END) & (start != OPEN_START)
         inside = (row.start < end) & (row.end > start)
         latest = before & inside & ~(row.next_start < end)
-        earliest = after & (row.start >= start) & ~(row.previous_start >= start)
-        edge = torch.where(before | after, (latest | earliest).float() - 1, 0.0)
-        first = reading.mode_of("first")[:, None] * (row.first.float() - 1)
-        last = reading.mode_of("last")[:, None] * (row.last.float() - 1)
+        begins = (row.start >= start) | row.last  # who came before and has nobody after is the one there is
+        earliest = after & inside & begins & ~(row.previous_start >= start)
+        edge = torch.where(before | after, (latest | earliest).float() - 0.5, 0.0)
+        first = reading.mode_of("first")[:, None] * (row.first.float() - 0.5)
+        last = reading.mode_of("last")[:, None] * (row.last.float() - 0.5)
         single = reading.form_of("value")[:, None]  # a list since 2010 holds all of them
         present = (row.start <= as_of) & (row.end > as_of) & ~is_known(windows)[:, None]
         liked = nn.functional.softplus(self.raw_present) * reading.mode_of("any")[:, None] * present

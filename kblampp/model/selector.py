@@ -25,8 +25,10 @@ from kblampp.model.query import START_LOGIT, KBQuery
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import ContextScorer, FitScorer, FormScorer, NameScorer, RowPlace, TimeScorer, disjoint
 
-LEAST = 1e-6
-"""A fact read the other way than the question asks is not ruled out, only that improbable."""
+LEAST = 1e-2
+"""A fact read the other way than the question seems to ask is never less probable than this: names may know better."""
+NEVER = 1e-6
+"""Nearly so improbable is a hop from tail to head."""
 NO_SCORE = -30.0
 """Stands for the score of a fact where there is none, as far as the null fact looks at it."""
 
@@ -212,7 +214,7 @@ class KBSelector(nn.Module):
         name = self.name(reading, found.own, found.other, found.before, found.after)
         logit = reading.inverse[:, None]
         way = torch.where(found.inverse[:, 0], logit, -logit).sigmoid().clamp(min=LEAST).log()
-        onward = torch.where(found.inverse[:, 0], math.log(LEAST), 0.0)  # a hop goes from head to tail
+        onward = torch.where(found.inverse[:, 0], math.log(NEVER), 0.0)  # a hop goes from head to tail
         named = name if knowledge.options.names else torch.zeros_like(name)
         return ScoreParts(meaning, context, time, ((1 - hop) * (named + way) + hop * onward)[:, None])
 
@@ -231,16 +233,19 @@ class KBSelector(nn.Module):
         values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
         place = best.indices[..., :1]
         key = knowledge.base.tensors.keys[found.rows.gather(-1, place).squeeze(-1)]
-        cosines = [
+        head, relation, phrase = (
             nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
-        ]
+        )
+        # The map of relations is learned: with others than those of training only the phrase tells whether it is asked.
+        asked = (1 - hop) * phrase + hop * relation if self.query.d_phrase else relation
         own, other, context, time = (
             part.gather(-1, place).squeeze(-1) for part in (found.own[:, None], found.other[:, None], *parts[1:3])
         )
         own = own if knowledge.options.names else torch.ones_like(own)
         options = knowledge.options
         features = [
-            *cosines,
+            head,
+            asked,
             (1 - hop) * own + hop,  # after a hop the question does not name the head
             other,
             options.gamma * context,

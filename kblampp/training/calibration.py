@@ -1,8 +1,8 @@
 """The null fact's bias: set after training on bases that nothing was trained on, so that it refuses where it should.
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
-holds.  The bias makes the null fact outweigh all others just where refusing is right most often, answerable and
-unanswerable questions counting the same.  After Platt 1999, "Probabilistic Outputs for Support Vector Machines", with
+holds.  The bias makes the null fact outweigh all others just where refusing is right most often, unanswerable
+questions and those whose fact was found counting the same.  After Platt 1999, "Probabilistic Outputs for Support Vector Machines", with
 the slope left at one.
 """
 
@@ -53,11 +53,15 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     encoded = EncodedQuestions(chosen, base.store.question_vectors(CALIBRATION)[places], windows)
     options = SelectorOptions(top_k=min(TOP_K, base.store.n), over_fetch=OVER_FETCH)
     predictor = Predictor(model.eval(), workspace.backbone, options, batch_size=64, max_new_tokens=1)
-    null = np.array(
-        [prediction.null for prediction in predictor.predict(base, encoded, "calibration")], dtype=np.float64
-    )
+    predictions = predictor.predict(base, encoded, "calibration")
+    null = np.array([prediction.null for prediction in predictions], dtype=np.float64)
     odds = np.log(np.clip(null, TINY, 1) / np.clip(1 - null, TINY, 1))
-    cut = best_cut(odds, np.array([question.type == "unanswerable" for question in chosen]))
+    unanswerable = np.array([question.type == "unanswerable" for question in chosen])
+    found = [
+        bool(question.hops) and prediction.ranked[-1][0] in question.hops[-1]
+        for question, prediction in zip(chosen, predictions, strict=True)
+    ]
+    cut = best_cut(odds, unanswerable, np.array(found))
     last = cast(KBSelector, model.selectors[len(model.selectors) - 1])
     with torch.no_grad():
         last.null.out.bias.sub_(cut / NULL_SCALE)
@@ -65,17 +69,22 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     return -cut
 
 
-def best_cut(odds: NDArray[Any], unanswerable: NDArray[Any]) -> float:
+def best_cut(odds: NDArray[Any], unanswerable: NDArray[Any], found: NDArray[Any]) -> float:
     """The log-odds above which refusing is right most often, both kinds of questions counting the same.
 
     Source: Youden 1950, "Index for rating diagnostic tests".  The cut is midway between two log-odds that occur; of
     equally good ones the middle one.  Zero where there is only one kind.
+
+    Args:
+        odds: Log-odds of the null fact, (n,).
+        unanswerable: Which questions have no answer, (n,).
+        found: Of which the fact that answers weighs most, (n,): refusing others loses nothing.
     """
-    if unanswerable.all() or not unanswerable.any():
+    if not found.any() or not unanswerable.any():
         return 0.0
     values = np.unique(odds)
     cuts = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
     refused = odds[None] > cuts[:, None]
-    index = refused[:, unanswerable].mean(1) - refused[:, ~unanswerable].mean(1)
+    index = refused[:, unanswerable].mean(1) - refused[:, found].mean(1)
     best = cuts[index == index.max()]
     return float(best[len(best) // 2])

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kblampp.core.errors import BackboneError, KBLaMError, ParamsError
+from kblampp.data.facts import FORMS
 from kblampp.model.batches import prompt_batches
 from kblampp.model.decoding import tokenized
 from kblampp.model.injection import KBInjectedModel
@@ -229,15 +230,15 @@ def test_beam_scores_are_the_sequences_log_probabilities(case: Case, world: Tiny
     rows = (0, 12)
     ids, mask = world.prompts(rows)
     options = {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 0.0}
-    output = generate(case.model, ids, mask, world.ask(rows, copy_head=copy_head), **options)
-    assert len(output.sequences) == 4
-    for place, sequence in enumerate(output.sequences):
+    beams = generate(case.model, ids, mask, world.ask(rows, copy_head=copy_head), **options)
+    assert len(beams.sequences) == 4
+    for place, sequence in enumerate(beams.sequences):
         answer = answer_of(sequence, ids.shape[1])
         output = full_forward(case.model, world, rows[place // 2], answer, copy_head=copy_head)
         scores = (mixture if copy_head else own_words)(output, answer).float()
         total = scores.gather(1, answer[:, None]).sum()
-        torch.testing.assert_close(output.sequences_scores[place], total, atol=1e-3, rtol=1e-4)
-    best, second = output.sequences_scores.reshape(2, 2).T
+        torch.testing.assert_close(beams.sequences_scores[place], total, atol=1e-3, rtol=1e-4)
+    best, second = beams.sequences_scores.reshape(2, 2).T
     assert (best >= second).all()
 
 
@@ -273,6 +274,7 @@ def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> No
     with torch.enable_grad():
         for step in range(3):
             batch = batches.batch(step)
+            batch.forms[0] = FORMS.index("yes_no")  # one question wants yes or no
             knowledge = Knowledge(world.base, batch.questions, SelectorOptions(top_k=0), batch.weighed)
             output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
             losses = compute_losses(output, batch, world.base, path_margin=1.0)

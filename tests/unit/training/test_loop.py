@@ -115,7 +115,9 @@ def kill_after(step: int) -> Callable[[int], None]:
 
 def weights_of(model: KBInjectedModel) -> dict[str, Tensor]:
     """All that is added and learns: the maps of names and phrases are held."""
-    return {name: p.detach().clone() for name, p in model.added_parameters().items() if p.requires_grad}
+    held = (".query.names.", ".query.phrases.")
+    added = model.added_parameters().items()
+    return {name: p.detach().clone() for name, p in added if not any(part in name for part in held)}
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -176,7 +178,8 @@ def test_training_changes_the_added_weights_only_and_lowers_the_loss(
     assert_same(model.backbone.state_dict(), backbone)
     after = weights_of(model)
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
-    assert {name for name in before if torch.equal(before[name], after[name])} == set()
+    stayed = {name for name in before if torch.equal(before[name], after[name])}
+    assert not {name for name in stayed if ".yes." not in name}  # no question wants yes or no
     assert rows[-1]["train/loss"] < 0.8 * rows[0]["train/loss"]
 
 
@@ -199,7 +202,9 @@ def test_queries_learn_at_their_own_rate(world: TinyWorld, model: KBInjectedMode
     run(world, model, tmp_path / "state.pt", replace(SCHEDULE, query_lr=0.0, max_steps=3))
     after = weights_of(model)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {name for name in before if ".query.from_" not in name}
+    others = {name for name in before if ".query.from_" not in name}
+    assert changed <= others
+    assert not {name for name in others - changed if ".yes." not in name}  # no question wants yes or no
 
 
 def test_only_matrices_outside_the_queries_decay(world: TinyWorld, tmp_path: Path) -> None:
