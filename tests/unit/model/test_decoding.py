@@ -45,6 +45,9 @@ class Found:
         self.asked += 1
         return self.rows
 
+    def own_words(self) -> list[float]:
+        return [max(0.0, 1.0 - sum(one.probability for one in row)) for row in self.rows]
+
 
 def language(prefix: tuple[int, ...], seed: int) -> Tensor:
     """Scores of the next token, as a language model by itself gives them."""
