@@ -165,7 +165,7 @@ def _read(
     if form in ("start", "end"):
         return _bound(base, fact, form)
     row = [other for other in base.order.same(fact, inverse=inverse) if other not in withheld]
-    facts = [other for other in row if _holds(base, other, window)]
+    facts = _holding(base, row, window)
     facts.sort(key=lambda other: (int(base.store.tau_min[other]), other))
     names: dict[str, Source] = {}
     for other in facts:
@@ -189,12 +189,14 @@ def _bound(base: KnowledgeBase, fact: int, form: str) -> tuple[str, tuple[Source
     return in_words(day - (form == "end"), last=form == "end"), (Source(fact, form),)
 
 
-def _holds(base: KnowledgeBase, fact: int, window: Tensor) -> bool:
-    """Whether a fact may hold in the time that a question names."""
+def _holding(base: KnowledgeBase, facts: Sequence[int], window: Tensor) -> list[int]:
+    """Those of some facts that may hold in the time that a question names."""
     days = (
-        torch.tensor([[[int(array[fact])]]], device=window.device) for array in (base.store.tau_min, base.store.tau_max)
+        torch.tensor(array[list(facts)].astype("int64"), device=window.device)[None, None]
+        for array in (base.store.tau_min, base.store.tau_max)
     )
-    return not bool(disjoint(window, *days))
+    apart = disjoint(window, *days)[0, 0].tolist()
+    return [fact for fact, gone in zip(facts, apart, strict=True) if not gone]
 
 
 def write_probability(
