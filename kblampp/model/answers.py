@@ -133,8 +133,8 @@ def _possible(base: KnowledgeBase, fact: int, forms: dict[str, float]) -> dict[s
     if fact < 0 or int(base.store.tau_min[fact]) != UNKNOWN_DAY:
         return forms
     left = {form: share for form, share in forms.items() if form not in ("start", "end")}
-    lost = 1 - (forms["start"] + forms["end"]) / max(sum(forms.values()), TINY)
-    return {form: share / max(lost, TINY) for form, share in left.items()}
+    whole = max(sum(left.values()), TINY)
+    return {form: share / whole for form, share in left.items()}
 
 
 class _Found:

@@ -118,9 +118,9 @@ def _groups(
                 splits.append(open_base(source, params, store, backbone, place))
         yield name, splits
     dataset = Dataset.load(data, params.dataset, WORLDS)
-    workspace = Workspace(dataset, backbone, projections, store / params.dataset, day(params.selector.as_of))
+    workspace = Workspace(dataset, backbone, projections, store / params.dataset)
     for name in WORLDS:
-        yield name, [Split.open(workspace, name)]
+        yield name, [Split.open(workspace, name, day(params.selector.as_of))]
 
 
 def _ask(predictor: Predictor, splits: Sequence[Split], options: dict[str, Any], most: int, seed: int) -> Counter[str]:
