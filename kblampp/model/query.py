@@ -20,7 +20,7 @@ START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training: two matching blocks
 outweigh thousands of facts that match in one, so the untrained query finds facts and training starts from there."""
 
-RELATION_START, PHRASE_START = 0.3, 1.5
+RELATION_START, PHRASE_START = 0.2, 2.0
 """Weights of a first query's relation and phrase blocks at the start.  Relation and head in one phrase say more to a
 sentence encoder than the relation's label alone (docs/log.md); what the label adds is learned."""
 
