@@ -171,7 +171,7 @@ def test_a_time_is_no_word(time: str) -> None:
     assert words_of(f"Who was keeper of Kvitnes {time}?") == words_of("Who was keeper of Kvitnes?")
 
 
-@pytest.mark.parametrize("text", ["", " ", "?!", "in 1922"])
+@pytest.mark.parametrize("text", ["", " ", "?!"])
 def test_a_question_without_words_has_none_but_its_ends(text: str) -> None:
     assert words_of(text) == buckets_of(" ")
 
