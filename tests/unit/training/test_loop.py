@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kblampp.core.errors import CheckpointError, DataError, TrainingError
+from kblampp.data.windows import day
 from kblampp.model.batches import TrainingBatches
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
@@ -38,6 +39,8 @@ SCHEDULE = Schedule(
 WEIGHTS = LossWeights(*[0.5] * 6, path_margin=1.0)
 PARTS = ("answer", "select", "form", "words", "time", "hop", "path")
 KEY = "k" * 64
+AS_OF = day("1995-06-01")
+"""A day on which people have employers and residences: what holding today counts is learned too."""
 
 
 class Killed(Exception):
@@ -96,7 +99,7 @@ def run(
         batches or batches_of(world),
         schedule,
         WEIGHTS,
-        options=SelectorOptions(top_k=16),
+        options=SelectorOptions(top_k=16, as_of=AS_OF),
         live=live,
         checkpoint=checkpoint,
         key=key,
