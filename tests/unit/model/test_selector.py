@@ -398,11 +398,12 @@ def test_every_fact_is_weighed_when_top_k_is_the_base(world: TinyWorld) -> None:
 
 @pytest.mark.parametrize("inverse", [False, True])
 def test_facts_are_read_from_the_end_that_the_question_names(world: TinyWorld, inverse: bool) -> None:
+    """The other way is `LEAST` probable, not impossible: names may know better than a sure reading."""
     reading = reading_of(inverse=60.0 if inverse else -60.0)
-    found = make_selector(world)(hidden_states(), ask(world), None, reading)
-    assert (found.inverse[..., 0] == inverse).all()
-    everything = make_selector(world)(hidden_states(), ask(world, top_k=2 * world.base.store.n), None, reading)
-    assert ((everything.alpha * (everything.inverse != inverse)).sum(-1) < 0.02).all()
+    knowledge = ask(world, top_k=2 * world.base.store.n, names=False)
+    found = make_selector(world)(hidden_states(), knowledge, None, reading)
+    expected = torch.where(found.inverse == inverse, 0.0, math.log(LEAST))
+    torch.testing.assert_close(found.parts.name, expected)
 
 
 def test_a_fact_that_is_read_from_its_tail_leads_to_its_head(world: TinyWorld) -> None:
@@ -484,8 +485,8 @@ def test_what_an_approximate_search_does_not_find_comes_last_and_weighs_nothing(
 def test_nothing_gives_way_to_an_unknown_question_time(world: TinyWorld) -> None:
     key = world.base.tensors.keys[0] * 60
     selection = select(aimed(world, key), hidden_states(1), ask(world, (None,), top_k=3, gamma=0.0), None)
-    assert set(selection.ids[0, 0].tolist()) == {0, 1, 2}
-    assert not selection.parts.time.any()
+    counts = dict(zip(selection.ids[0, 0].tolist(), selection.parts.time[0, 0].tolist(), strict=True))
+    assert counts == pytest.approx({0: 0.0, 1: math.log1p(math.exp(2.0)), 2: 0.0})  # who holds on the day of asking
 
 
 def test_a_question_is_selected_for_alone(world: TinyWorld) -> None:
@@ -591,7 +592,7 @@ def gated(selector: KBSelector, bias: float) -> KBSelector:
 
 def test_the_identity_chains_to_facts_about_the_tail(world: TinyWorld) -> None:
     """From any fact whose tail is somewhere a head, the next layer's best facts are those of the tail."""
-    knowledge = ask(world, (None,), top_k=world.base.store.n, gamma=0.0)
+    knowledge = ask(world, (None,), top_k=world.base.store.n, gamma=0.0, eta=0.0)
     heads = {fact.head.name for fact in world.facts}
     chained = 0
     for number, fact in enumerate(world.facts):
@@ -658,7 +659,7 @@ def test_training_weighs_a_fact_once_each_way(world: TinyWorld) -> None:
     selection = select(make_selector(world), hidden_states(1), knowledge, None)
     assert selection.ids[0, 0].tolist() == [7, 7, 3, -1, -1]
     assert selection.inverse[0, 0, :3].tolist() == [False, True, True]
-    assert selection.alpha[0, 0, 0] > 1e4 * selection.alpha[0, 0, 1]  # the question is for a tail
+    assert selection.alpha[0, 0, 0] > 10 * selection.alpha[0, 0, 1]  # the question is for a tail
 
 
 def test_training_scores_are_those_of_searching(world: TinyWorld) -> None:
@@ -809,7 +810,7 @@ def test_poor_candidates_leave_the_null_weight_to_its_odds_too(world: TinyWorld,
     key = world.base.tensors.keys[7]
     selector = aimed(world, -20 * math.sqrt(len(key)) * key / (key @ key))
     torch.nn.init.constant_(selector.null.out.bias, -1.0 / NULL_SCALE)
-    knowledge = replace(ask(world, (None,), gamma=0.0, temperature=temperature), training=training([[7]]))
+    knowledge = replace(ask(world, (None,), gamma=0.0, eta=0.0, temperature=temperature), training=training([[7]]))
     found = select(selector, hidden_states(1), knowledge, None)
     torch.testing.assert_close(found.scores[..., 0], torch.full((1, 1), -20.0), atol=1e-3, rtol=0)
     torch.testing.assert_close(found.null, torch.full((1, 1), -1.0).sigmoid(), atol=1e-4, rtol=0)

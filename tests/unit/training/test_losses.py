@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -237,10 +238,12 @@ def test_without_copies_the_answer_is_in_own_words() -> None:
     assert float(closed.answer) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_temperature_is_that_of_the_softmax() -> None:
+def test_the_answer_is_weighed_as_the_selection_weighs_whatever_its_temperature() -> None:
     batch, scores = make_batch([1]), torch.tensor([[1.0, 0, 0, 2.0, 0.5, 0.3]])
+    sharper = replace(make_selection(batch, scores / 0.5), scores=make_selection(batch, scores).scores)
     exponents = [math.exp(value / 0.5) for value in (1.0, 2.0, 0.5, 0.3)]
-    found = losses(batch, scores, temperature=0.5, gate=torch.ones(1))
+    state = make_state({0: sharper}, temperature=0.5, gate=torch.ones(1))
+    found = compute_losses(KBOutput(torch.zeros(1, SEQ, VOCABULARY), state), batch, make_base(), path_margin=1.0)
     assert float(found.answer) == pytest.approx(-math.log(exponents[0] / sum(exponents) / len(FORMS)), rel=1e-4)
 
 
