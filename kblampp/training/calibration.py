@@ -2,8 +2,8 @@
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
 holds.  The bias makes the null fact outweigh all others just where refusing is right most often, unanswerable
-questions and those whose fact was found counting the same.  After Platt 1999, "Probabilistic Outputs for Support Vector Machines", with
-the slope left at one.
+questions and those whose fact was found counting the same.  After Platt 1999, "Probabilistic Outputs for Support
+Vector Machines", with the slope left at one.
 """
 
 from __future__ import annotations
