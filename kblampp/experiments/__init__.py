@@ -3,5 +3,5 @@
 Imports `core`, `report` and `transfer`.
 
 Public names: `dvc_runs.run_experiment`, `sweep.run_sweeps`, `cross_validation.run_dataset`,
-`transfer.main`.
+`transfer.main`, `whole_answers.main`.
 """

@@ -112,6 +112,7 @@ def _of_question(
     found = _Found()
     best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
     confirming = () if best is None else (Source(best[1], "fact"),)
+    forms = [_possible(base, fact, shares) for (fact, _, _), shares in zip(candidates, forms, strict=True)]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
     found.add(YES, gate * confirmed * yes, confirming)
@@ -125,6 +126,15 @@ def _of_question(
                 text, sources = _read(base, fact, inverse, form, window, withheld)
                 found.add(text, gate * alpha * share, sources)
     return found.ranked()
+
+
+def _possible(base: KnowledgeBase, fact: int, forms: dict[str, float]) -> dict[str, float]:
+    """The forms that can be asked of a fact: without a window it neither starts nor ends, and the others share that."""
+    if fact < 0 or int(base.store.tau_min[fact]) != UNKNOWN_DAY:
+        return forms
+    left = {form: share for form, share in forms.items() if form not in ("start", "end")}
+    whole = max(sum(left.values()), TINY)
+    return {form: share / whole for form, share in left.items()}
 
 
 class _Found:
@@ -155,7 +165,7 @@ def _read(
     if form in ("start", "end"):
         return _bound(base, fact, form)
     row = [other for other in base.order.same(fact, inverse=inverse) if other not in withheld]
-    facts = [other for other in row if _holds(base, other, window)]
+    facts = _holding(base, row, window)
     facts.sort(key=lambda other: (int(base.store.tau_min[other]), other))
     names: dict[str, Source] = {}
     for other in facts:
@@ -179,12 +189,14 @@ def _bound(base: KnowledgeBase, fact: int, form: str) -> tuple[str, tuple[Source
     return in_words(day - (form == "end"), last=form == "end"), (Source(fact, form),)
 
 
-def _holds(base: KnowledgeBase, fact: int, window: Tensor) -> bool:
-    """Whether a fact may hold in the time that a question names."""
+def _holding(base: KnowledgeBase, facts: Sequence[int], window: Tensor) -> list[int]:
+    """Those of some facts that may hold in the time that a question names."""
     days = (
-        torch.tensor([[[int(array[fact])]]], device=window.device) for array in (base.store.tau_min, base.store.tau_max)
+        torch.tensor(array[list(facts)].astype("int64"), device=window.device)[None, None]
+        for array in (base.store.tau_min, base.store.tau_max)
     )
-    return not bool(disjoint(window, *days))
+    apart = disjoint(window, *days)[0, 0].tolist()
+    return [fact for fact, gone in zip(facts, apart, strict=True) if not gone]
 
 
 def write_probability(

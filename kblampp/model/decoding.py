@@ -20,6 +20,8 @@ from kblampp.model.prompts import answer_continuation
 
 Choice = tuple[tuple[int, ...], float]
 """Tokens of an answer, the end among them, and its probability."""
+Prefix = tuple[int, tuple[int, ...]]
+"""A question and what has been written of its answer."""
 
 
 class _Source(Protocol):
@@ -64,43 +66,67 @@ class AnswerProcessor(LogitsProcessor):
     ) -> None:
         self._source, self._questions, self._tokenizer = source, questions, tokenizer
         self._start, self._commit = prompt_length, commit
-        self._rows: list[tuple[list[Choice], float]] | None = None
-        self._spoken: dict[tuple[int, tuple[int, ...]], tuple[float, Tensor]] = {}
+        self._decided: list[tuple[list[Choice], float]] | None = None
+        self._before: dict[Prefix, tuple[int, float]] = {}
+        self._log_probs: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Log-probabilities (rows, vocabulary) of the next tokens after `input_ids` (rows, seq)."""
+        """Log-probabilities (rows, vocabulary) of the next tokens after `input_ids` (rows, seq).
+
+        Own words keep their proportions, so that the vocabulary is only shifted: a row by what own words still weigh
+        against the answers that go on as it began.  The few tokens with which those go on are put in their places.
+        """
         per_question = len(input_ids) // self._questions
-        if self._rows is None:
+        if self._decided is None:
             found, own = self._source.answers(), self._source.own_words()
             step = len(found) // self._questions  # the rows of one question have read the same
             choices = tokenized(found[::step], self._tokenizer)
-            self._rows = [self._decided(*row) for row in zip(choices, own[::step], strict=True)]
-        log_probs, spoken, mixed = torch.log_softmax(scores.float(), dim=-1), {}, []
-        for place, written in enumerate(input_ids[:, self._start :].tolist()):
-            question, prefix = place // per_question, tuple(written)
-            so_far = 0.0
-            if prefix:
-                before, last = self._spoken[question, prefix[:-1]]
-                so_far = before + float(last[prefix[-1]])
-            spoken[question, prefix] = so_far, log_probs[place]
-            mixed.append(self._next(question, prefix, so_far, log_probs[place]))
-        self._spoken = spoken
-        return torch.stack(mixed)
+            self._decided = [self._decide(*row) for row in zip(choices, own[::step], strict=True)]
+        log_probs = torch.log_softmax(scores.float(), dim=-1)
+        written = input_ids[:, self._start :].tolist()
+        prefixes: list[Prefix] = [(place // per_question, tuple(tokens)) for place, tokens in enumerate(written)]
+        said = self._said(prefixes)
+        self._before = {prefix: (row, so_far) for row, (prefix, so_far) in enumerate(zip(prefixes, said, strict=True))}
+        self._log_probs = log_probs
+        return self._mixed(prefixes, said, log_probs)
 
-    def _decided(self, choices: list[Choice], own: float) -> tuple[list[Choice], float]:
+    def _decide(self, choices: list[Choice], own: float) -> tuple[list[Choice], float]:
         if not self._commit:
             return choices, own
         return ([], 1.0) if own > 0.5 else ([max(choices, key=lambda choice: choice[1])], 0.0)
 
-    def _next(self, question: int, prefix: tuple[int, ...], so_far: float, log_probs: Tensor) -> Tensor:
-        """Log-probabilities after a prefix; tokens that others have forbidden, minus infinity, stay so."""
-        choices, own = (self._rows or [])[question]
-        copied = torch.zeros_like(log_probs, dtype=torch.float64)
-        for tokens, probability in choices:
-            if len(tokens) > len(prefix) and tokens[: len(prefix)] == prefix:
-                copied[tokens[len(prefix)]] += probability
-        said = torch.tensor(own, dtype=torch.float64).log() + so_far + log_probs.double()
-        total = torch.logaddexp(copied.log(), said).masked_fill(log_probs == -torch.inf, -torch.inf)
-        if not torch.isfinite(total).any():  # the answer has ended, or what goes on with it is forbidden
+    def _said(self, prefixes: Sequence[Prefix]) -> list[float]:
+        """Log-probability of each prefix in own words, (rows,); beams may have come from any row of their question."""
+        if self._log_probs is None:
+            return [0.0] * len(prefixes)
+        rows, so_far = zip(*(self._before[question, prefix[:-1]] for question, prefix in prefixes), strict=True)
+        last = self._log_probs[list(rows), [prefix[-1] for _, prefix in prefixes]].tolist()
+        return [before + added for before, added in zip(so_far, last, strict=True)]
+
+    def _mixed(self, prefixes: Sequence[Prefix], said: Sequence[float], log_probs: Tensor) -> Tensor:
+        """The mixture after prefixes; tokens that others have forbidden, minus infinity, stay so."""
+        going_on = [(row, *one) for row, prefix in enumerate(prefixes) for one in self._copied(*prefix).items()]
+        if not going_on:  # own words alone, or answers that have ended
             return log_probs
-        return (total - total.logsumexp(-1)).float()
+        row, token = torch.tensor([place for *place, _ in going_on], device=log_probs.device).T
+        copied = torch.tensor([p for *_, p in going_on], dtype=torch.float64, device=log_probs.device)
+        alone = log_probs[row, token].double()
+        copied = copied.masked_fill(alone == -torch.inf, 0)
+        facts = copied.new_zeros(len(prefixes)).index_add(0, row, copied)
+        own = copied.new_tensor([(self._decided or [])[question][1] for question, _ in prefixes]).log()
+        own = own + own.new_tensor(said)
+        total = torch.logaddexp(own, facts.log())
+        mixed = log_probs + torch.where(facts > 0, own - total, 0.0).float()[:, None]
+        there = copied > 0
+        row, token = row[there], token[there]
+        mixed[row, token] = (torch.logaddexp(own[row] + alone[there], copied[there].log()) - total[row]).float()
+        return mixed
+
+    def _copied(self, question: int, prefix: tuple[int, ...]) -> dict[int, float]:
+        """The tokens with which answers from the facts go on after a prefix, and the probability of these answers."""
+        following: dict[int, float] = {}
+        for tokens, probability in (self._decided or [])[question][0]:
+            if len(tokens) > len(prefix) and tokens[: len(prefix)] == prefix:
+                token = tokens[len(prefix)]
+                following[token] = following.get(token, 0.0) + probability
+        return following

@@ -241,7 +241,7 @@ class KBInjectedModel(nn.Module):
                 vectors = vectors + training.question_noise
             state.reading = self.reader(here[:, 0], vectors, questions.windows, questions.words, rows)
         previous = state.selections.get(position - 1)
-        state.selections[position] = self.selectors[position](here, knowledge, previous, state.reading)
+        state.selections[position] = self.selectors[position](here, knowledge, previous, state.reading, position)
 
     def forward(
         self,

@@ -24,6 +24,9 @@ RELATION_START, PHRASE_START = 0.3, 1.5
 """Weights of a first query's relation and phrase blocks at the start.  Relation and head in one phrase say more to a
 sentence encoder than the relation's label alone (docs/log.md); what the label adds is learned."""
 
+GATE_NOISE = 0.5
+"""Share of the noise that the gates read: what is left of a question is shorter than the whole."""
+
 GATE_SCALE = 5.0
 """Makes logits of a gate's output, so that a rate that suits the other weights suits its own: AdamW moves any weight by
 about its rate a step, and a gate has far to go, from -1 to some +-5."""
@@ -145,7 +148,7 @@ class KBQuery(nn.Module):
             own.bias.copy_(share * bias / norm)
 
     def forward(
-        self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge
+        self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge, due: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, one a question.
 
@@ -158,9 +161,12 @@ class KBQuery(nn.Module):
             previous: Of the injected layer before; None in the first.
             knowledge: Its switches; in training, the rows whose hidden state is not read and the gates' noise.
 
+            due: Logits that a hop is due here, as the question by itself says, (batch,).
+
         Returns:
             Queries (batch, 1, d_k), what the facts read so far leave of the question (batch, 1, d_sentence), and
-            logits of the hop gates (batch, 1), minus infinity where there is no hop.
+            logits of the hop gates (batch, 1): minus infinity where there is no hop and, outside training, infinity
+            where there is one.
         """
         closed = hidden.new_full(hidden.shape[:2], -torch.inf)
         if previous is not None and not knowledge.options.hop:
@@ -179,7 +185,9 @@ class KBQuery(nn.Module):
             names, phrases = (self.scale * part[:, None] for part in (self.names(question), self.phrases(noisy)))
             return torch.cat([names, own, phrases], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)
-        logit = self.hop_gate(rest if noise is None else rest + noise[:, None])
+        logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
+        if training is None:  # a question hops or does not: half a hop would ask half for another relation
+            logit = torch.where(logit > 0, torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])
         onward = torch.cat([name, own, own.new_zeros(*own.shape[:-1], self.d_phrase)], dim=-1)

@@ -8,12 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kblampp.data.facts import FORMS, MODES
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
 from kblampp.model.mentions import WORD_BUCKETS
 
 LOGIT_SCALE = 5.0
 """Makes logits of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
+
+
+SIZES = [1, len(FORMS), len(MODES), MOST_HOPS - 1]
 
 
 class Reading(NamedTuple):
@@ -23,11 +26,13 @@ class Reading(NamedTuple):
         inverse: Logit that the question names the tail and asks for the head, (batch,).
         form: Log-probabilities of `FORMS`, (batch, forms).
         mode: Log-probabilities of `MODES`, (batch, modes).
+        hops: Logits that a further hop is due after the first and after the second, (batch, MOST_HOPS - 1).
     """
 
     inverse: Tensor
     form: Tensor
     mode: Tensor
+    hops: Tensor
 
     def form_of(self, name: str) -> Tensor:
         """Probability of a form, (batch,)."""
@@ -39,7 +44,7 @@ class Reading(NamedTuple):
 
 
 class QuestionReader(nn.Module):
-    """Reads form, mode and direction from a question's vector, its words, and the hidden state where its answer starts.
+    """Reads form, mode, direction and hops of a question from its vector, its words, and the hidden state at its end.
 
     The sentence vector knows more wordings than a small backbone has read, the words ("until when", "the first") say
     most of it whatever the relation is, and the hidden state knows their order.
@@ -54,13 +59,14 @@ class QuestionReader(nn.Module):
         super().__init__()
         self.from_question = nn.Linear(d_sentence + 3, d_inner)
         self.from_hidden = nn.Linear(d_hidden, d_inner, bias=False)
-        self.out = nn.Linear(d_inner, 1 + len(FORMS) + len(MODES))
+        self.out = nn.Linear(d_inner, sum(SIZES))
         self.from_words = nn.Linear(WORD_BUCKETS, self.out.out_features, bias=False)
         nn.init.zeros_(self.from_hidden.weight)
         nn.init.zeros_(self.from_words.weight)
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():  # until it has learned: a plain question for a tail
-            self.out.bias.copy_(torch.tensor([-0.4, *_first(len(FORMS)), *_first(len(MODES))]))
+            start = [-0.4, *_first(len(FORMS)), *_first(len(MODES)), *[0.0] * (MOST_HOPS - 1)]
+            self.out.bias.copy_(torch.tensor(start))
 
     def forward(
         self, hidden: Tensor, question: Tensor, windows: Tensor, words: Tensor, read_hidden: Tensor | None = None
@@ -81,8 +87,8 @@ class QuestionReader(nn.Module):
         inner = self.from_question(features) + (read if read_hidden is None else read * read_hidden[:, None])
         there = words / words.sum(-1, keepdim=True).clamp(min=1).sqrt()
         logits = LOGIT_SCALE * (self.out(torch.tanh(inner)) + self.from_words(there))
-        inverse, form, mode = logits.split([1, len(FORMS), len(MODES)], dim=-1)
-        return Reading(inverse.squeeze(-1), form.log_softmax(-1), mode.log_softmax(-1))
+        inverse, form, mode, hops = logits.split(SIZES, dim=-1)
+        return Reading(inverse.squeeze(-1), form.log_softmax(-1), mode.log_softmax(-1), hops)
 
 
 def _first(n: int) -> list[float]:

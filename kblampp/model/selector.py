@@ -153,7 +153,9 @@ class KBSelector(nn.Module):
             relation = self.query.from_question
             self.graph.start_from(START_LOGIT * relation.weight, START_LOGIT * relation.bias)
 
-    def forward(self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None, reading: Reading) -> Selection:
+    def forward(
+        self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None, reading: Reading, depth: int = 0
+    ) -> Selection:
         """Selects facts.
 
         Args:
@@ -161,12 +163,13 @@ class KBSelector(nn.Module):
             knowledge: The base, the questions and the options of the call.
             previous: Selection of the injected layer before.
             reading: What the questions ask for.
+            depth: How many layers have selected before.
         """
         options, base = knowledge.options, knowledge.base
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        query, rest, hop_logit = self.query(hidden, questions, previous, knowledge)
+        query, rest, hop_logit = self.query(hidden, questions, previous, knowledge, _due(reading, depth))
         if knowledge.training is None:
             rows = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
@@ -345,6 +348,11 @@ class _Candidates(NamedTuple):
         following = torch.where(after >= 0, tensors.tau_min[after.clamp(min=0)], OPEN_END)
         low, high = tensors.tau_min[flat], tensors.tau_max[flat]
         return RowPlace(before < 0, after < 0, order.timed[flat], low, high, previous, following)
+
+
+def _due(reading: Reading, depth: int) -> Tensor:
+    """Logits that a hop is due after `depth` layers, (batch,): those of the last hop that a question may have."""
+    return reading.hops[:, min(max(depth, 1), reading.hops.shape[-1]) - 1]
 
 
 def _facts(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:

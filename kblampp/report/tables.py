@@ -31,6 +31,10 @@ README, PAGE = Path("README.md"), Path("docs/results.md")
 BEGIN, END = "<!-- worlds: begin (python -m kblampp.report --write) -->", "<!-- worlds: end -->"
 """Around the tables of the page; those of the README's small table are `HEADLINE_BEGIN` and `HEADLINE_END`."""
 HEADLINE_BEGIN, HEADLINE_END = "<!-- headline: begin (python -m kblampp.report --write) -->", "<!-- headline: end -->"
+TRANSFER_BEGIN, TRANSFER_END = "<!-- transfer: begin (python -m kblampp.report --write) -->", "<!-- transfer: end -->"
+"""Around the tables of unseen bases, of README and page alike."""
+TRANSFER_SMALL = ("dossiers", "yago")
+"""Bases of the README's table."""
 HEADLINE_ROWS = frozenset({"stage_a", "stage_b", "lookup", "rag_4", "in_context", "closed_book"})
 """Rows of the README's table, in the order of all tables; its splits are `WORLDS`."""
 SHOWN = ("f1", "recall_at_1", "recall_at_8", "time_accuracy")
@@ -192,6 +196,16 @@ def transfer_tables(table: Mapping[str, Any]) -> str:
     return "\n".join([*groups, "", note, "", *_shares(table, "kinds", KIND_NAMES)])
 
 
+def small_transfer_table(table: Mapping[str, Any]) -> str:
+    """The dossiers together and YAGO, by group of kinds.
+
+    Args:
+        table: `metrics/transfer/table.json`.
+    """
+    chosen = {base: table[base] for base in TRANSFER_SMALL if base in table}
+    return "\n".join(_shares(chosen, "groups", TRANSFER_GROUPS, [FIGURES["auroc"], "broken"]))
+
+
 def _shares(table: Mapping[str, Any], part: str, names: Mapping[str, str], more: Sequence[str] = ()) -> list[str]:
     """A line for each base and system, all dossiers together first; with `more`, AUROC and broken answers as well."""
     lines = table_head(["base", "system", *names.values(), *more])
@@ -260,16 +274,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def work() -> None:
-        tables = results(arguments.metrics)
+        tables, transfer = results(arguments.metrics), arguments.metrics.parent / "transfer" / "table.json"
+        unseen = read_json(transfer, error=DataError) if transfer.is_file() else {}
         if not arguments.write:
-            transfer = arguments.metrics.parent / "transfer" / "table.json"
-            if transfer.is_file():
-                tables += "\n\n" + transfer_tables(read_json(transfer, error=DataError))
-            sys.stdout.write(tables + "\n")
+            sys.stdout.write(tables + "\n" + ("\n" + transfer_tables(unseen) + "\n" if unseen else ""))
             return
         small = headline_table(read_json(arguments.metrics / "table.json", error=DataError))
         readme = with_table(README.read_text(encoding="utf-8"), small, str(README), HEADLINE_BEGIN, HEADLINE_END)
+        readme = with_table(readme, small_transfer_table(unseen), str(README), TRANSFER_BEGIN, TRANSFER_END)
         page = with_table(PAGE.read_text(encoding="utf-8"), tables, str(PAGE))
+        page = with_table(page, transfer_tables(unseen), str(PAGE), TRANSFER_BEGIN, TRANSFER_END)
         for path, text in ((README, readme), (PAGE, page)):
             with atomic_write(path) as file:
                 file.write(text)

@@ -1,9 +1,9 @@
 """The null fact's bias: set after training on bases that nothing was trained on, so that it refuses where it should.
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
-holds.  The bias makes the null fact outweigh all others just where refusing is right most often, unanswerable
-questions and those whose fact was found counting the same.  After Platt 1999, "Probabilistic Outputs for Support
-Vector Machines", with the slope left at one.
+holds.  The bias makes the null fact outweigh all others for one in twenty of the questions whose fact was found, and so
+for as many of those without an answer as that costs: a fixed rate of false alarms (Neyman and Pearson 1933, "On the
+Problem of the Most Efficient Tests of Statistical Hypotheses").
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ logger = logging.getLogger(__name__)
 TINY = 1e-9
 TOP_K, OVER_FETCH = 16, 64
 """The null fact looks at the best candidate, which does not depend on how many are weighed."""
+FALSE_REFUSALS = 0.05
 CALIBRATION = "unseen"
 """Split whose questions it is set on: an open base of held-out relations and names."""
 
 
 def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
-    """Adds to the null fact's bias in the last layer what refuses best on the questions of `CALIBRATION`.
+    """Moves the null fact's bias in the last layer to the `refusal_cut` of the questions of `CALIBRATION`.
 
     Those that want yes or no are left out, since they are never refused.
 
@@ -57,12 +58,11 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     predictions = predictor.predict(base, encoded, "calibration")
     null = np.array([prediction.null for prediction in predictions], dtype=np.float64)
     odds = np.log(np.clip(null, TINY, 1) / np.clip(1 - null, TINY, 1))
-    unanswerable = np.array([question.type == "unanswerable" for question in chosen])
     found = [
         bool(question.hops) and prediction.ranked[-1][0] in question.hops[-1]
         for question, prediction in zip(chosen, predictions, strict=True)
     ]
-    cut = best_cut(odds, unanswerable, np.array(found))
+    cut = refusal_cut(odds[np.array(found)])
     last = cast(KBSelector, model.selectors[len(model.selectors) - 1])
     with torch.no_grad():
         last.null.out.bias.sub_(cut / NULL_SCALE)
@@ -70,22 +70,9 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     return -cut
 
 
-def best_cut(odds: NDArray[Any], unanswerable: NDArray[Any], found: NDArray[Any]) -> float:
-    """The log-odds above which refusing is right most often, both kinds of questions counting the same.
+def refusal_cut(odds: NDArray[Any]) -> float:
+    """The log-odds of the null fact above which `FALSE_REFUSALS` of the questions lie whose fact was found, (n,).
 
-    Source: Youden 1950, "Index for rating diagnostic tests".  The cut is midway between two log-odds that occur; of
-    equally good ones the middle one.  Zero where there is only one kind.
-
-    Args:
-        odds: Log-odds of the null fact, (n,).
-        unanswerable: Which questions have no answer, (n,).
-        found: Of which the fact that answers weighs most, (n,): refusing others loses nothing.
+    Zero where none was found.
     """
-    if not found.any() or not unanswerable.any():
-        return 0.0
-    values = np.unique(odds)
-    cuts = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
-    refused = odds[None] > cuts[:, None]
-    index = refused[:, unanswerable].mean(1) - refused[:, found].mean(1)
-    best = cuts[index == index.max()]
-    return float(best[len(best) // 2])
+    return float(np.quantile(odds, 1 - FALSE_REFUSALS)) if len(odds) else 0.0

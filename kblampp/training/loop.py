@@ -178,7 +178,7 @@ def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
 
 
 class _Pull:
-    """Holds the queries' maps of the question to where they start.
+    """Holds the first query's maps of relation and phrase to where they start.
 
     Source: Xuhong et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks" (L2-SP).
     """
@@ -186,7 +186,11 @@ class _Pull:
     def __init__(self, model: KBInjectedModel, weight: float) -> None:
         self._maps = []
         for name, parameter in model.named_parameters():
-            if parameter.requires_grad and name.endswith((".query.from_question.weight", ".query.phrases.weight")):
+            if (
+                parameter.requires_grad
+                and name.startswith("selectors.0.query.")
+                and name.endswith(("from_question.weight", "phrases.weight"))
+            ):
                 start = parameter.detach().clone()
                 self._maps.append((parameter, start, 2 * weight / max(float(start.square().sum()), 1e-12)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kblampp.core.files import read_json
-from kblampp.experiments import transfer
+from kblampp.experiments import transfer, whole_answers
 from kblampp.report.tables import transfer_tables
 from kblampp.transfer.bases import HELD_OUT
 from tests.converting import SAMPLES
@@ -103,3 +103,17 @@ def test_held_out_dossiers_are_asked_when_they_are_asked_for_and_nothing_but_fig
     assert [path.name for path in METRICS.iterdir()] == ["held_out.json"]
     assert set(read_json(METRICS / "held_out.json")) == {"dossiers", *HELD_OUT}
     assert "Kvitnes" not in (METRICS / "held_out.json").read_text(encoding="utf-8")
+
+
+def test_every_way_of_decoding_is_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with working_in(Path.cwd()):
+        assert whole_answers.main(["--questions", "9"]) == 0
+    table = read_json(METRICS / "whole.json")
+    assert set(table) == {"dossiers", "yago", "swap", "novel"}
+    for ways in table.values():
+        assert set(ways) == {"greedy", "sampled", "beams"}
+        for counts in ways.values():
+            assert counts["asked"] == sum(n for kind, n in counts.items() if kind != "asked")
+        assert ways["sampled"]["asked"] == 9
+    assert table["dossiers"]["greedy"]["asked"] == 8
+    assert "dossiers sampled: 9 asked" in capsys.readouterr().out

@@ -1,0 +1,253 @@
+"""Measures what knowledge costs while a model answers: time to the first token and to each further one.
+
+The model with knowledge and the bare backbone answer the same prompts in turn, in one process, so that the ratio of
+their times is told without the speed of the machine.  Two backbones are tried, greedy and sampled, one question at a
+time and eight:
+
+* ``embedded``: the language model of the package;
+* ``smollm2_135m``: random weights of the shape of SmolLM2-135M.
+
+The knowledge base is made up and its vectors are those of the deterministic encoder; sentence vectors of the questions
+are made before.  Modules are untrained: they compute what trained ones do.  The time to the first token holds the pass
+over the prompt, search and selection, and all possible answers.  Ratios are medians over the repeats.  The last line on
+stdout is a JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, StoppingCriteria, StoppingCriteriaList
+
+from kblampp.backbone.load import Backbone, load_backbone
+from kblampp.core.errors import KBLaMError
+from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.windows import year_window
+from kblampp.encoding.projections import Projections, fit_projections, general_relation_labels
+from kblampp.encoding.sentence_encoder import DeterministicEncoder
+from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation.questions import with_times
+from kblampp.index.knowledge_index import KnowledgeIndex
+from kblampp.model.batches import padded
+from kblampp.model.checkpoint import build_model
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase, SelectorOptions
+from kblampp.model.prompts import closed_book_prompt
+from kblampp.time_expressions.parse import without_time
+
+EMBEDDED, SMOLLM2 = "embedded", "smollm2_135m"
+BATCHES = (1, 8)
+WAYS: dict[str, dict[str, Any]] = {
+    "greedy": {"do_sample": False},
+    "sampled": {"do_sample": True, "temperature": 1.0, "top_k": 0},
+}
+ENCODER = DeterministicEncoder()
+WIDTHS = {"d_k": 384, "d_v": 192, "d_ctx": 64, "d_tau": 16}
+MODULES = {"d_context_score": 16, "d_fusion": 128}
+SELECTION = SelectorOptions(top_k=16, over_fetch=64)
+SYLLABLES = ("ka", "lor", "mi", "ve", "stan", "dru", "el", "pho", "ri", "than", "o", "quen", "zu", "bal", "ny", "sker")
+
+
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured: the arguments of the program."""
+
+    backbones: tuple[str, ...]
+    facts: int
+    tokens: int
+    repeats: int
+    clock: str
+    device: str
+
+
+class Clock(StoppingCriteria):
+    """Notes when each token was done; stops nothing."""
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self.read = read
+        self.times = [read()]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        """Called by `generate` after each token."""
+        if input_ids.is_cuda:
+            torch.cuda.synchronize()
+        self.times.append(self.read())
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+
+def make_facts(n_facts: int, seed: int) -> list[FiveTuple]:
+    """Facts about made-up names, some of them in rows in time."""
+    rng = random.Random(seed)
+    names = ["".join(rng.choices(SYLLABLES, k=3)).title() + f" {rng.choice(SYLLABLES).title()}" for _ in range(n_facts)]
+    labels = general_relation_labels()
+    facts = []
+    for number in range(n_facts):
+        head, tail, year = names[number // 2], rng.choice(names), 1950 + number % 2 * 20 + rng.randrange(10)
+        relation = labels[number // 2 % len(labels)]
+        context = Context("made up", sent_span=f"The {relation} of {head} was {tail} in {year}.")
+        facts.append(
+            FiveTuple(Entity(None, head), Relation(None, relation), Entity(None, tail), context, year_window(year))
+        )
+    return facts
+
+
+def make_questions(facts: Sequence[FiveTuple], n_questions: int) -> EncodedQuestions:
+    """Questions about facts from all over the base."""
+    chosen = [facts[place * len(facts) // n_questions] for place in range(n_questions)]
+    texts = [f"What was the {fact.relation.name} of {fact.head.name}?" for fact in chosen]
+    questions = [
+        Question(f"q{place}", "made up", text, fact.tail.name, (), "single-hop", (), None)
+        for place, (text, fact) in enumerate(zip(texts, chosen, strict=True))
+    ]
+    vectors = ENCODER.encode([without_time(text) for text in texts]).astype(np.float32)
+    return with_times(questions, vectors)
+
+
+def make_base(folder: Path, facts: Sequence[FiveTuple], device: str) -> tuple[KnowledgeBase, Projections]:
+    """The facts as a store with its index, in `folder`, and the projections that made it."""
+    encoder: dict[str, Any] = {"encoder_name": ENCODER.name, "encoder_fingerprint": ENCODER.fingerprint}
+    projections = fit_projections(facts, ENCODER.encode, **WIDTHS, **encoder)
+    store = KBValueStore.build(folder / "kb", facts, ENCODER.encode, projections, **encoder)
+    KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index")
+    return KnowledgeBase.load(folder / "kb", folder / "index", device=device), projections
+
+
+def backbones(names: Sequence[str], device: str) -> Iterator[tuple[str, Backbone]]:
+    """The backbones by name; both read the tokens of the embedded one."""
+    for name in names:
+        backbone = load_backbone(EMBEDDED, device=device)
+        if name == SMOLLM2:
+            config = LlamaConfig(
+                hidden_size=576,
+                num_hidden_layers=30,
+                num_attention_heads=9,
+                num_key_value_heads=3,
+                intermediate_size=1536,
+                vocab_size=49152,
+                tie_word_embeddings=True,
+                eos_token_id=backbone.tokenizer.eos_token_id,
+                pad_token_id=backbone.tokenizer.pad_token_id,
+            )
+            torch.manual_seed(0)
+            model = LlamaForCausalLM(config).eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
+            backbone = Backbone(model, backbone.tokenizer, name, name)
+        yield name, backbone
+
+
+def times_of(generate: Callable[..., object], tokens: int, read: Callable[[], float]) -> tuple[float, float]:
+    """Seconds to the first token, and to each further one on average."""
+    clock = Clock(read)
+    generate(stopping_criteria=StoppingCriteriaList([clock]), max_new_tokens=tokens, min_new_tokens=tokens)
+    start, first, *_, last = clock.times
+    return first - start, (last - first) / (tokens - 1)
+
+
+def compare(
+    model: KBInjectedModel,
+    backbone: Backbone,
+    base: KnowledgeBase,
+    asked: EncodedQuestions,
+    settings: Settings,
+) -> dict[str, dict[str, float]]:
+    """Time both in turn, changing which goes first at every repeat, for each way of decoding."""
+    rows = backbone.tokenizer([closed_book_prompt(question.question) for question in asked.questions])["input_ids"]
+    ids, mask = padded(rows, int(backbone.tokenizer.pad_token_id), left=True)
+    prompt = {"input_ids": ids.to(base.device), "attention_mask": mask.to(base.device)}
+    knowledge = Knowledge(base, asked.batch(base.device), SELECTION)
+    runs: dict[str, Callable[..., object]] = {
+        "bare": lambda **options: backbone.model.generate(**prompt, **options),  # type: ignore[operator]
+        "model": lambda **options: model.generate(
+            **prompt, tokenizer=backbone.tokenizer, knowledge=knowledge, **options
+        ),
+    }
+    result = {}
+    for way, options in WAYS.items():
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+        for repeat in range(-1, settings.repeats):  # the first to warm up
+            for name in sorted(runs, reverse=bool(repeat % 2)):
+                torch.manual_seed(repeat + 1)
+                measured = times_of(partial(runs[name], **options), settings.tokens, CLOCKS[settings.clock])
+                if repeat >= 0:
+                    times[name].append(measured)
+        first, further = (_ratios(times["model"], times["bare"], part) for part in (0, 1))
+        result[way] = {
+            "first": round(statistics.median(first), 3),
+            "further": round(statistics.median(further), 3),
+            "further_min": round(min(further), 3),
+            "further_max": round(max(further), 3),
+            "bare_first_ms": round(1000 * statistics.median(first for first, _ in times["bare"]), 2),
+            "bare_further_ms": round(1000 * statistics.median(further for _, further in times["bare"]), 2),
+        }
+    return result
+
+
+def _ratios(above: Sequence[tuple[float, float]], below: Sequence[tuple[float, float]], part: int) -> list[float]:
+    return [a[part] / b[part] for a, b in zip(above, below, strict=True)]
+
+
+def measure(settings: Settings, folder: Path) -> dict[str, object]:
+    """Compare all backbones, batch sizes and ways; the knowledge base lies in ``folder``."""
+    facts = make_facts(settings.facts, seed=0)
+    base, projections = make_base(folder, facts, settings.device)
+    asked = make_questions(facts, max(BATCHES))
+    ratios: dict[str, dict[str, object]] = {}
+    for name, backbone in backbones(settings.backbones, settings.device):
+        torch.manual_seed(0)
+        model = build_model(backbone, projections, layers="auto", **MODULES).to(settings.device).eval()
+        model.start_from(projections, torch.from_numpy(asked.vectors))
+        for batch in BATCHES:
+            compared = compare(model, backbone, base, asked.part(range(batch)), settings)
+            ratios.setdefault(name, {})[f"batch_{batch}"] = compared
+    return {
+        "benchmark": "decode_cost",
+        "ratios": ratios,
+        **asdict(settings),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, measure, and print the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", choices=(EMBEDDED, SMOLLM2), help="default: both, one after the other")
+    parser.add_argument("--facts", type=int, default=5000, metavar="N", help="size of the base (default: 5000)")
+    parser.add_argument("--tokens", type=int, default=16, metavar="N", help="tokens of an answer (default: 16)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timings of each (default: 5)")
+    parser.add_argument(
+        "--clock", choices=sorted(CLOCKS), default="wall", help="cpu where others use the machine (default: wall)"
+    )
+    parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    arguments = parser.parse_args(argv)
+    if arguments.facts < SELECTION.top_k or arguments.tokens < 2 or arguments.repeats < 1:
+        parser.error(f"--facts must be at least {SELECTION.top_k}, --tokens 2 and --repeats 1")
+    chosen = (arguments.backbone,) if arguments.backbone else (EMBEDDED, SMOLLM2)
+    settings = Settings(chosen, arguments.facts, arguments.tokens, arguments.repeats, arguments.clock, arguments.device)
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            result = measure(settings, Path(folder))
+    except KBLaMError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
