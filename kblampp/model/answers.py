@@ -112,7 +112,9 @@ def _of_question(
     found = _Found()
     best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
     confirming = () if best is None else (Source(best[1], "fact"),)
-    forms = [_possible(base, fact, shares) for (fact, _, _), shares in zip(candidates, forms, strict=True)]
+    forms = [
+        _possible(base, fact, inverse, shares) for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
+    ]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
     found.add(YES, gate * confirmed * yes, confirming)
@@ -128,11 +130,17 @@ def _of_question(
     return found.ranked()
 
 
-def _possible(base: KnowledgeBase, fact: int, forms: dict[str, float]) -> dict[str, float]:
-    """The forms that can be asked of a fact: without a window it neither starts nor ends, and the others share that."""
+def _possible(base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, float]) -> dict[str, float]:
+    """The forms that can be asked of a fact; the others' shares go to these.
+
+    Without a window it neither starts nor ends.  If it also stands alone it is neither counted nor listed: "How many
+    members has the trust?" wants the tail "312".
+    """
     if fact < 0 or int(base.store.tau_min[fact]) != UNKNOWN_DAY:
         return forms
-    left = {form: share for form, share in forms.items() if form not in ("start", "end")}
+    several = base.order.inverse_several if inverse else base.order.several
+    ruled_out = ("start", "end") if bool(several[fact]) else ("start", "end", "count", "list")
+    left = {form: share for form, share in forms.items() if form not in ruled_out}
     whole = max(sum(left.values()), TINY)
     return {form: share / whole for form, share in left.items()}
 

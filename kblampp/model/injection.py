@@ -183,7 +183,7 @@ class KBInjectedModel(nn.Module):
             cast(KBSelector, selector).start_from(projections, questions)
 
     def added_parameters(self) -> dict[str, nn.Parameter]:
-        """Every parameter that is not the backbone's, by name; those of `KBQuery.names` and `phrases` never learn."""
+        """Every parameter that is not the backbone's, by name; those of `KBQuery.names` never learn."""
         return {name: p for name, p in self.named_parameters() if not name.startswith("backbone.")}
 
     @contextmanager

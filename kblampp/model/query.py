@@ -20,7 +20,7 @@ START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training: two matching blocks
 outweigh thousands of facts that match in one, so the untrained query finds facts and training starts from there."""
 
-RELATION_START, PHRASE_START = 0.3, 1.5
+RELATION_START, PHRASE_START = 0.2, 2.0
 """Weights of a first query's relation and phrase blocks at the start.  Relation and head in one phrase say more to a
 sentence encoder than the relation's label alone (docs/log.md); what the label adds is learned."""
 
@@ -131,7 +131,7 @@ class KBQuery(nn.Module):
 
         Args:
             projections: The maps that made the keys.
-            questions: Sentence vectors of training questions, (n, d_sentence): each block gets unit norm on them.
+            questions: Sentence vectors of training questions, (n, d_sentence): on them each block has its weight as norm.
         """
         starts: list[tuple[LinearMap, nn.Linear | _Held, float]] = [
             (projections.entity, self.names, 1.0),

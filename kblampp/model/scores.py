@@ -150,13 +150,13 @@ class TimeScorer(nn.Module):
 
     "Now" is a window of one day.  Of a row the first (or last) gets half of what `raw_order` has learned and the others
     lose as much; so does, of a time that is open on one side, the holder next to its edge ("before 2015": the latest of
-    those before).  Where no time is asked for, who holds today is liked best.
+    those before).  Where no time is asked for, who holds no longer loses to who came after, and to nobody else.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.raw_order = nn.Parameter(torch.tensor(6.0))
-        self.raw_present = nn.Parameter(torch.tensor(2.0))
+        self.raw_past = nn.Parameter(torch.tensor(2.0))
         self.raw_overlap = nn.Parameter(torch.tensor(4.0))
         self.raw_distance = nn.Parameter(torch.tensor(8.0))
         self.log_scale = nn.Parameter(torch.tensor(5 * DAYS_PER_YEAR).log())
@@ -207,9 +207,9 @@ class TimeScorer(nn.Module):
         first = reading.mode_of("first")[:, None] * (row.first.float() - 0.5)
         last = reading.mode_of("last")[:, None] * (row.last.float() - 0.5)
         single = reading.form_of("value")[:, None]  # a list since 2010 holds all of them
-        present = (row.start <= as_of) & (row.end > as_of) & ~is_known(windows)[:, None]
-        liked = nn.functional.softplus(self.raw_present) * reading.mode_of("any")[:, None] * present
-        return (unit * (first + last + single * edge) + liked) * row.timed
+        past = (row.end <= as_of) & ~row.last & ~is_known(windows)[:, None]
+        gone = nn.functional.softplus(self.raw_past) * reading.mode_of("any")[:, None] * past
+        return (unit * (first + last + single * edge) - gone) * row.timed
 
 
 class RowPlace(NamedTuple):

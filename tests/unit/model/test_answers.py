@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from kblampp.data.facts import FORMS, MODES, UNKNOWN_ANSWER, Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import UNKNOWN_DAY, Window, day, month_window, year_window
@@ -63,14 +64,19 @@ def reading_of(**forms: float) -> Reading:
     return Reading(torch.zeros(1), form, torch.zeros(1, len(MODES)).log_softmax(-1))
 
 
-def selection_of(weights: dict[int, float], inverse: Sequence[int] = (), yes: float = 0.0) -> Selection:
-    """A selection of these facts with these weights; the null fact has what is left."""
+def selection_of(
+    weights: dict[int, float], inverse: Sequence[int] = (), yes: float = 0.0, forms: Tensor | None = None
+) -> Selection:
+    """A selection of these facts with these weights; the null fact has what is left.  Forms are (facts, forms)."""
     unused = torch.zeros(())
     ids, alpha = torch.tensor([[list(weights)]]), torch.tensor([[list(weights.values())]])
     ways = torch.tensor([[[fact in inverse for fact in weights]]])
     parts = ScoreParts(unused, unused, unused, unused)
     null, log_odds = 1 - alpha.sum(-1), torch.tensor([[yes]])
-    return Selection(unused, unused, ids, ways, alpha, null, unused, parts, unused, unused, log_odds, unused)
+    forms = reading_of(value=1.0).form.expand(len(weights), -1) if forms is None else forms
+    return Selection(
+        unused, unused, ids, ways, alpha, null, unused, parts, unused, unused, log_odds, forms[None], unused
+    )
 
 
 def found(
@@ -85,8 +91,9 @@ def found(
     **forms: float,
 ) -> list[Answer]:
     hidden = None if withheld is None else torch.tensor([list(withheld)])
-    selection = selection_of(weights, inverse, yes)
-    (one,) = answers(base, selection, reading_of(**forms), torch.tensor([window]), torch.tensor([gate]), hidden)
+    reading = reading_of(**forms)
+    selection = selection_of(weights, inverse, yes, reading.form.expand(len(weights), -1))
+    (one,) = answers(base, selection, reading, torch.tensor([window]), torch.tensor([gate]), hidden)
     return one
 
 
@@ -198,6 +205,17 @@ def test_yes_and_no_share_what_wants_them_and_rest_on_the_best_fact(base: Knowle
     assert [(row.text, row.sources) for row in rows] == [(YES, (Source(1, "fact"),)), (NO, (Source(1, "fact"),))]
     assert [row.probability for row in rows] == pytest.approx([0.375, 0.125])
     assert [row.text for row in found(base, {-1: 0.0}, yes=-3.0, yes_no=1.0)] == [NO, YES]
+
+
+def test_each_fact_is_read_in_its_own_form(base: KnowledgeBase) -> None:
+    """By total probability: yes and no of each fact's own share, a refusal of the question's own."""
+    forms = torch.cat([reading_of(value=0.75, yes_no=0.25).form, reading_of(start=0.5, yes_no=0.5).form])
+    selection = selection_of({1: 0.4, 3: 0.4}, yes=math.log(4), forms=forms)
+    question = reading_of(value=0.9, yes_no=0.1)
+    (rows,) = answers(base, selection, question, torch.tensor([NONE]), torch.tensor([0.5]))
+    confirmed = 0.4 * 0.25 + 0.4 * 0.5 + 0.2 * 0.1
+    expected = {"Bo": 0.3, "19 May 2006": 0.2, YES: 0.8 * confirmed, NO: 0.2 * confirmed, UNKNOWN_ANSWER: 0.2 * 0.9}
+    assert {row.text: row.probability for row in rows} == pytest.approx({k: v / 2 for k, v in expected.items()})
 
 
 def test_a_closed_gate_answers_nothing_from_the_facts(base: KnowledgeBase) -> None:

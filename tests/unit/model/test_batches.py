@@ -57,12 +57,12 @@ def equal(a: TrainingBatch, b: TrainingBatch) -> bool:
 
 def tensors_of(batch: TrainingBatch) -> list[Tensor]:
     values = [value for value in vars(batch).values() if isinstance(value, Tensor)]
-    return [*values, batch.questions.vectors, batch.questions.windows, batch.questions.grams]
+    return [*values, batch.questions.vectors, batch.questions.windows, batch.questions.grams, batch.questions.words]
 
 
 @pytest.mark.parametrize("step", [0, 1, 7, 30])
 def test_a_batch_depends_on_its_step_alone(step: int) -> None:
-    options = {"drop_question_vector": 0.5, "drop_hidden_query": 0.5, "gate_noise": 0.5}
+    options = {"drop_question_vector": 0.5, "drop_hidden_query": 0.5, "question_noise": 0.5, "drop_words": 0.5}
     used, fresh = make(**options), make(**options)
     for other in (12, 3, 30, 0):
         used.batch(other)
@@ -202,13 +202,25 @@ def test_no_row_is_trained_without_both_vector_and_hidden_state() -> None:
     assert not make(drop_hidden_query=1.0).batch(0).read_hidden.any()
 
 
-def test_gate_noise_is_new_for_each_row_and_as_long_as_asked_for() -> None:
-    batches = make(gate_noise=0.3)
-    noise = torch.cat([batches.batch(step).gate_noise for step in range(100)])
+def test_question_noise_is_new_for_each_row_and_as_long_as_asked_for() -> None:
+    batches = make(question_noise=0.3)
+    noise = torch.cat([batches.batch(step).question_noise for step in range(100)])
     assert noise.shape == (400, VECTORS.shape[1])
     assert noise.square().sum(-1).mean().sqrt() == pytest.approx(0.3, rel=0.1)
     assert len(noise.unique(dim=0)) == 400
-    assert not make().batch(0).gate_noise.any()
+    assert not make().batch(0).question_noise.any()
+
+
+def test_words_are_left_out_one_by_one() -> None:
+    whole, none = make(), make(drop_words=1.0)
+    assert not none.batch(0).questions.words.any()
+    there = left = 0
+    for step in range(30):
+        every, some = whole.batch(step).questions, make(drop_words=0.3).batch(step).questions
+        assert not (some.words & ~every.words).any()
+        assert torch.equal(some.grams, every.grams)  # names are compared letter by letter, and stay
+        there, left = there + int(every.words.sum()), left + int(some.words.sum())
+    assert left / there == pytest.approx(0.7, abs=0.05)
 
 
 def asked(number: int, *facts: int, answer: str = "", **program: Any) -> Question:

@@ -59,6 +59,9 @@ def check(facts: Sequence[Triple]) -> None:
         assert order.same(number, inverse=False) == same
         inverse = [other for other, one in enumerate(facts) if one[1:3] == fact[1:3]]
         assert order.same(number, inverse=True) == inverse
+        untimed = [other for other in same if not facts[other][3].known]
+        assert bool(order.several[number]) is (number in untimed and len(untimed) > 1)
+        assert bool(order.inverse_several[number]) is (len(inverse) > 1)
 
 
 windows = st.one_of(
@@ -79,6 +82,14 @@ def test_a_fact_of_unknown_time_has_no_place_but_belongs_to_its_row() -> None:
     assert order.after.tolist() == [2, -1, -1]
     assert order.timed.tolist() == [True, False, True]
     assert order.same(1, inverse=False) == [0, 1, 2]
+
+
+def test_several_are_those_that_no_time_tells_apart() -> None:
+    unknown = Window(None, None)
+    facts = [(0, 0, 1, unknown), (0, 0, 2, unknown), (0, 0, 3, Window(1, 2)), (0, 1, 1, unknown), (1, 0, 1, unknown)]
+    order = FactOrder.of(store_of(facts))
+    assert order.several.tolist() == [True, True, False, False, False]
+    assert order.inverse_several.tolist() == [True, False, False, False, True]
 
 
 def test_open_windows_stand_at_the_edges() -> None:

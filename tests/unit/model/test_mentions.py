@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kblampp.model.mentions import BUCKETS, MOST_GRAMS, NameTable, question_grams, trigram_buckets
+from kblampp.model.mentions import (
+    BUCKETS,
+    MOST_GRAMS,
+    WORD_BUCKETS,
+    NameTable,
+    question_grams,
+    question_words,
+    trigram_buckets,
+)
 
 
 def coverage(question: str, *names: str) -> list[float]:
@@ -125,3 +135,50 @@ def test_each_question_of_a_batch_has_its_own_words() -> None:
     found = table.coverage(table.heads.expand(2, -1), grams)
     assert found.diagonal().tolist() == [1.0, 1.0]
     assert found.flip(1).diagonal().max() < 0.3
+
+
+def buckets_of(*features: str) -> set[int]:
+    return {zlib.crc32(feature.encode()) % WORD_BUCKETS for feature in features}
+
+
+def words_of(question: str) -> set[int]:
+    (row,) = question_words([question])
+    assert (row.shape, row.dtype) == ((WORD_BUCKETS,), torch.bool)
+    return set(row.nonzero().flatten().tolist())
+
+
+def test_words_are_single_ones_and_pairs_of_neighbours_with_both_ends() -> None:
+    assert words_of("Until when, Ada?") == buckets_of(
+        "until", "when", "ada", " until", "until when", "when ada", "ada "
+    )
+
+
+def test_order_matters_to_pairs_alone() -> None:
+    one, other = words_of("Bo before Ada"), words_of("Ada before Bo")
+    assert one != other
+    assert one & other >= buckets_of("ada", "before", "bo")
+
+
+@pytest.mark.parametrize(
+    "other", ["WHO WAS MAYOR of Sao Paulo", "  who was\tmayor – of São Paulo?! ", "Who was mayor of Sa\u0303o Paulo"]
+)
+def test_case_accents_and_punctuation_do_not_matter(other: str) -> None:
+    assert words_of(other) == words_of("Who was mayor of São Paulo?")
+
+
+@pytest.mark.parametrize("time", ["in 1922", "on 3 May 1922", "from 1920 to 1924", "before 1930"])
+def test_a_time_is_no_word(time: str) -> None:
+    assert words_of(f"Who was keeper of Kvitnes {time}?") == words_of("Who was keeper of Kvitnes?")
+
+
+@pytest.mark.parametrize("text", ["", " ", "?!"])
+def test_a_question_without_words_has_none_but_its_ends(text: str) -> None:
+    assert words_of(text) == buckets_of(" ")
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=4))
+def test_whatever_is_written_has_words_each_question_its_own(texts: list[str]) -> None:
+    together = question_words(texts)
+    for row, text in zip(together, texts, strict=True):
+        assert set(row.nonzero().flatten().tolist()) == words_of(text)

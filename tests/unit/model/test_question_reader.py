@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kblampp.data.facts import FORMS, MODES
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.model.mentions import question_words
 from kblampp.model.question_reader import QuestionReader, Reading
 
 D_HIDDEN, D_SENTENCE, ROWS = 10, 24, 6
@@ -21,6 +22,11 @@ WINDOWS = torch.tensor(
         [OPEN_START, OPEN_END],
         [730_001, 730_002],
     ]
+)
+
+
+WORDS = question_words(
+    ["Who was keeper?", "When was it built?", "Until when?", "Was it so?", "How many?", "Who was the first?"]
 )
 
 
@@ -43,7 +49,7 @@ def trained(seed: int = 0) -> QuestionReader:
 
 
 def test_before_training_every_question_is_a_plain_one_for_a_tail() -> None:
-    reading = QuestionReader(D_HIDDEN, D_SENTENCE)(*inputs(), WINDOWS)
+    reading = QuestionReader(D_HIDDEN, D_SENTENCE)(*inputs(), WINDOWS, WORDS)
     assert (reading.form.argmax(-1) == FORMS.index("value")).all()
     assert (reading.mode.argmax(-1) == MODES.index("any")).all()
     assert (reading.inverse < 0).all()
@@ -51,7 +57,7 @@ def test_before_training_every_question_is_a_plain_one_for_a_tail() -> None:
 
 
 def test_forms_and_modes_are_distributions_and_have_names() -> None:
-    reading = trained()(*inputs(), WINDOWS)
+    reading = trained()(*inputs(), WINDOWS, WORDS)
     assert reading.inverse.shape == (ROWS,)
     for log_probs, names, of in (
         (reading.form, FORMS, reading.form_of),
@@ -65,10 +71,10 @@ def test_forms_and_modes_are_distributions_and_have_names() -> None:
 
 def test_each_question_is_read_alone() -> None:
     reader, (hidden, vectors) = trained(), inputs()
-    together = reader(hidden, vectors, WINDOWS)
+    together = reader(hidden, vectors, WINDOWS, WORDS)
     for row in range(ROWS):
         part = slice(row, row + 1)
-        alone = reader(hidden[part], vectors[part], WINDOWS[part])
+        alone = reader(hidden[part], vectors[part], WINDOWS[part], WORDS[part])
         for whole, one in zip(together, alone, strict=True):
             torch.testing.assert_close(whole[part], one)
 
@@ -76,28 +82,30 @@ def test_each_question_is_read_alone() -> None:
 def test_it_reads_the_hidden_state_of_the_rows_that_may() -> None:
     reader, (hidden, vectors) = trained(), inputs()
     rows = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
-    some, every = reader(hidden, vectors, WINDOWS, rows), reader(hidden, vectors, WINDOWS)
-    none = reader(torch.zeros_like(hidden), vectors, WINDOWS)
+    some, every = reader(hidden, vectors, WINDOWS, WORDS, rows), reader(hidden, vectors, WINDOWS, WORDS)
+    none = reader(torch.zeros_like(hidden), vectors, WINDOWS, WORDS)
     for row, reads in enumerate(rows.tolist()):
         torch.testing.assert_close(some.form[row], (every if reads else none).form[row])
         assert not torch.allclose(every.form[row], none.form[row])
 
 
-@pytest.mark.parametrize("part", ["vector", "window"])
-def test_it_reads_vector_and_window(part: str) -> None:
+@pytest.mark.parametrize("part", ["vector", "window", "words"])
+def test_it_reads_vector_window_and_words(part: str) -> None:
     reader, (hidden, vectors) = trained(), inputs()
-    plain = reader(hidden, vectors, WINDOWS)
+    plain = reader(hidden, vectors, WINDOWS, WORDS)
     if part == "vector":
-        other = reader(hidden, vectors.roll(1, 0), WINDOWS)
+        other = reader(hidden, vectors.roll(1, 0), WINDOWS, WORDS)
+    elif part == "window":
+        other = reader(hidden, vectors, WINDOWS.roll(1, 0), WORDS)
     else:
-        other = reader(hidden, vectors, WINDOWS.roll(1, 0))
+        other = reader(hidden, vectors, WINDOWS, WORDS.roll(1, 0))
     assert not torch.isclose(plain.form, other.form).all(-1).any()
 
 
 def test_of_a_window_it_reads_whether_there_is_one_and_where_it_is_open_not_when() -> None:
     reader, (hidden, vectors) = trained(), inputs()
     same_vector, same_hidden = vectors[:1].expand(ROWS, -1), hidden[:1].expand(ROWS, -1)
-    found = reader(same_hidden, same_vector, WINDOWS).form
+    found = reader(same_hidden, same_vector, WINDOWS, WORDS[:1].expand(ROWS, -1)).form
     assert torch.equal(found[1], found[5])
     assert len(found.unique(dim=0)) == ROWS - 1
 
@@ -118,17 +126,46 @@ def test_it_learns_forms_modes_and_directions() -> None:
         vectors[:, 12] += way
         return torch.randn(64, D_HIDDEN, generator=generator), F.normalize(vectors, dim=-1), form, mode, way
 
-    windows = WINDOWS[:1].expand(64, -1)
+    windows, words = WINDOWS[:1].expand(64, -1), WORDS[:1].expand(64, -1)
     for step in range(200):
         hidden, vectors, form, mode, way = batch(step)
-        reading: Reading = reader(hidden, vectors, windows)
+        reading: Reading = reader(hidden, vectors, windows, words)
         loss = F.nll_loss(reading.form, form) + F.nll_loss(reading.mode, mode)
         loss = loss + F.binary_cross_entropy_with_logits(reading.inverse, way.float())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     hidden, vectors, form, mode, way = batch(1000)
-    reading = reader(hidden, vectors, windows)
+    reading = reader(hidden, vectors, windows, words)
     assert (reading.form.argmax(-1) == form).float().mean() > 0.9
     assert (reading.mode.argmax(-1) == mode).float().mean() > 0.9
     assert ((reading.inverse > 0) == way.bool()).float().mean() > 0.9
+
+
+def test_words_say_it_whatever_the_rest_of_the_question_is_and_a_question_without_any_is_read() -> None:
+    """Each form by one word, beside vectors and other words that have nothing to do with it."""
+    torch.manual_seed(0)
+    reader = QuestionReader(D_HIDDEN, D_SENTENCE)
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=5e-3)
+    names = [f"name{number}" for number in range(40)]
+
+    def batch(seed: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(seed)
+        form, name = (torch.randint(most, (32,), generator=generator) for most in (len(FORMS), len(names)))
+        texts = [f"{FORMS[f]} {names[n]}?" for f, n in zip(form.tolist(), name.tolist(), strict=True)]
+        vectors = F.normalize(torch.randn(32, D_SENTENCE, generator=generator), dim=-1)
+        return torch.randn(32, D_HIDDEN, generator=generator), vectors, WINDOWS[:1].expand(32, -1), texts, form  # type: ignore[return-value]
+
+    for step in range(120):
+        hidden, vectors, windows, texts, form = batch(step)
+        loss = F.nll_loss(reader(hidden, vectors, windows, question_words(texts)).form, form)  # type: ignore[arg-type]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    hidden, vectors, windows, _, _ = batch(1000)
+    unseen = question_words([f"{form} Kvitnes Lighthouse?" for form in FORMS])
+    rows = len(FORMS)
+    reading = reader(hidden[:rows], vectors[:rows], windows[:rows], unseen)
+    assert reading.form.argmax(-1).tolist() == list(range(rows))
+    nothing = reader(hidden[:rows], vectors[:rows], windows[:rows], torch.zeros_like(unseen))
+    assert torch.isfinite(nothing.form).all()

@@ -22,6 +22,7 @@ from kblampp.model.scores import (
     FIT_SCALE,
     ContextScorer,
     FitScorer,
+    FormScorer,
     NameScorer,
     RowPlace,
     TimeScorer,
@@ -61,7 +62,8 @@ def score(question: tuple[int, int], *facts: tuple[int, int], scorer: TimeScorer
 
 def windows_alone(scorer: TimeScorer) -> list[torch.nn.Parameter]:
     """What the score of a window learns, which places in a row play no part in."""
-    return [parameter for name, parameter in scorer.named_parameters() if name != "raw_order"]
+    places = ("raw_order", "raw_present")
+    return [parameter for name, parameter in scorer.named_parameters() if name not in places]
 
 
 def far(days: int) -> float:
@@ -76,10 +78,21 @@ def test_a_fact_that_covers_the_question_scores_the_whole_overlap() -> None:
     ) == pytest.approx([OVERLAP] * 4)
 
 
-def test_partial_overlap_counts_the_share_of_the_question() -> None:
+def near(share: float) -> float:
+    """The formula of the class's docstring for a fact that covers this share of the question's window."""
+    return OVERLAP * (1 + share) / 2
+
+
+def test_of_a_partial_overlap_half_counts_at_once_and_the_rest_by_its_share_of_the_question() -> None:
     assert score((710_000, 710_100), (709_000, 710_025), (710_050, 720_000), (710_020, 710_030)) == pytest.approx(
-        [OVERLAP * 0.25, OVERLAP * 0.5, OVERLAP * 0.1]
+        [near(0.25), near(0.5), near(0.1)]
     )
+
+
+def test_what_fits_a_little_is_better_than_what_is_unknown_and_that_than_what_does_not_fit() -> None:
+    fits, unknown, apart = score((710_000, 720_000), (719_999, OPEN_END), UNKNOWN_PAIR, (720_000, OPEN_END))
+    assert fits > OVERLAP / 2
+    assert unknown == 0 > apart
 
 
 def test_touching_windows_share_no_day() -> None:
@@ -87,8 +100,7 @@ def test_touching_windows_share_no_day() -> None:
     touching_before, touching_after = (709_000, 710_000), (710_100, 720_000)
     assert score(question, touching_before, touching_after) == pytest.approx([far(0)] * 2)
     one_day_before, one_day_after = (709_000, 710_001), (710_099, 720_000)
-    assert score(question, one_day_before, one_day_after) == pytest.approx([OVERLAP / 100] * 2, rel=1e-4)
-    assert far(0) < 0 < OVERLAP / 100
+    assert score(question, one_day_before, one_day_after) == pytest.approx([near(0.01)] * 2, rel=1e-4)
 
 
 def test_a_question_of_one_day() -> None:
@@ -106,9 +118,9 @@ def test_what_is_unknown_neither_helps_nor_harms() -> None:
 
 def test_open_ends_of_a_question_reach_to_the_horizon() -> None:
     before, after = (OPEN_START, 710_000), (710_000, OPEN_END)
-    assert score(before, (HORIZON[0], 705_000)) == pytest.approx([OVERLAP * 5_000 / 10_000])
-    assert score(after, (710_000, 725_000)) == pytest.approx([OVERLAP * 15_000 / 30_000])
-    assert score((OPEN_START, OPEN_END), (700_000, 710_000)) == pytest.approx([OVERLAP * 10_000 / 40_000])
+    assert score(before, (HORIZON[0], 705_000)) == pytest.approx([near(0.5)])
+    assert score(after, (710_000, 725_000)) == pytest.approx([near(0.5)])
+    assert score((OPEN_START, OPEN_END), (700_000, 710_000)) == pytest.approx([near(0.25)])
     for question in (before, after, (OPEN_START, OPEN_END)):
         assert score(question, (OPEN_START, OPEN_END)) == pytest.approx([OVERLAP])
 
@@ -268,45 +280,78 @@ def place_of(facts: Sequence[tuple[int, int]]) -> RowPlace:
     return RowPlace(*(torch.tensor([column]) for column in zip(*rows, strict=True)))
 
 
+AS_OF = 715_000
+"""The day of asking: the last of the row holds."""
+
+
 def order_of(
-    reading: Reading, question: tuple[int, int] = UNKNOWN_PAIR, facts: Sequence[tuple[int, int]] = ROW
+    reading: Reading,
+    question: tuple[int, int] = UNKNOWN_PAIR,
+    facts: Sequence[tuple[int, int]] = ROW,
+    as_of: int = AS_OF,
 ) -> list[float]:
     """What the places of facts count, in units of what `raw_order` has learned."""
-    found = STEP.order(reading, torch.tensor([question]), place_of(facts)) / torch.log1p(STEP.raw_order.exp())
+    found = STEP.order(reading, torch.tensor([question]), place_of(facts), as_of) / torch.log1p(STEP.raw_order.exp())
     assert found.shape == (1, len(facts))
     return [round(value, 4) + 0.0 for value in found.flatten().tolist()]
 
 
 def test_without_a_time_or_mode_places_count_nothing() -> None:
-    for mode in ("any", "now", "before", "after"):
+    for mode in ("now", "before", "after"):
         assert order_of(reading_of(mode=mode)) == [0, 0, 0, 0]
     for question in ((703_000, 703_365), (OPEN_START, OPEN_END)):
         assert order_of(reading_of(), question) == [0, 0, 0, 0]
 
 
-def test_the_first_and_the_last_of_a_row_lose_nothing() -> None:
+PRESENT = math.log1p(math.exp(2.0)) / math.log1p(math.exp(6.0))
+"""What holding today counts, in the same units."""
+
+
+@pytest.mark.parametrize(
+    ("as_of", "holder"),
+    [(690_000, 0), (700_999, 0), (701_000, 1), (704_999, 1), (705_000, 2), (708_999, 2), (709_000, 3), (800_000, 3)],
+)
+def test_who_asks_for_no_time_means_the_day_of_asking_rather_than_another(as_of: int, holder: int) -> None:
+    expected = [PRESENT * (place == holder) for place in range(len(ROW))]
+    assert order_of(reading_of(), as_of=as_of) == pytest.approx(expected, abs=1e-4)
+    for mode in ("now", "first", "last", "before", "after"):
+        assert order_of(reading_of(mode=mode), as_of=as_of) == order_of(reading_of(mode=mode))
+    for question in ((703_000, 703_365), (OPEN_START, OPEN_END), (OPEN_START, 706_000), (704_000, OPEN_END)):
+        assert order_of(reading_of(), question, as_of=as_of) == order_of(reading_of(), question)
+
+
+def test_the_day_after_the_last_nobody_holds() -> None:
+    assert order_of(reading_of(), facts=ROW[1:3], as_of=709_000) == [0, 0]
+
+
+def test_the_first_and_the_last_of_a_row_gain_as_much_as_the_others_lose() -> None:
     for form in FORMS:
-        assert order_of(reading_of(form, "first")) == [0, -1, -1, -1]
-        assert order_of(reading_of(form, "last")) == [-1, -1, -1, 0]
+        assert order_of(reading_of(form, "first")) == [0.5, -0.5, -0.5, -0.5]
+        assert order_of(reading_of(form, "last")) == [-0.5, -0.5, -0.5, 0.5]
 
 
 def test_before_a_day_is_the_latest_that_had_begun_and_after_it_the_first_to_begin() -> None:
-    assert order_of(reading_of(), (OPEN_START, 706_000)) == [-1, -1, 0, -1]
-    assert order_of(reading_of(), (OPEN_START, 705_000)) == [-1, 0, -1, -1]
-    assert order_of(reading_of(), (704_000, OPEN_END)) == [-1, -1, 0, -1]
-    assert order_of(reading_of(), (705_000, OPEN_END)) == [-1, -1, 0, -1]
-    assert order_of(reading_of(), (OPEN_START, 690_000)) == [0, -1, -1, -1]
+    assert order_of(reading_of(), (OPEN_START, 706_000)) == [-0.5, -0.5, 0.5, -0.5]
+    assert order_of(reading_of(), (OPEN_START, 705_000)) == [-0.5, 0.5, -0.5, -0.5]
+    assert order_of(reading_of(), (704_000, OPEN_END)) == [-0.5, -0.5, 0.5, -0.5]
+    assert order_of(reading_of(), (705_000, OPEN_END)) == [-0.5, -0.5, 0.5, -0.5]
+    assert order_of(reading_of(), (OPEN_START, 690_000)) == [0.5, -0.5, -0.5, -0.5]
 
 
-def test_after_the_last_had_begun_and_before_the_first_none_is_next() -> None:
-    assert len(set(order_of(reading_of(), (720_000, OPEN_END)))) == 1
+def test_who_came_before_an_open_time_and_has_nobody_after_is_the_one_there_is() -> None:
+    assert order_of(reading_of(), (720_000, OPEN_END)) == [-0.5, -0.5, -0.5, 0.5]
+    assert order_of(reading_of(), (706_000, OPEN_END), ROW[1:3]) == [-0.5, 0.5]
+
+
+def test_before_the_first_and_after_the_end_of_the_last_there_is_none() -> None:
     bounded = ROW[1:3]
-    assert len(set(order_of(reading_of(), (OPEN_START, 690_000), bounded))) == 1
+    for question in ((OPEN_START, 690_000), (OPEN_START, 701_000), (709_000, OPEN_END), (720_000, OPEN_END)):
+        assert order_of(reading_of(), question, bounded) == [-0.5, -0.5]
 
 
 def test_a_list_since_a_day_holds_all_of_them() -> None:
     for form in FORMS:
-        expected = [-1, -1, 0, -1] if form == "value" else [0, 0, 0, 0]
+        expected = [-0.5, -0.5, 0.5, -0.5] if form == "value" else [0, 0, 0, 0]
         assert order_of(reading_of(form), (704_000, OPEN_END)) == expected
 
 
@@ -321,18 +366,19 @@ def test_a_fact_of_unknown_time_has_no_place(mode: str, question: tuple[int, int
 
 def test_a_doubtful_mode_counts_as_far_as_it_is_likely() -> None:
     reading = Reading(torch.zeros(1), reading_of().form, torch.full((1, len(MODES)), 1 / len(MODES)).log())
-    first, last = -1 / len(MODES), -1 / len(MODES)
-    assert order_of(reading) == pytest.approx([last, first + last, first + last, first], abs=1e-3)
+    half = 0.5 / len(MODES)
+    expected = [0, -2 * half, -2 * half, PRESENT / len(MODES)]
+    assert order_of(reading) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("question", KINDS)
 def test_order_is_finite_with_finite_gradients(question: str) -> None:
     scorer, facts = TimeScorer(), list(KINDS.values())
     form, mode = (torch.zeros(1, len(names)).log_softmax(-1).requires_grad_() for names in (FORMS, MODES))
-    found = scorer.order(Reading(torch.zeros(1), form, mode), torch.tensor([KINDS[question]]), place_of(facts))
+    found = scorer.order(Reading(torch.zeros(1), form, mode), torch.tensor([KINDS[question]]), place_of(facts), AS_OF)
     assert torch.isfinite(found).all()
     found.sum().backward()
-    for tensor in (scorer.raw_order, form, mode):
+    for tensor in (scorer.raw_order, scorer.raw_present, form, mode):
         assert tensor.grad is not None
         assert torch.isfinite(tensor.grad).all()
 
@@ -349,15 +395,15 @@ def names_of(form: str = "value", mode: str = "any") -> list[float]:
     return [round(value, 4) for value in scores[0].tolist()]
 
 
-def test_the_own_name_always_counts_and_the_other_where_it_is_asked_about() -> None:
+def test_the_own_name_always_counts_and_the_other_where_it_is_asked_about_else_against_it() -> None:
     for form in FORMS:
-        other = 6.0 if form in ("start", "end", "yes_no") else 0.0
+        other = 6.0 if form in ("start", "end", "yes_no") else -3.0
         assert names_of(form) == pytest.approx([4, 4 + other, 0.8 + other, 4])
 
 
 def test_before_somebody_is_the_fact_whose_successor_is_named_and_not_the_named_one() -> None:
-    assert names_of(mode="before") == pytest.approx([4 + 8, 4 - 4, 0.8 - 4, 4])
-    assert names_of(mode="after") == pytest.approx([4, 4 - 4, 0.8 - 4, 4 + 8])
+    assert names_of(mode="before") == pytest.approx([4 + 8, 4 - 7, 0.8 - 7, 4])
+    assert names_of(mode="after") == pytest.approx([4, 4 - 7, 0.8 - 7, 4 + 8])
     for mode in ("any", "now", "first", "last"):
         assert names_of(mode=mode) == names_of()
 
@@ -369,6 +415,51 @@ def test_all_weights_of_names_learn() -> None:
     for parameter in scorer.parameters():
         assert parameter.grad is not None
         assert parameter.grad.all()
+
+
+def doubtful_reading() -> Reading:
+    form = torch.randn(2, len(FORMS), generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    return Reading(torch.zeros(2), form, torch.zeros(2, len(MODES)).log_softmax(-1))
+
+
+FEATURES = (torch.tensor([[0.0, 1.0, 0.3], [0.5, 0.0, 1.0]]), torch.tensor([[0.0, 1, 1], [1, 0, 1]]), torch.ones(2, 3))
+"""Of three candidates of two questions: the other name's share, whether they are several, whether they are timed."""
+
+
+def test_untrained_every_fact_is_read_in_the_questions_own_form() -> None:
+    reading = doubtful_reading()
+    found = FormScorer()(reading, *FEATURES)
+    torch.testing.assert_close(found, reading.form[:, None].expand(2, 3, -1))
+
+
+def test_a_form_is_the_questions_times_what_the_fact_speaks_for_it() -> None:
+    scorer, reading = FormScorer(), doubtful_reading()
+    torch.nn.init.normal_(scorer.from_fact.weight, generator=torch.Generator().manual_seed(1))
+    found = scorer(reading, *FEATURES)
+    for row, column in itertools.product(range(2), range(3)):
+        fact = [float(feature[row, column]) for feature in FEATURES]
+        odds = [
+            math.exp(float(reading.form[row, at]) + 5 * sum(w * x for w, x in zip(weights, fact, strict=True)))
+            for at, weights in enumerate(scorer.from_fact.weight.tolist())
+        ]
+        assert found[row, column].exp().tolist() == pytest.approx([odd / sum(odds) for odd in odds], rel=1e-4)
+
+
+def test_the_fact_says_whether_a_start_or_a_tail_is_asked_for() -> None:
+    """ "When was it launched?": a start of a fact with a time, else a tail; and of several facts all."""
+    scorer, reading = FormScorer(), Reading(*(one.expand(2, *one.shape[1:]) for one in doubtful_reading()))
+    optimizer = torch.optim.Adam(scorer.parameters(), lr=0.05)
+    features = (torch.zeros(2, 3), torch.tensor([[0.0, 0, 1]] * 2), torch.tensor([[1.0, 0, 0]] * 2))
+    wanted = torch.tensor([FORMS.index(form) for form in ("start", "value", "list")] * 2)
+    for _ in range(200):
+        loss = torch.nn.functional.nll_loss(scorer(reading, *features).flatten(0, 1), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    # A fact without any of the three keeps the question's own form, so that only the others can be learned.
+    best = scorer(reading, *features).argmax(-1)
+    assert best[:, [0, 2]].flatten().tolist() == wanted.view(2, 3)[:, [0, 2]].flatten().tolist()
+    torch.testing.assert_close(scorer(reading, *features)[:, 1], reading.form)
 
 
 def test_untrained_the_fit_says_rather_no_whatever_fits() -> None:

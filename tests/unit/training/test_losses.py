@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,7 +56,7 @@ def make_batch(
         questions=Questions.make(torch.zeros(rows, 2), windows or [None] * rows, ["Who?"] * rows),
         has_vector=torch.ones(rows, dtype=torch.bool),
         read_hidden=torch.ones(rows),
-        gate_noise=torch.zeros(rows, 2),
+        question_noise=torch.zeros(rows, 2),
         candidates=torch.tensor([[*row, 3, 4] for row in gold]),
         from_tail=torch.zeros(rows, 5, dtype=torch.bool),
         forms=torch.tensor([FORMS.index(form) for form in forms or ["value"] * rows]),
@@ -69,9 +70,16 @@ def make_batch(
 
 
 def make_selection(
-    batch: TrainingBatch, scores: Tensor, hop: Tensor | None = None, yes: Tensor | None = None
+    batch: TrainingBatch,
+    scores: Tensor,
+    hop: Tensor | None = None,
+    yes: Tensor | None = None,
+    forms: Tensor | None = None,
 ) -> Selection:
-    """A selection with these scores, (batch, N + 1), -inf without a candidate, and logits of hop and yes, (batch,)."""
+    """A selection with these scores, (batch, N + 1), -inf without a candidate, and logits of hop and yes, (batch,).
+
+    `forms` are log-probabilities, (batch, N or 1, forms): flat where nothing is said.
+    """
     ids = batch.candidates[:, None]
     scores = scores[:, None]
     scores = torch.cat([scores[..., :-1].masked_fill(ids < 0, -math.inf), scores[..., -1:]], dim=-1)
@@ -80,8 +88,9 @@ def make_selection(
     hop, yes = (zero if one is None else one for one in (hop, yes))
     parts = ScoreParts(unused, unused, unused, unused)
     inverse, alpha, null = batch.from_tail[:, None], weights[..., :-1], weights[..., -1]
+    forms = torch.zeros(len(ids), N, len(FORMS)).log_softmax(-1) if forms is None else forms.expand(-1, N, -1)
     return Selection(
-        unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, yes[:, None], hop[:, None]
+        unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, yes[:, None], forms, hop[:, None]
     )
 
 
@@ -119,11 +128,17 @@ def losses(
     logits: Tensor | None = None,
     margin: float = 1.0,
     yes: Tensor | None = None,
+    forms: Tensor | None = None,
     **state_options: Any,
 ) -> Losses:
-    """The losses with one layer for each tensor of scores, (batch, N + 1), or a flat one."""
+    """The losses with one layer for each tensor of scores, (batch, N + 1), or a flat one.
+
+    Facts are read in the question's own form unless `forms` says otherwise.
+    """
     layers = scores or (torch.zeros(len(batch.hops), N + 1),)
-    selections = {depth: make_selection(batch, layer, yes=yes) for depth, layer in enumerate(layers)}
+    reading = state_options.setdefault("reading", flat_reading(len(batch.hops)))
+    forms = reading.form[:, None] if forms is None else forms
+    selections = {depth: make_selection(batch, layer, yes=yes, forms=forms) for depth, layer in enumerate(layers)}
     if logits is None:
         logits = torch.zeros(len(batch.hops), SEQ, VOCABULARY)
     state = make_state(selections, **state_options)
@@ -193,19 +208,22 @@ def test_answer_loss_is_the_probability_of_the_answer_by_hand() -> None:
         random_reading(rows),
     )
     gate, yes = torch.linspace(0.1, 0.9, rows), torch.linspace(-2, 2, rows)
-    found = losses(batch, *layers, logits=logits, reading=reading, gate=gate, yes=yes)
+    forms_of = torch.randn(rows, N, len(FORMS), generator=torch.Generator().manual_seed(7)).log_softmax(-1)
+    found = losses(batch, *layers, logits=logits, reading=reading, gate=gate, yes=yes, forms=forms_of)
     selection, total = make_selection(batch, layers[1]), 0.0
     for row in range(rows):
         weights = [*selection.alpha[row, 0].tolist(), float(selection.null[row, 0])]
-        form = {name: math.exp(float(value)) for name, value in zip(FORMS, reading.form[row], strict=True)}
+        own = math.exp(float(reading.form[row, FORMS.index("yes_no")]))  # how surely the question wants yes or no
+        fact = {name: forms_of[row, :, at].exp().tolist() for at, name in enumerate(FORMS)}
+        confirmed = sum(w * p for w, p in zip(weights[:N], fact["yes_no"], strict=True)) + weights[N] * own
         so = 1 / (1 + math.exp(-float(yes[row])))
         copied = (
-            weights[1] * form["value"],
-            sum(weights[:3]) * form["value"],
-            weights[N] * (1 - form["yes_no"]),
-            form["yes_no"] * so,
-            form["yes_no"] * (1 - so),
-            weights[0] * form["count"],
+            weights[1] * fact["value"][1],
+            sum(w * p for w, p in zip(weights[:3], fact["value"][:3], strict=True)),
+            weights[N] * (1 - own),
+            confirmed * so,
+            confirmed * (1 - so),
+            weights[0] * fact["count"][0],
         )[row]
         total -= math.log(float(gate[row]) * copied + (1 - float(gate[row])) * said_by_hand(logits, row))
     assert float(found.answer) == pytest.approx(total / rows, rel=1e-5)
@@ -220,10 +238,12 @@ def test_without_copies_the_answer_is_in_own_words() -> None:
     assert float(closed.answer) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_temperature_is_that_of_the_softmax() -> None:
+def test_the_answer_is_weighed_as_the_selection_weighs_whatever_its_temperature() -> None:
     batch, scores = make_batch([1]), torch.tensor([[1.0, 0, 0, 2.0, 0.5, 0.3]])
+    sharper = replace(make_selection(batch, scores / 0.5), scores=make_selection(batch, scores).scores)
     exponents = [math.exp(value / 0.5) for value in (1.0, 2.0, 0.5, 0.3)]
-    found = losses(batch, scores, temperature=0.5, gate=torch.ones(1))
+    state = make_state({0: sharper}, temperature=0.5, gate=torch.ones(1))
+    found = compute_losses(KBOutput(torch.zeros(1, SEQ, VOCABULARY), state), batch, make_base(), path_margin=1.0)
     assert float(found.answer) == pytest.approx(-math.log(exponents[0] / sum(exponents) / len(FORMS)), rel=1e-4)
 
 
