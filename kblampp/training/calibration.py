@@ -33,7 +33,7 @@ CALIBRATION = "unseen"
 
 
 def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
-    """Adds to the null fact's bias in the last layer what refuses best on the questions of `CALIBRATION`.
+    """Moves the null fact's bias in the last layer to the `refusal_cut` of the questions of `CALIBRATION`.
 
     Those that want yes or no are left out, since they are never refused.
 

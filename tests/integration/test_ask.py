@@ -34,8 +34,9 @@ def test_answer_time_and_weighed_facts_are_shown(own: Path, capsys: pytest.Captu
     lines = first.splitlines()
     assert lines[0] == f"question: {IN_2001}"
     assert lines[1].startswith("answer:   ")
-    assert lines[2] == "time:     2001-01-01 to 2001-12-31"
-    assert lines[3].split() == ["weight", "head", "relation", "tail", "holds"]
+    assert lines[2].startswith("from:     ")
+    assert lines[3] == "time:     2001-01-01 to 2001-12-31"
+    assert lines[4].split() == ["weight", "head", "relation", "tail", "holds"]
     assert "(null fact: no answer here)" in lines[-1]
     assert "time:     none named" in second
 

@@ -124,17 +124,19 @@ def test_every_system_is_measured_once(metrics: Path) -> None:
 def test_the_time_of_a_question_is_read_once(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By no system again, however many ask it."""
-    read: Counter[str] = Counter()
+    """By no system again, however many ask it, and on the day that the parameters name."""
+    read: Counter[tuple[str, int | None]] = Counter()
     inner = asking.parse_question_time
 
-    def counted(text: str) -> Window | None:
-        read[text] += 1
-        return inner(text)
+    def counted(text: str, as_of: int | None = None) -> Window | None:
+        read[text, as_of] += 1
+        return inner(text, as_of)
 
     monkeypatch.setattr(asking, "parse_question_time", counted)
     evaluate(workspace, tmp_path / "metrics", monkeypatch, params())
-    assert read == Counter(question.question for split in SPLITS for question in workspace.dataset.questions[split])
+    today = day(params().selector.as_of)
+    questions = [question for split in SPLITS for question in workspace.dataset.questions[split]]
+    assert read == Counter((question.question, today) for question in questions)
 
 
 def test_stages_and_ablations_are_compared_question_by_question(metrics: Path) -> None:
