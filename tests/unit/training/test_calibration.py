@@ -1,4 +1,4 @@
-"""The null fact's bias is set where it refuses one in twenty of the questions whose fact was found, told by counting."""
+"""The null fact's bias is set where it refuses one in twenty of the questions whose fact was found."""
 
 from __future__ import annotations
 
