@@ -131,7 +131,7 @@ class KBQuery(nn.Module):
 
         Args:
             projections: The maps that made the keys.
-            questions: Sentence vectors of training questions, (n, d_sentence): on them each block has its weight as norm.
+            questions: Sentence vectors of training questions, (n, d_sentence): on them a block's norm is its weight.
         """
         starts: list[tuple[LinearMap, nn.Linear | _Held, float]] = [
             (projections.entity, self.names, 1.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_no_other_cut_is_better(rows: list[tuple[float, str]]) -> None:
     kinds = [[kind == name for _, kind in rows] for name in ("none", "found")]
     chosen = cut(odds, kinds[0], kinds[1])
     values = sorted(set(odds))
-    edges = [values[0] - 5, values[-1] + 5, *((a + b) / 2 for a, b in zip(values, values[1:], strict=False))]
+    edges = [values[0] - 5, values[-1] + 5, *((a + b) / 2 for a, b in itertools.pairwise(values))]
     best = max(index(odds, kinds[0], kinds[1], at) for at in edges)
     assert index(odds, kinds[0], kinds[1], chosen) == pytest.approx(best)
     assert chosen not in values

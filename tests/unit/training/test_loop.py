@@ -423,6 +423,7 @@ def test_the_pull_is_the_gradient_of_the_squared_distance_from_the_start_relativ
 ) -> None:
     """Of one step from maps that have been moved after the start: what the pull adds, by differentiating its loss."""
     gradients: list[dict[str, Tensor]] = []
+    clip = torch.nn.utils.clip_grad_norm_
     starts = {name: dict(fresh_model(world).named_parameters())[name].detach() for name in (*PULLED, LATER)}
     for strength in (0.0, 0.7):
         model, schedule = fresh_model(world), replace(SCHEDULE, query_pull=strength, query_lr=0.0, max_steps=2)
@@ -434,8 +435,6 @@ def test_the_pull_is_the_gradient_of_the_squared_distance_from_the_start_relativ
                 for place, name in enumerate((*PULLED, LATER)):
                     shift = torch.randn(own[name].shape, generator=torch.Generator().manual_seed(place))
                     own[name].add_(0.01 * shift)
-
-        clip = torch.nn.utils.clip_grad_norm_
 
         def keep(parameters: Any, norm: float, seen: dict[str, Tensor] = seen, own: dict[str, Any] = own) -> Any:
             seen.update({name: own[name].grad.clone() for name in own if own[name].grad is not None})
