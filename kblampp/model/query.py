@@ -131,12 +131,8 @@ class KBQuery(nn.Module):
 
         Args:
             projections: The maps that made the keys.
-<<<<<<< HEAD
             questions: Sentence vectors of training questions, (n, d_sentence): each block has its weight as mean
                 norm on them.
-=======
-            questions: Sentence vectors of training questions, (n, d_sentence): on them a block's norm is its weight.
->>>>>>> w-testsC
         """
         starts: list[tuple[LinearMap, nn.Linear | _Held, float]] = [
             (projections.entity, self.names, 1.0),
