@@ -24,6 +24,10 @@ RELATION_START, PHRASE_START = 0.2, 2.0
 """Weights of a first query's relation and phrase blocks at the start.  Relation and head in one phrase say more to a
 sentence encoder than the relation's label alone (docs/log.md); what the label adds is learned."""
 
+HOP_CUTS = (0.75, 0.0)
+"""Logits above which a first and a second hop are taken outside training.  Most questions need no hop, and one too many
+loses what was found; chosen on the base `unseen` (docs/log.md)."""
+
 GATE_NOISE = 0.5
 """Share of the noise that the gates read: what is left of a question is shorter than the whole."""
 
@@ -149,7 +153,7 @@ class KBQuery(nn.Module):
             own.bias.copy_(share * bias / norm)
 
     def forward(
-        self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge, due: Tensor
+        self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge, due: Tensor, depth: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, one a question.
 
@@ -163,6 +167,7 @@ class KBQuery(nn.Module):
             knowledge: Its switches; in training, the rows whose hidden state is not read and the gates' noise.
 
             due: Logits that a hop is due here, as the question by itself says, (batch,).
+            depth: How many layers have selected before.
 
         Returns:
             Queries (batch, 1, d_k), what the facts read so far leave of the question (batch, 1, d_sentence), and
@@ -188,7 +193,7 @@ class KBQuery(nn.Module):
         rest = self.unanswered(previous.rest, previous.key)
         logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
-            logit = torch.where(logit > 0, torch.inf, -torch.inf)
+            logit = torch.where(logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1], torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])
         onward = torch.cat([name, own, own.new_zeros(*own.shape[:-1], self.d_phrase)], dim=-1)

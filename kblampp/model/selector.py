@@ -169,7 +169,7 @@ class KBSelector(nn.Module):
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        query, rest, hop_logit = self.query(hidden, questions, previous, knowledge, _due(reading, depth))
+        query, rest, hop_logit = self.query(hidden, questions, previous, knowledge, _due(reading, depth), depth)
         if knowledge.training is None:
             rows = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
