@@ -131,7 +131,8 @@ class KBQuery(nn.Module):
 
         Args:
             projections: The maps that made the keys.
-            questions: Sentence vectors of training questions, (n, d_sentence): on them each block has its weight as norm.
+            questions: Sentence vectors of training questions, (n, d_sentence): each block has its weight as mean
+                norm on them.
         """
         starts: list[tuple[LinearMap, nn.Linear | _Held, float]] = [
             (projections.entity, self.names, 1.0),

@@ -90,8 +90,8 @@ def mixture(output: Any, answer: Tensor, *, commit: bool = False) -> Tensor:
     (choices,) = tokenized(output.state.answers(), TOKENIZER)
     own = 1 - sum(p for _, p in choices)
     if commit:
-        tokens, best = max(choices, key=lambda choice: choice[1])
-        choices, own = ([], 1.0) if own > best else ([(tokens, 1.0)], 0.0)
+        tokens, _ = max(choices, key=lambda choice: choice[1])
+        choices, own = ([], 1.0) if own > 0.5 else ([(tokens, 1.0)], 0.0)
     rows, so_far, written = [], 0.0, answer.tolist()
     for place, log_probs in enumerate(spoken):
         joint = own * (so_far + log_probs).exp()
@@ -281,7 +281,7 @@ def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> No
             losses.total(LossWeights(*[1.0] * 7)).backward()
     added = {name: p for name, p in model.added_parameters().items() if p.requires_grad}
     held = model.added_parameters().keys() - added.keys()
-    assert {".".join(name.split(".")[2:4]) for name in held} == {"query.names", "query.phrases"}
+    assert {".".join(name.split(".")[2:4]) for name in held} == {"query.names"}
     assert [name for name, p in added.items() if p.grad is None or not p.grad.any()] == []
     assert [name for name, p in added.items() if not torch.isfinite(p.grad).all()] == []
     assert all(p.grad is None for p in model.backbone.parameters())

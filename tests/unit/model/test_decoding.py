@@ -46,11 +46,7 @@ class Found:
         return self.rows
 
     def own_words(self) -> list[float]:
-<<<<<<< HEAD
-        return [max(0.0, 1.0 - sum(one.probability for one in row)) for row in self.rows]
-=======
         return [max(0.0, 1 - sum(one.probability for one in row)) for row in self.rows]
->>>>>>> w-testsC
 
 
 def language(prefix: tuple[int, ...], seed: int) -> Tensor:
@@ -120,11 +116,7 @@ def test_tails_that_begin_alike_are_told_apart_where_they_part() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(shares=choices.filter(bool), gate=st.sampled_from([0.2, 0.6, 1.0]), seed=st.integers(0, 1000))
-<<<<<<< HEAD
-def test_a_greedy_row_keeps_to_own_words_or_the_most_probable_answer_whichever_kind_is_more_probable(
-=======
 def test_a_greedy_row_keeps_to_own_words_where_they_have_more_than_half_else_to_the_best_answer(
->>>>>>> w-testsC
     shares: dict[str, float], gate: float, seed: int
 ) -> None:
     found = [answer(text, gate * share / sum(shares.values())) for text, share in shares.items()]

@@ -1,4 +1,4 @@
-"""The null fact's bias is set where refusing is right most often, told by trying every cut and by counting."""
+"""The null fact's bias is set where it refuses one in twenty of the questions whose fact was found."""
 
 from __future__ import annotations
 
@@ -12,57 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.model.injection import KBInjectedModel
-from kblampp.training.calibration import CALIBRATION, best_cut, calibrate
+from kblampp.training.calibration import CALIBRATION, calibrate, refusal_cut
 from tests.kb import TinyWorld, make_world
 from tests.tiny import FAMILIES
 
 
-def cut(odds: list[float], unanswerable: list[bool], found: list[bool]) -> float:
-    return best_cut(np.array(odds), np.array(unanswerable), np.array(found))
-
-
-def index(odds: list[float], unanswerable: list[bool], found: list[bool], at: float) -> float:
-    """Youden's: the share of the unanswerable that is refused less that of the found."""
-    refused = [value > at for value in odds]
-    shares = [sum(r for r, one in zip(refused, kind, strict=True) if one) / sum(kind) for kind in (unanswerable, found)]
-    return shares[0] - shares[1]
-
-
-questions = st.lists(
-    st.tuples(st.sampled_from([-9.0, -2.0, -1.5, 0.0, 0.25, 3.0, 8.0]), st.sampled_from(["none", "found", "missed"])),
-    min_size=2,
-    max_size=20,
-).filter(lambda rows: {"none", "found"} <= {kind for _, kind in rows})
-
-
 @settings(deadline=None, max_examples=200)
-@given(questions)
-def test_no_other_cut_is_better(rows: list[tuple[float, str]]) -> None:
-    odds = [value for value, _ in rows]
-    kinds = [[kind == name for _, kind in rows] for name in ("none", "found")]
-    chosen = cut(odds, kinds[0], kinds[1])
-    values = sorted(set(odds))
-    edges = [values[0] - 5, values[-1] + 5, *((a + b) / 2 for a, b in zip(values, values[1:], strict=False))]
-    best = max(index(odds, kinds[0], kinds[1], at) for at in edges)
-    assert index(odds, kinds[0], kinds[1], chosen) == pytest.approx(best)
-    assert chosen not in values
+@given(st.lists(st.floats(-9, 9), min_size=40, max_size=200))
+def test_one_in_twenty_of_what_was_found_is_refused(odds: list[float]) -> None:
+    cut = refusal_cut(np.array(odds))
+    assert sum(value > cut for value in odds) <= 0.05 * len(odds)
+    assert sum(value >= cut for value in odds) >= 0.05 * len(odds) - 1
 
 
-def test_both_kinds_count_the_same_however_many_there_are_of_each() -> None:
-    odds = [1.0] + [0.0] * 9 + [2.0]
-    assert cut(odds, [False] * 10 + [True], [True] * 10 + [False]) == 1.5
-
-
-def test_what_was_not_found_loses_nothing_by_being_refused() -> None:
-    odds, unanswerable = [-1.0, 4.0, 2.0, 5.0], [False, False, True, True]
-    assert cut(odds, unanswerable, [True, False, False, False]) == 0.5
-    assert cut(odds, unanswerable, [True, True, False, False]) in (0.5, 4.5)
-
-
-@pytest.mark.parametrize("kind", ["unanswerable", "found"])
-def test_with_one_kind_alone_nothing_is_moved(kind: str) -> None:
-    yes, no = [True, True], [False, False]
-    assert cut([1.0, 2.0], yes if kind == "unanswerable" else no, yes if kind == "found" else no) == 0.0
+def test_where_nothing_was_found_nothing_is_moved() -> None:
+    assert refusal_cut(np.array([])) == 0.0
 
 
 @pytest.fixture(scope="module")
