@@ -80,7 +80,7 @@ class Reader:
 
     @classmethod
     def open(cls, params: Params, store: Path, *, dataset: str, kb: str, adapter: Path | None) -> Reader:
-        """Opens everything; a base smaller than `selector.top_k` is weighed as a whole.
+        """Opens everything; of a base smaller than `selector.top_k` as many candidates are weighed as it has facts.
 
         Args:
             params: The parameters.

@@ -10,7 +10,7 @@ from kblampp.evidence.dump import dump_evidence
 
 
 def main(params: Params) -> None:
-    """Explains the answers to every split but train; edits facts of the split that counts and asks again."""
+    """Explains the answers to every split that is measured; edits facts of the split that counts and asks again."""
     dump_evidence(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/evidence"))
 
 

@@ -10,7 +10,7 @@ from kblampp.evaluation.evaluate import run_evaluation
 
 
 def main(params: Params) -> None:
-    """Answers the questions of every split but train with each system and writes tables and plots."""
+    """Answers the questions of every split that is measured with each system and writes tables and plots."""
     run_evaluation(params, data=Path("data"), store=Path("store"), metrics=Path("metrics/eval"))
 
 

@@ -8,6 +8,7 @@ later layers  Q = (1 - g) Q_prev + g [S W_hop v_prev ; relation block of the abo
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Protocol
 
 import torch
@@ -122,7 +123,9 @@ class KBQuery(nn.Module):
         self.names = _Held(d_sentence, d_ent)
         nn.init.zeros_(self.from_hidden.weight)
         if not hops:
-            self.phrases = nn.Linear(d_sentence, self.d_phrase)
+            with warnings.catch_warnings():  # a key may have no phrase block
+                warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+                self.phrases = nn.Linear(d_sentence, self.d_phrase)
         else:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)

@@ -42,15 +42,16 @@ def test_answer_time_and_weighed_facts_are_shown(own: Path, capsys: pytest.Captu
 
 
 def test_json_holds_the_same_and_weights_of_a_small_base_add_up(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The base has fewer facts than `selector.top_k`, so all of them are weighed."""
+    """The base has fewer facts than `selector.top_k`; one that is weighed from both its ends is shown once."""
     set_params(Path("params.yaml"), {"selector.top_k": 16, "selector.over_fetch": 64})
     assert asked("--json", "--top", "99", IN_2001, FOUNDER) == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["question"], second["question"]) == (IN_2001, FOUNDER)
     assert first["time"] == {"start": "2001-01-01", "end": "2002-01-01", "source": "question_text"}
     assert second["time"] is None
-    assert len(second["facts"]) == 12
     for reply in (first, second):
+        shown = [(fact["head"], fact["relation"], fact["tail"]) for fact in reply["facts"]]
+        assert len(set(shown)) == len(shown) <= 12
         alphas = [fact["alpha"] for fact in reply["facts"]]
         assert alphas == sorted(alphas, reverse=True)
         assert sum(alphas) + reply["null"] == pytest.approx(1, abs=1e-3)
