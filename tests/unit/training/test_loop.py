@@ -423,11 +423,7 @@ def test_the_pull_is_the_gradient_of_the_squared_distance_from_the_start_relativ
     """Of one step from maps that have been moved after the start: what the pull adds, by differentiating its loss."""
     gradients: list[dict[str, Tensor]] = []
     clip = torch.nn.utils.clip_grad_norm_
-<<<<<<< HEAD
-    starts = {name: dict(fresh_model(world).named_parameters())[name].detach() for name in (*PULLED, LATER)}
-=======
     starts = {name: dict(fresh_model(world).named_parameters())[name].detach() for name in PULLED}
->>>>>>> w-testsC
     for strength in (0.0, 0.7):
         model, schedule = fresh_model(world), replace(SCHEDULE, query_pull=strength, query_lr=0.0, max_steps=2)
         own = dict(model.named_parameters())
