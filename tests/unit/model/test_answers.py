@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kblampp.data.facts import FORMS, MODES, UNKNOWN_ANSWER, Context, Entity, FiveTuple, Relation
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS, UNKNOWN_ANSWER, Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import UNKNOWN_DAY, Window, day, month_window, year_window
 from kblampp.model.answers import LEAST_SHARE, NO, SEPARATOR, YES, Answer, Source, answers, write_probability
 from kblampp.model.inputs import KnowledgeBase
@@ -58,10 +58,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
     return make_base(folder / "own", facts, world.questions, world.projections)
 
 
+NO_HOPS = torch.full((1, MOST_HOPS - 1), -20.0)
+"""Logits of the further hops of a question that has none."""
+
+
 def reading_of(**forms: float) -> Reading:
     """What one question wants, by form; the rest is impossible."""
     form = torch.tensor([[forms.get(name, 0.0) for name in FORMS]]).log()
-    return Reading(torch.zeros(1), form, torch.zeros(1, len(MODES)).log_softmax(-1))
+    return Reading(torch.zeros(1), form, torch.zeros(1, len(MODES)).log_softmax(-1), NO_HOPS)
 
 
 def selection_of(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kblampp.data.facts import FORMS, MODES
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import (
@@ -62,7 +62,7 @@ def score(question: tuple[int, int], *facts: tuple[int, int], scorer: TimeScorer
 
 def windows_alone(scorer: TimeScorer) -> list[torch.nn.Parameter]:
     """What the score of a window learns, which places in a row play no part in."""
-    places = ("raw_order", "raw_present")
+    places = ("raw_order", "raw_past")
     return [parameter for name, parameter in scorer.named_parameters() if name not in places]
 
 
@@ -255,11 +255,16 @@ def test_the_question_starts_in_the_space_of_the_context_vectors() -> None:
     torch.testing.assert_close(scorer.from_question(question), expected, atol=1e-5, rtol=1e-5)
 
 
+def no_hops(rows: int = 1) -> Tensor:
+    """Logits of the further hops of questions that have none."""
+    return torch.full((rows, MOST_HOPS - 1), -20.0)
+
+
 def reading_of(form: str = "value", mode: str = "any") -> Reading:
     """A question that surely wants this."""
     logits = [torch.full((1, len(names)), -torch.inf) for names in (FORMS, MODES)]
     logits[0][0, FORMS.index(form)] = logits[1][0, MODES.index(mode)] = 0.0
-    return Reading(torch.full((1,), -20.0), *logits)
+    return Reading(torch.full((1,), -20.0), *logits, no_hops())
 
 
 ROW = [(OPEN_START, 701_000), (701_000, 705_000), (705_000, 709_000), (709_000, OPEN_END)]
@@ -296,32 +301,35 @@ def order_of(
     return [round(value, 4) + 0.0 for value in found.flatten().tolist()]
 
 
-def test_without_a_time_or_mode_places_count_nothing() -> None:
+PAST = math.log1p(math.exp(2.0)) / math.log1p(math.exp(6.0))
+"""What holding no longer counts, in the same units."""
+
+
+def test_where_a_time_or_another_mode_is_asked_for_places_count_nothing() -> None:
     for mode in ("now", "before", "after"):
         assert order_of(reading_of(mode=mode)) == [0, 0, 0, 0]
     for question in ((703_000, 703_365), (OPEN_START, OPEN_END)):
         assert order_of(reading_of(), question) == [0, 0, 0, 0]
 
 
-PRESENT = math.log1p(math.exp(2.0)) / math.log1p(math.exp(6.0))
-"""What holding today counts, in the same units."""
-
-
 @pytest.mark.parametrize(
-    ("as_of", "holder"),
+    ("as_of", "gone"),
     [(690_000, 0), (700_999, 0), (701_000, 1), (704_999, 1), (705_000, 2), (708_999, 2), (709_000, 3), (800_000, 3)],
 )
-def test_who_asks_for_no_time_means_the_day_of_asking_rather_than_another(as_of: int, holder: int) -> None:
-    expected = [PRESENT * (place == holder) for place in range(len(ROW))]
-    assert order_of(reading_of(), as_of=as_of) == pytest.approx(expected, abs=1e-4)
+def test_where_no_time_is_asked_for_who_holds_no_longer_loses(as_of: int, gone: int) -> None:
+    expected = [-PAST] * gone + [0.0] * (len(ROW) - gone)
+    for form in FORMS:
+        assert order_of(reading_of(form), as_of=as_of) == pytest.approx(expected, abs=1e-4)
     for mode in ("now", "first", "last", "before", "after"):
-        assert order_of(reading_of(mode=mode), as_of=as_of) == order_of(reading_of(mode=mode))
+        assert order_of(reading_of(mode=mode), as_of=as_of) == order_of(reading_of(mode=mode), as_of=690_000)
     for question in ((703_000, 703_365), (OPEN_START, OPEN_END), (OPEN_START, 706_000), (704_000, OPEN_END)):
-        assert order_of(reading_of(), question, as_of=as_of) == order_of(reading_of(), question)
+        assert order_of(reading_of(), question, as_of=as_of) == order_of(reading_of(), question, as_of=690_000)
 
 
-def test_the_day_after_the_last_nobody_holds() -> None:
-    assert order_of(reading_of(), facts=ROW[1:3], as_of=709_000) == [0, 0]
+def test_the_last_of_a_row_loses_to_nobody_even_when_it_has_ended() -> None:
+    assert order_of(reading_of(), facts=ROW[1:3], as_of=708_999) == pytest.approx([-PAST, 0], abs=1e-4)
+    assert order_of(reading_of(), facts=ROW[1:3], as_of=800_000) == pytest.approx([-PAST, 0], abs=1e-4)
+    assert order_of(reading_of(), facts=ROW[1:2], as_of=800_000) == [0]
 
 
 def test_the_first_and_the_last_of_a_row_gain_as_much_as_the_others_lose() -> None:
@@ -365,9 +373,11 @@ def test_a_fact_of_unknown_time_has_no_place(mode: str, question: tuple[int, int
 
 
 def test_a_doubtful_mode_counts_as_far_as_it_is_likely() -> None:
-    reading = Reading(torch.zeros(1), reading_of().form, torch.full((1, len(MODES)), 1 / len(MODES)).log())
+    likely = torch.full((1, len(MODES)), 1 / len(MODES)).log()
+    reading = Reading(torch.zeros(1), reading_of().form, likely, no_hops())
     half = 0.5 / len(MODES)
-    expected = [0, -2 * half, -2 * half, PRESENT / len(MODES)]
+    gone = PAST / len(MODES)  # all but the last have ended
+    expected = [-gone, -2 * half - gone, -2 * half - gone, 0]
     assert order_of(reading) == pytest.approx(expected, abs=1e-3)
 
 
@@ -375,10 +385,11 @@ def test_a_doubtful_mode_counts_as_far_as_it_is_likely() -> None:
 def test_order_is_finite_with_finite_gradients(question: str) -> None:
     scorer, facts = TimeScorer(), list(KINDS.values())
     form, mode = (torch.zeros(1, len(names)).log_softmax(-1).requires_grad_() for names in (FORMS, MODES))
-    found = scorer.order(Reading(torch.zeros(1), form, mode), torch.tensor([KINDS[question]]), place_of(facts), AS_OF)
+    reading = Reading(torch.zeros(1), form, mode, no_hops())
+    found = scorer.order(reading, torch.tensor([KINDS[question]]), place_of(facts), AS_OF)
     assert torch.isfinite(found).all()
     found.sum().backward()
-    for tensor in (scorer.raw_order, scorer.raw_present, form, mode):
+    for tensor in (scorer.raw_order, scorer.raw_past, form, mode):
         assert tensor.grad is not None
         assert torch.isfinite(tensor.grad).all()
 
@@ -410,7 +421,8 @@ def test_before_somebody_is_the_fact_whose_successor_is_named_and_not_the_named_
 
 def test_all_weights_of_names_learn() -> None:
     scorer = NameScorer()
-    reading = Reading(torch.zeros(1), *(torch.zeros(1, len(names)).log_softmax(-1) for names in (FORMS, MODES)))
+    form, mode = (torch.zeros(1, len(names)).log_softmax(-1) for names in (FORMS, MODES))
+    reading = Reading(torch.zeros(1), form, mode, no_hops())
     scorer(reading, *NAMES, *BESIDE).sum().backward()
     for parameter in scorer.parameters():
         assert parameter.grad is not None
@@ -419,7 +431,7 @@ def test_all_weights_of_names_learn() -> None:
 
 def doubtful_reading() -> Reading:
     form = torch.randn(2, len(FORMS), generator=torch.Generator().manual_seed(0)).log_softmax(-1)
-    return Reading(torch.zeros(2), form, torch.zeros(2, len(MODES)).log_softmax(-1))
+    return Reading(torch.zeros(2), form, torch.zeros(2, len(MODES)).log_softmax(-1), no_hops(2))
 
 
 FEATURES = (torch.tensor([[0.0, 1.0, 0.3], [0.5, 0.0, 1.0]]), torch.tensor([[0.0, 1, 1], [1, 0, 1]]), torch.ones(2, 3))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kblampp.data.facts import FORMS, MODES
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
@@ -95,18 +95,24 @@ def aimed(world: TinyWorld, query: Tensor, *, hops: bool = False) -> KBSelector:
     return selector
 
 
+def no_hops(rows: int = len(ROWS)) -> Tensor:
+    """Logits of the further hops of questions of which these say nothing."""
+    return torch.zeros(rows, MOST_HOPS - 1)
+
+
 def reading_of(rows: int = len(ROWS), *, inverse: float = -60.0, form: str = "value", mode: str = "any") -> Reading:
     """Questions that surely want this; as far as float32 goes, no fact is read from its tail."""
     logits = [torch.full((rows, len(names)), -200.0) for names in (FORMS, MODES)]
     logits[0][:, FORMS.index(form)] = logits[1][:, MODES.index(mode)] = 0.0
-    return Reading(torch.full((rows,), inverse), *(one.log_softmax(-1) for one in logits))
+    return Reading(torch.full((rows,), inverse), *(one.log_softmax(-1) for one in logits), no_hops(rows))
 
 
 def doubtful(seed: int = 0) -> Reading:
     """A reading that is sure of nothing, another for each question."""
     generator = torch.Generator().manual_seed(seed)
     form, mode = (torch.randn(len(ROWS), len(names), generator=generator) for names in (FORMS, MODES))
-    return Reading(torch.randn(len(ROWS), generator=generator), form.log_softmax(-1), mode.log_softmax(-1))
+    inverse = torch.randn(len(ROWS), generator=generator)
+    return Reading(inverse, form.log_softmax(-1), mode.log_softmax(-1), no_hops())
 
 
 def select(

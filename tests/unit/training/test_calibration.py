@@ -21,7 +21,7 @@ from tests.tiny import FAMILIES
 @given(st.lists(st.floats(-9, 9), min_size=40, max_size=200))
 def test_one_in_twenty_of_what_was_found_is_refused(odds: list[float]) -> None:
     cut = refusal_cut(np.array(odds))
-    assert sum(value > cut for value in odds) <= 0.05 * len(odds)
+    assert sum(value > cut for value in odds) < 0.05 * (len(odds) - 1) + 1
     assert sum(value >= cut for value in odds) >= 0.05 * len(odds) - 1
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kblampp.core.errors import DataError
-from kblampp.data.facts import FORMS, MODES
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds, year_window
 from kblampp.model.batches import IGNORED, TrainingBatch
 from kblampp.model.injection import KBOutput
@@ -97,7 +97,7 @@ def make_selection(
 def flat_reading(rows: int) -> Reading:
     """Nobody knows what the questions ask for."""
     form, mode = (torch.zeros(rows, len(names)).log_softmax(-1) for names in (FORMS, MODES))
-    return Reading(torch.zeros(rows), form, mode)
+    return Reading(torch.zeros(rows), form, mode, torch.zeros(rows, MOST_HOPS - 1))
 
 
 class State(SimpleNamespace):
@@ -164,7 +164,8 @@ def random_logits(rows: int, seed: int = 0) -> Tensor:
 def random_reading(rows: int, seed: int = 0) -> Reading:
     generator = torch.Generator().manual_seed(seed)
     form, mode = (torch.randn(rows, len(names), generator=generator) for names in (FORMS, MODES))
-    return Reading(torch.randn(rows, generator=generator), form.log_softmax(-1), mode.log_softmax(-1))
+    inverse, hops = torch.randn(rows, generator=generator), torch.zeros(rows, MOST_HOPS - 1)
+    return Reading(inverse, form.log_softmax(-1), mode.log_softmax(-1), hops)
 
 
 def test_words_loss_reads_each_token_from_the_position_before() -> None:
@@ -259,7 +260,8 @@ def test_what_is_surely_so_leaves_a_finite_loss_with_finite_gradients(sure: str)
     form.requires_grad_()
     bias = torch.full((4,), {"gate open": 60.0, "gate shut": -200.0}.get(sure, 0.0), requires_grad=True)
     yes, logits = torch.zeros(4, requires_grad=True), random_logits(4).requires_grad_()
-    reading = Reading(torch.zeros(4), form.log_softmax(-1), torch.zeros(4, len(MODES)).log_softmax(-1))
+    mode, hops = torch.zeros(4, len(MODES)).log_softmax(-1), torch.zeros(4, MOST_HOPS - 1)
+    reading = Reading(torch.zeros(4), form.log_softmax(-1), mode, hops)
     found = losses(batch, scores, logits=logits, reading=reading, gate=bias.sigmoid(), yes=yes)
     total = found.total(ALL_ONE)
     total.backward()
@@ -296,6 +298,7 @@ def test_form_accuracy_is_of_form_mode_and_direction_together() -> None:
         torch.tensor([-1.0, 1.0, -1.0, -1.0]),
         torch.eye(len(FORMS))[[0, 0, 1, 0]].log_softmax(-1),
         torch.eye(len(MODES))[[0, 0, 0, 2]].log_softmax(-1),
+        torch.zeros(4, MOST_HOPS - 1),
     )
     assert losses(batch, reading=reading).form_accuracy == 0.25
 
