@@ -35,7 +35,7 @@ TRANSFER_BEGIN, TRANSFER_END = "<!-- transfer: begin (python -m kblampp.report -
 """Around the tables of unseen bases, of README and page alike."""
 TRANSFER_SMALL = ("dossiers", "yago")
 """Bases of the README's table."""
-HEADLINE_ROWS = frozenset({"stage_a", "stage_b", "lookup", "rag_4", "in_context", "closed_book"})
+HEADLINE_ROWS = frozenset({"stage_a", "stage_b", "rag_4", "in_context"})
 """Rows of the README's table, in the order of all tables; its splits are `WORLDS`."""
 SHOWN = ("f1", "recall_at_1", "recall_at_8", "time_accuracy")
 """Figures right of EM by type."""
