@@ -281,9 +281,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return
         small = headline_table(read_json(arguments.metrics / "table.json", error=DataError))
         readme = with_table(README.read_text(encoding="utf-8"), small, str(README), HEADLINE_BEGIN, HEADLINE_END)
-        readme = with_table(readme, small_transfer_table(unseen), str(README), TRANSFER_BEGIN, TRANSFER_END)
         page = with_table(PAGE.read_text(encoding="utf-8"), tables, str(PAGE))
-        page = with_table(page, transfer_tables(unseen), str(PAGE), TRANSFER_BEGIN, TRANSFER_END)
+        if unseen:
+            readme = with_table(readme, small_transfer_table(unseen), str(README), TRANSFER_BEGIN, TRANSFER_END)
+            page = with_table(page, transfer_tables(unseen), str(PAGE), TRANSFER_BEGIN, TRANSFER_END)
         for path, text in ((README, readme), (PAGE, page)):
             with atomic_write(path) as file:
                 file.write(text)

@@ -92,8 +92,8 @@ def open_base(source: Source, params: Params, store: Path, backbone: Backbone, s
     Raises:
         KBLaMError: The files are malformed, or projections or encoder are missing or do not fit.
     """
-    convert_dataset(source.converter, source.folder, scratch / "data", WHOLE, seed=params.seed)
-    dataset = Dataset.load(scratch / "data", source.converter)
+    convert_dataset(source.converter, source.folder, scratch / "converted", WHOLE, seed=params.seed)
+    dataset = Dataset.load(scratch / "converted", source.converter)
     if SPLIT not in dataset.questions:
         raise DataError(f"{source.folder} has no question of split {SPLIT}: add some to its questions.jsonl")
     encode_dataset(dataset, scratch, params.encoder, start=store / params.dataset)

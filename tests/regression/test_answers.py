@@ -1,6 +1,6 @@
 """Ten fixed questions of each type about a frozen knowledge base, asked of the committed adapter.
 
-A change in encoder, projections, index, selector, copy head or loading that breaks answers shows here.  It is no
+A change in encoder, projections, index, selector, answers or loading that breaks answers shows here.  It is no
 benchmark: the questions are ones that the committed adapter answers.
 """
 

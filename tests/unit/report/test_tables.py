@@ -17,6 +17,8 @@ from kblampp.report.tables import (
     END,
     HEADLINE_BEGIN,
     HEADLINE_END,
+    TRANSFER_BEGIN,
+    TRANSFER_END,
     ablation_table,
     difference_line,
     headline_table,
@@ -24,6 +26,7 @@ from kblampp.report.tables import (
     refusal_table,
     result_table,
     results,
+    small_transfer_table,
     transfer_tables,
     with_table,
 )
@@ -144,15 +147,18 @@ def test_the_small_table_has_em_alone_of_the_worlds_that_are_new_to_the_model() 
 
 
 def test_the_small_table_says_how_many_questions_each_system_was_asked() -> None:
-    note = headline_table(SMALL).splitlines()[-1]
+    fewer = {**SMALL, "swap": {**SMALL["swap"], "rag_4": {"single_hop": row(0.5, 100)}}}
+    note = headline_table(fewer).splitlines()[-1]
     assert "500, 400, –, –, 300 for KBLaM++ (Stage A)" in note
-    assert "100, –, –, –, – for closed book" in note
+    assert "100, –, –, –, – for RAG" in note
     assert "On novel: 10, –, –, –, – for KBLaM++ (Stage A)" in note
 
 
 def test_systems_that_were_asked_as_much_share_their_counts() -> None:
     both = {"single_hop": row(0.5, 7)}
-    assert "7, –, –, –, – for KBLaM++ (Stage A), lookup." in headline_table({"swap": {"stage_a": both, "lookup": both}})
+    assert "7, –, –, –, – for KBLaM++ (Stage A), KBLaM++ (Stage B)." in headline_table(
+        {"swap": {"stage_a": both, "stage_b": both}}
+    )
 
 
 def test_the_small_table_is_of_the_worlds_and_says_so_for_another_dataset() -> None:
@@ -294,6 +300,16 @@ def test_the_command_prints_them_after_the_others_where_they_were_measured(
     write_json(metrics.parent / "transfer" / "table.json", TRANSFER)
     assert main(["--metrics", str(metrics)]) == 0
     assert capsys.readouterr().out == f"{results(metrics)}\n\n{transfer_tables(TRANSFER)}\n"
+
+
+def test_the_command_writes_them_where_they_were_measured(metrics: Path, pages: tuple[Path, Path]) -> None:
+    write_json(metrics.parent / "transfer" / "table.json", TRANSFER)
+    for path in pages:
+        path.write_text(f"{path.read_text(encoding='utf-8')}{TRANSFER_BEGIN}\n{TRANSFER_END}\n", encoding="utf-8")
+    assert main(["--metrics", str(metrics), "--write"]) == 0
+    readme, page = (path.read_text(encoding="utf-8") for path in pages)
+    assert readme.endswith(f"{TRANSFER_BEGIN}\n{small_transfer_table(TRANSFER)}\n{TRANSFER_END}\n")
+    assert page.endswith(f"{TRANSFER_BEGIN}\n{transfer_tables(TRANSFER)}\n{TRANSFER_END}\n")
 
 
 def test_the_command_prints_the_tables(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
