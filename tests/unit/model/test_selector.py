@@ -17,7 +17,7 @@ from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day,
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import trigram_buckets
-from kblampp.model.query import GATE_SCALE, PHRASE_START, RELATION_START, START_LOGIT
+from kblampp.model.query import GATE_NOISE, GATE_SCALE, HOP_CUTS, PHRASE_START, RELATION_START, START_LOGIT
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, KBSelector, Selection
@@ -108,11 +108,12 @@ def reading_of(rows: int = len(ROWS), *, inverse: float = -60.0, form: str = "va
 
 
 def doubtful(seed: int = 0) -> Reading:
-    """A reading that is sure of nothing, another for each question."""
+    """A reading that is sure of nothing but of some of the hops, another for each question."""
     generator = torch.Generator().manual_seed(seed)
     form, mode = (torch.randn(len(ROWS), len(names), generator=generator) for names in (FORMS, MODES))
     inverse = torch.randn(len(ROWS), generator=generator)
-    return Reading(inverse, form.log_softmax(-1), mode.log_softmax(-1), no_hops())
+    hops = 4 * torch.randn(len(ROWS), MOST_HOPS - 1, generator=generator)
+    return Reading(inverse, form.log_softmax(-1), mode.log_softmax(-1), hops)
 
 
 def select(
@@ -121,9 +122,13 @@ def select(
     knowledge: Knowledge,
     previous: Selection | None,
     reading: Reading | None = None,
+    depth: int | None = None,
 ) -> Selection:
-    """What a selector selects; without a reading for plain questions for a tail."""
-    found: Selection = selector(hidden, knowledge, previous, reading_of(len(hidden)) if reading is None else reading)
+    """What a selector selects; without a reading for plain questions for a tail, in the first layer or the second."""
+    reading = reading_of(len(hidden)) if reading is None else reading
+    found: Selection = selector(
+        hidden, knowledge, previous, reading, (previous is not None) if depth is None else depth
+    )
     return found
 
 
@@ -146,26 +151,43 @@ def arrays(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def naive_query(
-    world: TinyWorld, w: dict[str, Any], h: Any, e: Any, before: dict[str, Any] | None, options: SelectorOptions
+    world: TinyWorld,
+    w: dict[str, Any],
+    knowledge: Knowledge,
+    reading: Reading,
+    h: Any,
+    row: int,
+    depth: int,
+    before: dict[str, Any] | None,
 ) -> tuple[Any, Any, float]:
-    """Q of a question, what is left of it, and the hop gate; `before` is `brute_force` of the layer before."""
-    p = world.projections
+    """Q of a question, what is left of it, and the hop gate's logit; `before` is `brute_force` of the layer before."""
+    p, options, training = world.projections, knowledge.options, knowledge.training
     if before is not None and not options.hop:
-        return before["query"], before["rest"], 0.0
-    own = w["query.from_question.weight"] @ e + w["query.from_question.bias"]
+        return before["query"], before["rest"], -math.inf
+    e, noise = knowledge.questions.vectors[row].double().numpy(), np.zeros(p.d_sent)
+    if training is not None and training.question_noise is not None:
+        noise = training.question_noise[row].double().numpy()
+    own = w["query.from_question.weight"] @ (e + noise) + w["query.from_question.bias"]
     if options.hidden_query:
         own = own + w["query.from_hidden.weight"] @ h
     scale = START_LOGIT * math.sqrt(p.d_k)
     if before is None:
         names = w["query.names.weight"] @ e + w["query.names.bias"]
-        phrases = w["query.phrases.weight"] @ e + w["query.phrases.bias"]
-        return scale * np.concatenate([names, own, phrases]), e, 0.0
+        phrases = w["query.phrases.weight"] @ (e + noise) + w["query.phrases.bias"]
+        return scale * np.concatenate([names, own, phrases]), e, -math.inf
     maps = w["query.names.weight"], w["query.from_question.weight"]
     rest = naive_rest(*maps, before["rest"], before["key"], p.d_ent)
-    hop = naive_gate(w, "query.hop_gate", rest)
+    logit = float(reading.hops[row, depth - 1]) + naive_gate(w, "query.hop_gate", rest + GATE_NOISE * noise)
+    if training is None:
+        logit = math.inf if logit > HOP_CUTS[depth - 1] else -math.inf
     name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
     onward = scale * np.concatenate([name, own, np.zeros(p.d_k - p.d_ent - p.d_rel)])
-    return (1 - hop) * before["query"] + hop * onward, rest, hop
+    return (1 - share(logit)) * before["query"] + share(logit) * onward, rest, logit
+
+
+def share(logit: float) -> float:
+    """The logistic function, of infinities too."""
+    return (1 + math.tanh(logit / 2)) / 2
 
 
 def naive_rest(names: Any, relations: Any, question: Any, key: Any, d_ent: int) -> Any:
@@ -178,7 +200,9 @@ def naive_rest(names: Any, relations: Any, question: Any, key: Any, d_ent: int) 
 
 
 def cosine(a: Any, b: Any) -> float:
-    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    """Zero for a block that is empty, as that of phrases after a hop."""
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / lengths) if lengths else 0.0
 
 
 def naive_odds(w: dict[str, Any], *fit: float) -> float:
@@ -189,8 +213,9 @@ def naive_odds(w: dict[str, Any], *fit: float) -> float:
 
 
 def naive_gate(w: dict[str, Any], name: str, e: Any) -> float:
+    """A gate's logit."""
     inner = np.tanh(w[f"{name}.inner.weight"] @ e * math.sqrt(len(e)) + w[f"{name}.inner.bias"])
-    return float(1 / (1 + np.exp(-GATE_SCALE * (w[f"{name}.out.weight"][0] @ inner + w[f"{name}.out.bias"][0]))))
+    return GATE_SCALE * float(w[f"{name}.out.weight"][0] @ inner + w[f"{name}.out.bias"][0])
 
 
 def naive_time(w: dict[str, Any], question: tuple[int, int], horizon: tuple[int, int], fact: tuple[int, int]) -> float:
@@ -262,8 +287,8 @@ def naive_order(
     elif asked[1] == OPEN_END and asked[0] != OPEN_START:
         to_begin = [n for n in row if lows[n] >= asked[0]] or [n for n in row[-1:] if highs[n] > asked[0]]
         counts += 0.5 * value * (1 if to_begin and number == to_begin[0] else -1)
-    liked = modes["any"] * (asked[0] == UNKNOWN_DAY and lows[number] <= as_of < highs[number])
-    return float(np.log1p(np.exp(w["time.raw_order"])) * counts + np.log1p(np.exp(w["time.raw_present"])) * liked)
+    gone = modes["any"] * (asked[0] == UNKNOWN_DAY and highs[number] <= as_of and number != row[-1])
+    return float(np.log1p(np.exp(w["time.raw_order"])) * counts - np.log1p(np.exp(w["time.raw_past"])) * gone)
 
 
 def naive_name(
@@ -301,6 +326,7 @@ def brute_force(
     reading: Reading,
     h: Any,
     row: int,
+    depth: int,
     before: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """What docs/architecture.md says for one question, over every fact of the base read both ways, in float64."""
@@ -309,7 +335,8 @@ def brute_force(
     question, n = tuple(knowledge.questions.windows[row].tolist()), world.base.store.n
     forms = {name: math.exp(reading.form[row, at]) for at, name in enumerate(FORMS)}
     modes = {name: math.exp(reading.mode[row, at]) for at, name in enumerate(MODES)}
-    query, rest, hop = naive_query(world, w, h, e, before, options)
+    query, rest, logit = naive_query(world, w, knowledge, reading, h, row, depth, before)
+    hop = share(logit)
     scored, fits, today = [], [], (options.as_of, options.as_of + 1)
     for number, inverse in [(number, way) for way in (False, True) for number in range(n)]:
         fact = (int(tensors.tau_min[number]), int(tensors.tau_max[number]))
@@ -345,19 +372,22 @@ def brute_force(
             values[at, : p.d_ent] = tensors.keys[place - n, : p.d_ent].double().numpy()
     value = weights[:-1] @ values + weights[-1] * w["null_value"]
     found = {"query": query, "rest": rest, "scores": scores, "weights": weights, "key": key, "value": value}
+    found["hop_logit"] = logit
     return {**found, "ids": [place % n for place in rows], "inverse": [place >= n for place in rows]}
 
 
 def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int, reading: Reading) -> None:
-    first, second = make_selector(world, seed), make_selector(world, seed + 100, hops=True)
-    hidden = [hidden_states(), hidden_states() * 2 - 1]
-    found = [select(first, hidden[0], knowledge, None, reading)]
-    found.append(select(second, hidden[1], knowledge, found[0], reading))
+    selectors = [make_selector(world, seed + 100 * depth, hops=depth > 0) for depth in range(MOST_HOPS)]
+    hidden = [hidden_states(), hidden_states() * 2 - 1, 1 - hidden_states()]
+    found: list[Selection] = []
+    for depth, selector in enumerate(selectors):
+        found.append(select(selector, hidden[depth], knowledge, found[-1] if found else None, reading, depth))
     for row in range(len(ROWS)):
         before, where = None, (row, 0)
-        for selector, states, selection in zip((first, second), hidden, found, strict=True):
+        for depth, (selector, states, selection) in enumerate(zip(selectors, hidden, found, strict=True)):
             h = states[row, 0].double().numpy()
-            expected = before = brute_force(world, selector, knowledge, reading, h, row, before)
+            expected = before = brute_force(world, selector, knowledge, reading, h, row, depth, before)
+            assert selection.hop_logit[where].item() == expected["hop_logit"]
             np.testing.assert_allclose(selection.query[where], expected["query"], rtol=1e-4, atol=1e-4)
             np.testing.assert_allclose(selection.rest[where], expected["rest"], rtol=1e-4, atol=1e-5)
             assert selection.ids[where].tolist() == expected["ids"]
@@ -488,11 +518,15 @@ def test_what_an_approximate_search_does_not_find_comes_last_and_weighs_nothing(
     assert torch.isfinite(selection.value).all()
 
 
-def test_nothing_gives_way_to_an_unknown_question_time(world: TinyWorld) -> None:
+@pytest.mark.parametrize(("as_of", "gone"), [("2005-06-01", {0}), ("2100-01-01", {0, 1}), ("1900-01-01", set())])
+def test_nothing_gives_way_to_an_unknown_question_time(world: TinyWorld, as_of: str, gone: set[int]) -> None:
+    """Who holds no longer on the day of asking loses to who came after; the last of the row loses to nobody."""
     key = world.base.tensors.keys[0] * 60
-    selection = select(aimed(world, key), hidden_states(1), ask(world, (None,), top_k=3, gamma=0.0), None)
+    knowledge = ask(world, (None,), top_k=3, gamma=0.0, as_of=day(as_of))
+    selection = select(aimed(world, key), hidden_states(1), knowledge, None)
     counts = dict(zip(selection.ids[0, 0].tolist(), selection.parts.time[0, 0].tolist(), strict=True))
-    assert counts == pytest.approx({0: 0.0, 1: math.log1p(math.exp(2.0)), 2: 0.0})  # who holds on the day of asking
+    loss = math.log1p(math.exp(2.0))
+    assert counts == pytest.approx({number: -loss if number in gone else 0.0 for number in range(3)})
 
 
 def test_a_question_is_selected_for_alone(world: TinyWorld) -> None:
@@ -639,6 +673,53 @@ def test_a_layer_that_does_not_hop_keeps_the_query_before(world: TinyWorld) -> N
     assert torch.equal(select(second, hidden_states(), ask(world), before).query, before.query)
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_hop_is_taken_or_not_by_what_is_due_except_in_training(world: TinyWorld, trained: bool) -> None:
+    """The logits are those of the layer's own hop, of the last one there is for a layer further on."""
+    logits = torch.tensor([[0.5, 0.1], [0.74, -0.1], [0.76, 0.9], [-3.0, 5.0], [5.0, -0.01]])
+    taken = torch.tensor([[False, True], [False, False], [True, True], [False, True], [True, False]])
+    reading = reading_of()._replace(hops=logits)
+    knowledge = ask(world)
+    if trained:
+        knowledge = replace(knowledge, training=training([[0, 1]] * len(ROWS)))
+    first, later = make_selector(world, 1), gated(make_selector(world, 2, hops=True), 0.0)
+    before = select(first, hidden_states(), knowledge, None, reading, 0)
+    for depth in (1, 2, 3):
+        place = min(depth, MOST_HOPS - 1) - 1
+        found = select(later, hidden_states(), knowledge, before, reading, depth)
+        if trained:
+            assert torch.equal(found.hop_logit[:, 0], logits[:, place])
+        else:
+            assert torch.equal(found.hop_logit[:, 0], torch.where(taken[:, place], torch.inf, -torch.inf))
+            assert torch.equal(found.hop[:, 0] == 1, taken[:, place])
+            assert torch.equal((found.query == before.query).all(-1)[:, 0], ~taken[:, place])
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_in_training_a_hop_is_as_much_of_one_as_its_gate_says(world: TinyWorld, noisy: bool) -> None:
+    """The design's formula of the query, with the noise that each of its maps and gates reads."""
+    reading, hidden = doubtful(4), hidden_states()
+    noise = torch.randn(len(ROWS), world.projections.d_sent, generator=torch.Generator().manual_seed(1)) / 10
+    candidates = replace(training([[0, 1]] * len(ROWS), retrieved=4), question_noise=noise if noisy else None)
+    knowledge = replace(ask(world), training=candidates)
+    before: Selection | None = None
+    hops: list[float] = []
+    for depth in range(MOST_HOPS):
+        selector = make_selector(world, depth, hops=depth > 0)
+        found = select(selector, hidden, knowledge, before, reading, depth)
+        for row in range(len(ROWS)):
+            names = ("query", "rest", "key", "value")
+            read = {name: getattr(before, name)[row, 0].double().numpy() for name in names} if before else None
+            h = hidden[row, 0].double().numpy()
+            query, rest, logit = naive_query(world, arrays(selector), knowledge, reading, h, row, depth, read)
+            np.testing.assert_allclose(found.query[row, 0], query, rtol=1e-4, atol=1e-3)
+            np.testing.assert_allclose(found.rest[row, 0], rest, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(found.hop_logit[row, 0], logit, rtol=1e-4, atol=1e-4)
+        before = found
+        hops.extend(found.hop[:, 0].tolist() if depth else [])
+    assert sum(0.01 < hop < 0.99 for hop in hops) >= 3
+
+
 def training(ids: list[list[int]], retrieved: int = 0, inverse: list[list[bool]] | None = None) -> TrainingCandidates:
     given = torch.tensor(ids)
     return TrainingCandidates(
@@ -745,11 +826,12 @@ def test_a_later_layer_takes_names_away_with_the_projection_and_never_trains_it(
 
 def test_the_gates_send_no_gradient_to_what_was_read(world: TinyWorld) -> None:
     first, second = make_selector(world, 1), make_selector(world, 2, hops=True)
+    knowledge = replace(ask(world), training=training([[0, 1]] * len(ROWS), retrieved=4))
     with torch.enable_grad():
-        select(
-            second, hidden_states(), ask(world), select(first, hidden_states(), ask(world), None)
-        ).hop.sum().backward()
+        before = select(first, hidden_states(), knowledge, None)
+        select(second, hidden_states(), knowledge, before).hop.sum().backward()
     assert second.query.hop_gate.inner.weight.grad is not None
+    assert second.query.hop_gate.inner.weight.grad.any()
     others = {**dict(first.named_parameters()), **dict(second.named_parameters(prefix="second"))}
     assert not [name for name, p in others.items() if p.grad is not None and "hop_gate" not in name]
 
@@ -764,7 +846,8 @@ def test_nothing_is_left_out_of_a_question_for_a_fact_that_was_not_read(world: T
 
 
 def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world: TinyWorld) -> None:
-    first, second, knowledge = make_selector(world, 1), make_selector(world, 2, hops=True), ask(world)
+    first, second = make_selector(world, 1), make_selector(world, 2, hops=True)
+    knowledge = replace(ask(world), training=training([[0, 1]] * len(ROWS), retrieved=4))
     before = select(first, hidden_states(), knowledge, None)
     hops = [select(second, states, knowledge, before).hop for states in (hidden_states(), -hidden_states())]
     assert torch.equal(*hops)
@@ -772,6 +855,9 @@ def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world
     changed = select(second, hidden_states(), knowledge, other).hop
     assert not torch.isclose(changed, hops[0]).any()
     assert ((hops[0] > 0) & (hops[0] < 1)).all()
+    decided = [select(second, states, ask(world), before).hop for states in (hidden_states(), -hidden_states())]
+    assert torch.equal(*decided)
+    assert torch.equal(decided[0], (torch.logit(hops[0]) > HOP_CUTS[0]).float())
 
 
 def test_noise_reaches_gates_and_the_maps_that_learn_and_no_names(world: TinyWorld) -> None:
@@ -972,6 +1058,7 @@ def test_beams_have_the_facts_of_their_question_withheld(world: TinyWorld) -> No
 
 def test_the_ego_graph_changes_the_value_alone_and_can_be_switched_off(world: TinyWorld) -> None:
     selector, knowledge = make_selector(world, **EGO), ask(world)
+    torch.nn.init.constant_(selector.null.out.bias, -1.0)  # facts have most of the weight
     with_graph = select(selector, hidden_states(), knowledge, None)
     without = select(selector, hidden_states(), ask(world, ego_graph=False), None)
     for name in ("query", "ids", "alpha", "null", "scores"):
