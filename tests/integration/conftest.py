@@ -64,6 +64,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / name, name)
         set_params(Path("params.yaml"), CHANGES)
         params, data, store = load_params(), Path("data"), Path("store")
+        torch.set_num_threads(params.threads)  # as a stage does: a training with other threads rounds differently
         make_synthetic(params.generate, name=NAME, seed=0).save(data)
         (store / "backbone").mkdir(parents=True)
         manifest = json.dumps(backbone_manifest(params.backbone.name))
