@@ -102,7 +102,7 @@ class Projections:
     @property
     def d_rel(self) -> int:
         """Width of the relation block of a key."""
-        return min(self.d_k - self.d_ent, max(1, self.d_ent // 3))
+        return _relation_width(self.d_k, self.d_ent)
 
     @property
     def d_phrase(self) -> int:
@@ -149,7 +149,7 @@ class Projections:
         if not 0 <= whitening <= 1:
             raise ParamsError(f"encoder.whitening must be between 0 and 1, got {whitening}; set it in params.yaml")
         d_ent = 3 * min(d_k, d_v) // 4
-        d_rel = min(d_k - d_ent, max(1, d_ent // 3))
+        d_rel = _relation_width(d_k, d_ent)
         d_context = max(d_ctx, d_v - d_ent - d_tau)
         return cls(
             fit_whitened(entity_vectors, d_ent, whitening, "entity"),
@@ -296,6 +296,11 @@ def fit_projections(
 
 def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
+
+
+def _relation_width(d_k: int, d_ent: int) -> int:
+    """A third of the entity block, if the key has as much room left."""
+    return min(d_k - d_ent, max(1, d_ent // 3))
 
 
 def _check_widths(d_k: int, d_v: int, d_ctx: int, d_tau: int) -> None:

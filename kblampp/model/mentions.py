@@ -14,6 +14,7 @@ import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ BUCKETS = 1 << 14
 """Trigrams are numbered by hash; a question has some fifty, so that one in 300 foreign ones collides."""
 WORD_BUCKETS = 1 << 13
 """Words and pairs of words are numbered by hash too."""
+KEPT = 1 << 16
+"""Texts whose buckets are remembered: a training reads each of its questions again in every epoch."""
 MOST_GRAMS = 48
 """Trigrams that are kept of a long name, from its start: more are not needed to know it again."""
 
@@ -87,12 +90,18 @@ def question_words(questions: Sequence[str]) -> Tensor:
     """
     there = torch.zeros((len(questions), WORD_BUCKETS), dtype=torch.bool)
     for row, question in enumerate(questions):
-        words = ["", *WORD.findall(_plain(without_time(question))), ""]
-        features = [*words[1:-1], *(f"{first} {second}" for first, second in itertools.pairwise(words))]
-        there[row, [zlib.crc32(feature.encode()) % WORD_BUCKETS for feature in features]] = True
+        there[row, _word_buckets(question)] = True
     return there
 
 
+@lru_cache(maxsize=KEPT)
+def _word_buckets(question: str) -> list[int]:
+    words = ["", *WORD.findall(_plain(without_time(question))), ""]
+    features = [*words[1:-1], *(f"{first} {second}" for first, second in itertools.pairwise(words))]
+    return [zlib.crc32(feature.encode()) % WORD_BUCKETS for feature in features]
+
+
+@lru_cache(maxsize=KEPT)
 def trigram_buckets(text: str) -> list[int]:
     """The buckets of a text's distinct trigrams, in the order in which they stand."""
     words = f" {' '.join(WORD.findall(_plain(text)))} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,24 +69,18 @@ class Predictor:
         The most probable of the answers from the facts and own words is given: one pass over the prompt decides, and
         only own words are written token by token.
         """
-        predictions: dict[int, Prediction] = {}
-        prompts = [closed_book_prompt(question.question) for question in encoded.questions]
-        with progress_bar(total=len(prompts), desc=label, leave=False) as progress:
-            for places, ids, mask in prompt_batches(prompts, self.backbone.tokenizer, self.batch_size):
-                knowledge = self.knowledge(base, encoded, places, withheld)
-                found = self._ask(ids, mask, knowledge) if knowledge.enabled else self._speak(ids, mask, knowledge)
-                predictions.update(zip(places, found, strict=True))
-                progress.update(len(places))
-        return [predictions[place] for place in range(len(prompts))]
+
+        def answer(places: list[int], ids: Tensor, mask: Tensor) -> list[Prediction]:
+            knowledge = self.knowledge(base, encoded, places, withheld)
+            return self._ask(ids, mask, knowledge) if knowledge.enabled else self._speak(ids, mask, knowledge)
+
+        return self._in_batches(
+            [closed_book_prompt(question.question) for question in encoded.questions], answer, label
+        )
 
     def complete(self, prompts: Sequence[str], label: str = "backbone") -> list[Prediction]:
         """Goes on from prompts, (n,), as the backbone does by itself."""
-        predictions: dict[int, Prediction] = {}
-        with progress_bar(total=len(prompts), desc=label, leave=False) as progress:
-            for places, ids, mask in prompt_batches(prompts, self.backbone.tokenizer, self.batch_size):
-                predictions.update(zip(places, self._speak(ids, mask, None), strict=True))
-                progress.update(len(places))
-        return [predictions[place] for place in range(len(prompts))]
+        return self._in_batches(prompts, lambda _, ids, mask: self._speak(ids, mask, None), label)
 
     def knowledge(
         self, base: KnowledgeBase, encoded: EncodedQuestions, places: Sequence[int], withheld: Withheld = None
@@ -97,6 +91,17 @@ class Predictor:
             hidden, _ = padded([withheld[place] for place in places], -1)
             hidden = hidden.to(base.device)
         return Knowledge(base, encoded.part(places).batch(base.device), self.options, withheld=hidden)
+
+    def _in_batches(
+        self, prompts: Sequence[str], answer: Callable[[list[int], Tensor, Tensor], list[Prediction]], label: str
+    ) -> list[Prediction]:
+        """What `answer` says to prompts, (n,), given their places, ids and mask a batch at a time."""
+        predictions: dict[int, Prediction] = {}
+        with progress_bar(total=len(prompts), desc=label, leave=False) as progress:
+            for places, ids, mask in prompt_batches(prompts, self.backbone.tokenizer, self.batch_size):
+                predictions.update(zip(places, answer(places, ids, mask), strict=True))
+                progress.update(len(places))
+        return [predictions[place] for place in range(len(prompts))]
 
     @torch.no_grad()
     def _ask(self, ids: Tensor, mask: Tensor, knowledge: Knowledge) -> list[Prediction]:

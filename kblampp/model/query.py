@@ -167,8 +167,7 @@ class KBQuery(nn.Module):
             hidden: Normalised hidden states where the answers start, (batch, 1, d_hidden).
             question: Sentence vectors, (batch, d_sentence).
             previous: Of the injected layer before; None in the first.
-            knowledge: Its switches; in training, the rows whose hidden state is not read and the gates' noise.
-
+            knowledge: Its switches; in training, the rows whose hidden state is not read, and the question's noise.
             due: Logits that a hop is due here, as the question by itself says, (batch,).
             depth: How many layers have selected before.
 

@@ -174,7 +174,7 @@ class KBSelector(nn.Module):
             rows = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
             rows = _training_rows(base, query, knowledge.training)
-        found = _Candidates.at(base, rows, knowledge, reading)
+        found = _Candidates.at(base, rows, knowledge)
         parts = self._parts(hidden, query, questions, knowledge, found, reading, hop_logit.sigmoid())
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
         fit = self._fit(query, knowledge, found, parts, score, reading, hop_logit.sigmoid())  # of the best of all
@@ -315,7 +315,7 @@ class _Candidates(NamedTuple):
     following: Tensor  # (batch, n)
 
     @classmethod
-    def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge, reading: Reading) -> _Candidates:
+    def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge) -> _Candidates:
         ids, inverse = _facts(rows, base.store.n)
         facts, way = ids.clamp(min=0), inverse[:, 0]
         names, grams = base.names, knowledge.questions.grams

@@ -14,7 +14,8 @@ from functools import cache
 
 from kblampp.core.errors import DataError
 from kblampp.data.windows import MONTHS
-from kblampp.synthetic.open_schema import Part, hash_of, open_data
+from kblampp.synthetic.open_schema import Part, open_data
+from kblampp.synthetic.schema import hash_of
 
 MADE_UP = 1 / 3
 """Share of the names' words that are spliced from two others."""

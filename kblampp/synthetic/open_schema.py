@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any, Literal
+
+from kblampp.synthetic.schema import hash_of
 
 Part = Literal["train", "unseen"]
 Kind = Literal["successive", "single", "many"]
@@ -82,11 +83,6 @@ class OpenRelation:
 def open_data(file: str) -> Any:
     """A JSON file of this folder."""
     return json.loads(resources.files("kblampp").joinpath(f"synthetic/{file}").read_text(encoding="utf-8"))
-
-
-def hash_of(text: str) -> int:
-    """A number that depends on the text alone, the same in every process."""
-    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
 def is_held_out(relation_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -46,6 +47,11 @@ class RelationSpec:
     sentences: tuple[str, ...]
     questions: tuple[str, ...]
     phrases: tuple[str, ...] = ()
+
+
+def hash_of(text: str) -> int:
+    """A number that depends on the text alone, the same in every process."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
 def _read_relations() -> tuple[RelationSpec, ...]:

@@ -7,7 +7,6 @@ words of `swap` but not its entities, and neither the words nor the entities of 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections import Counter
@@ -20,7 +19,7 @@ from typing import Literal
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import MONTHS, Window, iso, month_window
-from kblampp.synthetic.schema import HORIZON, NAME_POOLS, RELATIONS, RelationSpec
+from kblampp.synthetic.schema import HORIZON, NAME_POOLS, RELATIONS, RelationSpec, hash_of
 
 SOURCE = "synthetic"
 COVERAGE = 0.85
@@ -55,12 +54,12 @@ class World:
 
 def is_novel_word(word: str) -> bool:
     """Whether a name word is reserved for `novel`: one in four, by hash, so that the answer never changes."""
-    return _hash(word.lower()) % 4 == 0
+    return hash_of(word.lower()) % 4 == 0
 
 
 def is_pretrain_name(name: str) -> bool:
     """Whether a full name belongs to the pre-training worlds (half of them) and never to an evaluated one."""
-    return _hash("name:" + name.lower()) % 2 == 0
+    return hash_of("name:" + name.lower()) % 2 == 0
 
 
 @cache
@@ -163,10 +162,6 @@ def word_fact(rng: random.Random, spec: RelationSpec, head: str, tail: str, wind
     """One of the relation's evidence sentences."""
     since, until = render_month(window, end=False), render_month(window, end=True)
     return rng.choice(spec.sentences).format(x=head, t=tail, since=since, until=until)
-
-
-def _hash(text: str) -> int:
-    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
 def _cap(budget: int, share: float) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kblampp.data.facts import UNKNOWN_ANSWER, FiveTuple
+from kblampp.data.facts import UNKNOWN_ANSWER, FiveTuple, key_phrase
 from kblampp.data.windows import UNKNOWN, UNKNOWN_DAY, Window, window_bounds
 from kblampp.encoding.sentence_encoder import Embed
 from kblampp.model.inputs import EncodedQuestions
@@ -27,7 +27,7 @@ def phrase_lookup(facts: Sequence[FiveTuple], encoded: EncodedQuestions, embed: 
     Returns:
         The tails; "unknown" where no fact holds in the time.
     """
-    phrases = [f"{fact.relation.name} of {fact.head.name}" for fact in facts]
+    phrases = [key_phrase(fact) for fact in facts]
     distinct = {phrase: place for place, phrase in enumerate(dict.fromkeys(phrases))}
     # One score a phrase: equal rows of a matrix product may differ in the last bit, and would not tie.
     scores = encoded.vectors @ embed(list(distinct)).T

@@ -11,9 +11,8 @@ from kblampp.data.facts import KINDS, UNANSWERABLE, FiveTuple, Question
 from kblampp.data.windows import MONTHS
 from kblampp.evaluation.metrics import accepted, auroc, bootstrap_stderr, is_abstention, is_correct, normalize_answer
 from kblampp.evaluation.table import rounded
+from kblampp.model.answers import SEPARATOR
 
-BETWEEN = "; "
-"""Stands between the items of a list."""
 _DATE = re.compile(rf"[0-9]{{1,4}}(?:-[0-9]{{2}}){{0,2}}|(?:(?:[0-9]{{1,2}} )?(?:{'|'.join(MONTHS)}) )?[0-9]{{1,4}}")
 _OWN_WORD = re.compile(r"yes|no|-?[0-9]+(?:[.,][0-9]+)*", re.IGNORECASE)
 
@@ -90,7 +89,7 @@ def is_right(question: Question, text: str) -> bool:
 
 
 def _items(text: str) -> set[str]:
-    return {normalize_answer(item) for item in text.split(BETWEEN)}
+    return {normalize_answer(item) for item in text.split(SEPARATOR)}
 
 
 def names_of(facts: Sequence[FiveTuple]) -> frozenset[str]:
@@ -109,7 +108,7 @@ def is_broken(text: str, names: frozenset[str]) -> bool:
         return False
     return not all(
         item in names or is_abstention(item) or _DATE.fullmatch(item) or _OWN_WORD.fullmatch(item)
-        for item in text.split(BETWEEN)
+        for item in text.split(SEPARATOR)
     )
 
 
