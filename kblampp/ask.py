@@ -26,8 +26,8 @@ from kblampp.core.files import MANIFEST
 from kblampp.core.params import Params, load_params
 from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.windows import Window, iso
+from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
-from kblampp.encoding.sentence_encoder import SentenceEncoder, load_encoder
 from kblampp.evaluation.questions import with_times
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
@@ -71,12 +71,12 @@ class Reader:
     Attributes:
         predictor: The trained model.
         base: The knowledge base.
-        encoder: Of the questions.
+        encoders: Of the questions.
     """
 
     predictor: Predictor
     base: KnowledgeBase
-    encoder: SentenceEncoder
+    encoders: Encoders
 
     @classmethod
     def open(cls, params: Params, store: Path, *, dataset: str, kb: str, adapter: Path | None) -> Reader:
@@ -101,10 +101,10 @@ class Reader:
                 "name one of these with --kb, or run `dvc repro index`"
             )
         adapter = adapter or find_adapter(params, store, dataset)
-        encoder = load_encoder(projections.encoder_name)
-        if encoder.fingerprint != projections.encoder_fingerprint:
+        encoders = load_encoders(projections.encoder_name, store)
+        if encoders.fingerprint != projections.encoder_fingerprint:
             raise StoreError(
-                f"encoder {encoder.name} is {encoder.fingerprint[:12]}, but {folder / PROJECTION} was made with "
+                f"encoder {encoders.name} is {encoders.fingerprint[:12]}, but {folder / PROJECTION} was made with "
                 f"{projections.encoder_fingerprint[:12]}; run `dvc repro encode`"
             )
         backbone = open_backbone(params, store)
@@ -120,13 +120,13 @@ class Reader:
         model = load_trained(adapter, backbone, projections)
         logger.info("reads %s with %s", folder / "kb" / kb, adapter)
         section = params.eval
-        return cls(Predictor(model, backbone, options, section.batch_size, section.max_new_tokens), base, encoder)
+        return cls(Predictor(model, backbone, options, section.batch_size, section.max_new_tokens), base, encoders)
 
     def ask(self, questions: Sequence[str], top: int) -> list[Reply]:
         """Answers questions, with at most `top` facts each."""
         typed = [Question(f"asked_{i}", "asked", text, "", (), "unanswerable", ()) for i, text in enumerate(questions)]
         encoded = with_times(
-            typed, self.encoder.encode([without_time(question) for question in questions]).astype(np.float32)
+            typed, self.encoders.embed_questions([without_time(question) for question in questions]).astype(np.float32)
         )
         predictions = self.predictor.predict(self.base, encoded)
         rows = zip(questions, encoded.windows, predictions, strict=True)

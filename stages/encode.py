@@ -8,13 +8,15 @@ from kblampp.core.params import Params
 from kblampp.core.program import run_stage
 from kblampp.data.dataset import Dataset
 from kblampp.encoding.encode import encode_dataset
+from kblampp.encoding.encoders import load_encoders
 
 
 def main(params: Params) -> None:
     """Encodes every fact and question once; projections are fitted on the training base, or those of `start_from`."""
     dataset, store = Dataset.load(Path("data"), params.dataset), Path("store")
     start = None if params.start_from == "scratch" else store / params.start_from
-    encode_dataset(dataset, store / params.dataset, params.encoder, start)
+    encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
+    encode_dataset(dataset, store / params.dataset, params.encoder, encoders, start)
 
 
 if __name__ == "__main__":

@@ -150,6 +150,16 @@ class EncoderParams(Section):
     store_dtype: Literal["float16", "float32"]
 
 
+class TuneParams(Section):
+    """Tuning of the encoder of relations and questions."""
+
+    steps: CountOrZero
+    batch_size: Count
+    lr: Positive
+    lora_rank: Count
+    temperature: Positive
+
+
 class IndexParams(Section):
     """Nearest-neighbour search over the keys."""
 
@@ -258,6 +268,7 @@ class Params(Section):
     convert: ConvertParams
     backbone: BackboneParams
     encoder: EncoderParams
+    tune: TuneParams
     index: IndexParams
     selector: SelectorParams
     injection: InjectionParams

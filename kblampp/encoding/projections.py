@@ -20,9 +20,10 @@ from safetensors.numpy import load_file, save_file
 
 from kblampp.core.errors import ParamsError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_manifest
-from kblampp.data.facts import FiveTuple, evidence_sentence, inverse_phrase, key_phrase
+from kblampp.data.facts import FiveTuple, evidence_sentence
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.linear_maps import IntArray, LinearMap, TauEncoder, fit_whitened, unit
-from kblampp.encoding.sentence_encoder import DoubleArray, Embed
+from kblampp.encoding.sentence_encoder import DoubleArray
 
 __all__ = [
     "PROJECTION",
@@ -39,7 +40,7 @@ PROJECTION = "projection"
 """Folder of the projections among the stores of a dataset."""
 
 _WEIGHTS = "projection.safetensors"
-_MAPS = ("entity", "relation", "phrase", "context")
+_MAPS = ("entity", "relation", "context")
 
 
 def general_relation_labels() -> list[str]:
@@ -52,23 +53,21 @@ def general_relation_labels() -> list[str]:
 class Projections:
     """The fitted maps and the layout of keys and values.
 
-    ``K = [unit entity(head) (d_ent) ; unit relation(relation) (d_rel) ; unit phrase("relation of head") (d_phrase)]``,
-    ``V = [unit entity(tail) (d_ent) ; context (d_val_ctx) ; window (d_tau)]``.  A fact has a second, inverse key for
-    questions that name its tail: ``[unit entity(tail) ; unit relation(relation) ; unit phrase("relation: tail")]``.
+    ``K = [unit entity(head) (d_ent) ; unit relation(relation) (d_rel)]``, ``V = [unit entity(tail) (d_ent) ; context
+    (d_val_ctx) ; window (d_tau)]``.  A fact has a second, inverse key for questions that name its tail: ``[unit
+    entity(tail) ; unit relation(relation)]``.
 
     Attributes:
         entity: Map of head and tail names, ``(d_ent, d_sent)``.
-        relation: Map of relation names, ``(d_rel, d_sent)``.
-        phrase: Map of relation and name in one phrase, ``(d_phrase, d_sent)``: what both together mean.
+        relation: Map of relation labels, as the tuned encoder has them, ``(d_rel, d_sent)``.
         context: Map of evidence sentences, ``(max(d_ctx, d_val_ctx), d_sent)``.
         whitening: 0 for plain PCA to 1 for unit variance.
         encoder_name: Encoder that the maps were fitted on.
-        encoder_fingerprint: Its weights' hash.
+        encoder_fingerprint: Hash of the weights (`Encoders.fingerprint`).
     """
 
     entity: LinearMap
     relation: LinearMap
-    phrase: LinearMap
     context: LinearMap
     d_k: int
     d_v: int
@@ -80,7 +79,7 @@ class Projections:
 
     def __post_init__(self) -> None:
         _check_widths(self.d_k, self.d_v, self.d_ctx, self.d_tau)
-        rows = (self.d_ent, self.d_rel, self.d_phrase, max(self.d_ctx, self.d_val_ctx))
+        rows = (self.d_ent, self.d_rel, max(self.d_ctx, self.d_val_ctx))
         for name, n_rows in zip(_MAPS, rows, strict=True):
             weight, bias = self._map(name).weight, self._map(name).bias
             if weight.shape != (n_rows, self.d_sent) or bias.shape != (n_rows,):
@@ -101,13 +100,13 @@ class Projections:
 
     @property
     def d_rel(self) -> int:
-        """Width of the relation block of a key."""
-        return _relation_width(self.d_k, self.d_ent)
+        """Width of the relation block of a key: what the entity block leaves of it."""
+        return self.d_k - self.d_ent
 
     @property
-    def d_phrase(self) -> int:
-        """Width of the phrase block of a key, what the others leave of it; 0 for keys without one."""
-        return self.d_k - self.d_ent - self.d_rel
+    def d_question(self) -> int:
+        """Width of a question's vector, `Encoders.embed_questions`."""
+        return 2 * self.d_sent
 
     @property
     def d_val_ctx(self) -> int:
@@ -126,7 +125,6 @@ class Projections:
         cls,
         entity_vectors: DoubleArray,
         relation_vectors: DoubleArray,
-        phrase_vectors: DoubleArray,
         context_vectors: DoubleArray,
         *,
         d_k: int,
@@ -137,7 +135,7 @@ class Projections:
         encoder_name: str,
         encoder_fingerprint: str,
     ) -> Projections:
-        """Fit the four maps on sentence vectors of distinct strings, each ``(n, d_sent)``.
+        """Fit the three maps on sentence vectors of distinct strings, each ``(n, d_sent)``.
 
         ``relation_vectors`` are those of the KB's relations and of ``general_relation_labels()``.
 
@@ -149,12 +147,11 @@ class Projections:
         if not 0 <= whitening <= 1:
             raise ParamsError(f"encoder.whitening must be between 0 and 1, got {whitening}; set it in params.yaml")
         d_ent = 3 * min(d_k, d_v) // 4
-        d_rel = _relation_width(d_k, d_ent)
         d_context = max(d_ctx, d_v - d_ent - d_tau)
         return cls(
             fit_whitened(entity_vectors, d_ent, whitening, "entity"),
-            fit_whitened(relation_vectors, d_rel, whitening, "relation"),
-            fit_whitened(phrase_vectors, d_k - d_ent - d_rel, whitening, "phrase", centred=False),
+            # Not centred or whitened: what is tuned is the cosine, and more alike directions keep it.
+            fit_whitened(relation_vectors, d_k - d_ent, 0.0, "relation", centred=False),
             fit_whitened(context_vectors, d_context, whitening, "context"),
             d_k=d_k,
             d_v=d_v,
@@ -165,19 +162,20 @@ class Projections:
             encoder_fingerprint=encoder_fingerprint,
         )
 
-    def keys(
-        self, name_vectors: DoubleArray, relation_vectors: DoubleArray, phrase_vectors: DoubleArray
-    ) -> DoubleArray:
-        """Keys ``(n, d_k)`` of heads (or tails, for inverse keys), relations and phrases, all ``(n, d_sent)``.
+    def keys(self, name_vectors: DoubleArray, relation_vectors: DoubleArray) -> DoubleArray:
+        """Keys ``(n, d_k)`` of heads (or tails, for inverse keys) and relations, both ``(n, d_sent)``."""
+        return np.concatenate([self.entity.unit(name_vectors), self.relation.unit(relation_vectors)], axis=1)
 
-        With a question's vector in all three places it is the untrained query.
-        """
-        blocks = [
-            self.entity.unit(name_vectors),
-            self.relation.unit(relation_vectors),
-            self.phrase.unit(phrase_vectors),
-        ]
-        return np.concatenate(blocks, axis=1)
+    def queries(self, question_vectors: DoubleArray) -> DoubleArray:
+        """The untrained queries ``(n, d_k)`` of questions ``(n, d_question)``."""
+        return self.keys(question_vectors[:, : self.d_sent], question_vectors[:, self.d_sent :])
+
+    def of_question(self, name: str) -> LinearMap:
+        """A map as it reads a question's vector, ``(rows, d_question)``: that of relations its second part."""
+        linear = self._map(name)
+        nothing = np.zeros_like(linear.weight)
+        parts = (nothing, linear.weight) if name == "relation" else (linear.weight, nothing)
+        return LinearMap(np.concatenate(parts, axis=1), linear.bias)
 
     def values(
         self,
@@ -217,14 +215,13 @@ class Projections:
         manifest = read_manifest(directory, "projection", verify=verify, stage="encode")
         try:
             tensors = load_file(directory / _WEIGHTS)
-            entity, relation, phrase, context = (
+            entity, relation, context = (
                 LinearMap(tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in _MAPS
             )
             dims = manifest["dims"]
             return cls(
                 entity,
                 relation,
-                phrase,
                 context,
                 d_k=int(dims["d_k"]),
                 d_v=int(dims["d_v"]),
@@ -241,7 +238,7 @@ class Projections:
 
     def dims(self) -> dict[str, int]:
         """Every width by name, as manifests state them."""
-        names = ("d_k", "d_v", "d_ctx", "d_tau", "d_ent", "d_rel", "d_phrase", "d_val_ctx", "d_sent")
+        names = ("d_k", "d_v", "d_ctx", "d_tau", "d_ent", "d_rel", "d_val_ctx", "d_sent", "d_question")
         return {name: int(getattr(self, name)) for name in names}
 
     def _map(self, name: str) -> LinearMap:
@@ -259,48 +256,39 @@ class Projections:
 
 def fit_projections(
     facts: Sequence[FiveTuple],
-    embed: Embed,
+    encoders: Encoders,
     *,
     d_k: int,
     d_v: int,
     d_ctx: int,
     d_tau: int,
     whitening: float = 0.5,
-    encoder_name: str,
-    encoder_fingerprint: str,
 ) -> Projections:
     """Fit the maps on the distinct names and evidence sentences of a KB; see ``Projections.fit``.
 
     Args:
         facts: The training KB.
-        embed: Strings to ``(n, d_sent)`` vectors; called with distinct strings only.
+        encoders: Make vectors of them.
     """
     entities = _distinct(name for fact in facts for name in (fact.head.name, fact.tail.name))
     relations = _distinct([*(fact.relation.name for fact in facts), *general_relation_labels()])
-    phrases = _distinct(phrase for fact in facts for phrase in (key_phrase(fact), inverse_phrase(fact)))
     contexts = _distinct(evidence_sentence(fact) for fact in facts)
     return Projections.fit(
-        embed(entities),
-        embed(relations),
-        embed(phrases),
-        embed(contexts),
+        encoders.embed(entities),
+        encoders.embed_relations(relations),
+        encoders.embed(contexts),
         d_k=d_k,
         d_v=d_v,
         d_ctx=d_ctx,
         d_tau=d_tau,
         whitening=whitening,
-        encoder_name=encoder_name,
-        encoder_fingerprint=encoder_fingerprint,
+        encoder_name=encoders.name,
+        encoder_fingerprint=encoders.fingerprint,
     )
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
-
-
-def _relation_width(d_k: int, d_ent: int) -> int:
-    """A third of the entity block, if the key has as much room left."""
-    return min(d_k - d_ent, max(1, d_ent // 3))
 
 
 def _check_widths(d_k: int, d_v: int, d_ctx: int, d_tau: int) -> None:

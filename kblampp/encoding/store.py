@@ -17,9 +17,10 @@ from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, save_array, write_manifest
 from kblampp.data.facts import FiveTuple, read_facts, write_facts
 from kblampp.data.windows import LAST_DAY, OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.fact_arrays import encode_facts
 from kblampp.encoding.projections import Projections
-from kblampp.encoding.sentence_encoder import Embed, FloatArray
+from kblampp.encoding.sentence_encoder import FloatArray
 
 _SENTINELS = (UNKNOWN_DAY, OPEN_START, OPEN_END)
 _DTYPES = ("float16", "float32")
@@ -99,23 +100,19 @@ class KBValueStore:
         cls,
         directory: Path,
         facts: Sequence[FiveTuple],
-        embed: Embed,
+        encoders: Encoders,
         projections: Projections,
         *,
         dtype: str = "float16",
-        encoder_name: str,
-        encoder_fingerprint: str,
         questions: Mapping[str, Sequence[str]] | None = None,
     ) -> KBValueStore:
         """Encode a KB and write it to ``directory``; an older store there is replaced at the end.
 
         Args:
             facts: The KB, in the order of its file.
-            embed: Strings to ``(n, d_sent)`` vectors; called once, with distinct strings.
+            encoders: Make vectors of the texts; those of the projections.
             projections: The fitted maps.
             dtype: ``float16`` or ``float32``, of keys, values, contexts and question vectors.
-            encoder_name: Encoder behind ``embed``.
-            encoder_fingerprint: Its weights' hash, which must be the projections'.
             questions: Question texts by split, encoded to ``questions/<split>.npy``.
 
         Raises:
@@ -123,13 +120,13 @@ class KBValueStore:
             DataError: If there are no facts.
         """
         questions = dict(questions or {})
-        _check_build(facts, projections, dtype, encoder_fingerprint, questions)
-        arrays = encode_facts(facts, embed, projections, dtype, questions)
+        _check_build(facts, projections, dtype, encoders.fingerprint, questions)
+        arrays = encode_facts(facts, encoders, projections, dtype, questions)
         fields = {
             "n": len(facts),
             "dims": projections.dims(),
             "dtype": dtype,
-            "encoder": {"name": encoder_name, "fingerprint": encoder_fingerprint},
+            "encoder": {"name": encoders.name, "fingerprint": encoders.fingerprint},
             "projection_fingerprint": projections.fingerprint,
             "questions": {split: len(texts) for split, texts in questions.items()},
             "questions_sha256": {split: fingerprint(*texts) for split, texts in questions.items()},
@@ -204,7 +201,7 @@ class KBValueStore:
         return self._asked.get(split) == fingerprint(*texts)
 
     def question_vectors(self, split: str) -> FloatArray:
-        """Sentence vectors ``(n_questions, d_sent)`` float32 of one split, in its file's order.
+        """Vectors ``(n_questions, d_question)`` float32 of the questions of one split, in its file's order.
 
         Raises:
             StoreError: If the store has no such split.
@@ -214,7 +211,7 @@ class KBValueStore:
                 f"store {self.directory} has no question vectors of split {split!r}, only "
                 f"{', '.join(self.splits) or 'none'}; run `dvc repro encode`"
             )
-        shape = (self._questions[split], self.dims["d_sent"])
+        shape = (self._questions[split], self.dims["d_question"])
         vectors = self._open(f"questions/{split}.npy", shape, self.dtype)
         return vectors.astype(np.float32)
 

@@ -41,7 +41,8 @@ def nearest_sentences(store: KBValueStore, encoded: EncodedQuestions, most: int)
     Question and sentences are compared by the inner product of their unit vectors, of the same encoder as keys and
     queries are made with; ties go to the lower fact.
     """
-    scores = encoded.vectors @ store.sentence_vectors.T
+    sentences = store.sentence_vectors
+    scores = encoded.vectors[:, : sentences.shape[1]] @ sentences.T
     nearest: list[list[int]] = np.argsort(-scores, axis=1, kind="stable")[:, :most].tolist()
     return nearest
 

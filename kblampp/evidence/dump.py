@@ -8,8 +8,7 @@ from typing import Any
 
 from kblampp.core.files import atomic_dir, write_json, write_jsonl
 from kblampp.core.params import Params
-from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
-from kblampp.encoding.vector_cache import with_disk_cache
+from kblampp.encoding.encoders import load_encoders
 from kblampp.evaluation.systems import Split, open_splits
 from kblampp.evaluation.table import first_of_each_type
 from kblampp.evidence.edits import Editor, answers_after, close_windows, swap_tails
@@ -97,7 +96,7 @@ def intervene(
     }
     merge(rows, mean_rows(compared, figures, n="leave_one_out_n", **settings))
 
-    editor = make_editor(params, workspace)
+    editor = make_editor(params, store, workspace)
     direct = chosen.part([p for p, q in enumerate(chosen.questions) if [len(hop) for hop in q.hops] == [1]])
     swapped = swap_tails(base.store.facts, direct.questions, seed)
     new, old = answers_after(predictor, editor, swapped, "tail swap", direct.encoded.part(swapped.places))
@@ -111,16 +110,15 @@ def intervene(
     return rows
 
 
-def make_editor(params: Params, workspace: Workspace) -> Editor:
+def make_editor(params: Params, store: Path, workspace: Workspace) -> Editor:
     """The encoder and the index options with which the bases were made.
 
     Raises:
         EncoderError: The sentence encoder is not to be had.
     """
-    encoder = with_disk_cache(load_encoder(params.encoder.model, batch_size=params.encoder.batch_size))
     index = {name: getattr(params.index, name) for name in INDEX_OPTIONS}
     return Editor(
-        EmbeddingCache(encoder),
+        load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size),
         workspace.projections,
         params.encoder.store_dtype,
         index,

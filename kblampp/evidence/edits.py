@@ -14,8 +14,8 @@ from typing import Any
 
 from kblampp.data.facts import Context, Entity, FiveTuple, Question
 from kblampp.data.windows import Window, iso, year_window
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections
-from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation.metrics import exact_match, is_correct, normalize_answer
 from kblampp.evaluation.questions import with_times
@@ -55,14 +55,14 @@ class Editor:
     """What makes a base out of facts: the encoder, the projections and the index options of the pipeline.
 
     Attributes:
-        cache: The sentence encoder; texts that it has seen cost nothing.
+        encoders: Make the vectors; texts that they have seen cost nothing.
         projections: The fitted maps.
         dtype: Type of the store's arrays.
         index: Options of `KnowledgeIndex.build`.
         device: Where the model computes.
     """
 
-    cache: EmbeddingCache
+    encoders: Encoders
     projections: Projections
     dtype: str
     index: Mapping[str, Any]
@@ -81,11 +81,9 @@ class Editor:
             store = KBValueStore.build(
                 folder / "kb",
                 facts,
-                self.cache.embed,
+                self.encoders,
                 self.projections,
                 dtype=self.dtype,
-                encoder_name=self.cache.encoder.name,
-                encoder_fingerprint=self.cache.encoder.fingerprint,
                 questions={EDITED: [without_time(question.question) for question in questions]},
             )
             index = KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256, **self.index)

@@ -59,13 +59,13 @@ def write_index_report(path: Path, report: dict[str, Any]) -> None:
 
 
 def _self_check(index: KnowledgeIndex, store: KBValueStore, projections: Projections) -> dict[str, float]:
-    """Recall of the questions' untrained queries [E ; R ; P] e_q, all splits of the base together.
+    """Recall of the questions' untrained queries [E e_q ; R e_q'], all splits of the base together.
 
     A base without questions is searched with keys of its own: queries that name a head and a relation as it does.
     """
     if store.splits:
         vectors = np.concatenate([store.question_vectors(split) for split in store.splits])
-        queries = projections.keys(vectors, vectors, vectors)
+        queries = projections.queries(vectors)
     else:
         rows = np.unique(np.linspace(0, store.n - 1, OWN_QUERIES).astype(int))
         queries = np.asarray(store.keys[rows], dtype=np.float32)

@@ -89,8 +89,8 @@ class TrainingBatches:
         batch_size: Questions a batch.
         drop_question_vector: Share of the rows that are trained without the question vector.
         drop_hidden_query: Share of the other rows that are trained without the query from the hidden state.
-        question_noise: Length, about, of a random vector that is added to a question where it is learned from; a
-            question is one long.
+        question_noise: Length, about, of a random vector that is added to each of the two parts of a question's vector,
+            which are one long, where it is learned from.
         drop_words: Share of the words that the question reader does not see.
         in_batch_negatives: How many gold facts of other rows each row weighs besides its own.
         retrieved_negatives: How many facts each row weighs that its query finds.
@@ -144,7 +144,8 @@ class TrainingBatches:
         dropped = rng.random(len(rows)) < self._drop_vector
         vectors[dropped] = 0
         read_hidden = dropped | (rng.random(len(rows)) >= self._drop_hidden)
-        noise = rng.standard_normal(vectors.shape, dtype=np.float32) * self._question_noise / vectors.shape[1] ** 0.5
+        per_number = self._question_noise / (vectors.shape[1] / 2) ** 0.5  # each of its two parts is one long
+        noise = rng.standard_normal(vectors.shape, dtype=np.float32) * per_number
         windows = [question.question_time for question in questions]
         asked = Questions.make(vectors, windows, [question.question for question in questions])
         kept = torch.from_numpy(rng.random(asked.words.shape, dtype=np.float32) >= self._drop_words)

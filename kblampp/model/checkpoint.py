@@ -33,7 +33,7 @@ def build_model(backbone: Backbone, projections: Projections, *, layers: Layers,
         BackboneError: A layer does not exist, or the decoder layers are not found.
     """
     dims = {
-        "d_sentence": projections.d_sent,
+        "d_sentence": projections.d_question,
         "d_k": projections.d_k,
         "d_v": projections.d_v,
         "d_ctx": projections.d_ctx,

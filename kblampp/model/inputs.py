@@ -63,7 +63,8 @@ class KnowledgeBase:
     def names(self) -> NameTable:
         """The trigrams of its names."""
         facts = self.store.facts
-        return NameTable.of([fact.head.name for fact in facts], [fact.tail.name for fact in facts], self.device)
+        heads, tails = [fact.head.name for fact in facts], [fact.tail.name for fact in facts]
+        return NameTable.of(heads, tails, [fact.relation.name for fact in facts], self.device)
 
     @cached_property
     def order(self) -> FactOrder:

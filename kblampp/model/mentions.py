@@ -38,23 +38,25 @@ MOST_GRAMS = 48
 
 @dataclass(frozen=True, eq=False)
 class NameTable:
-    """The trigrams of the names of a knowledge base.
+    """The trigrams of the names of a knowledge base, and of its relations' labels.
 
     Attributes:
         grams: (distinct names, MOST_GRAMS) int64 buckets, -1 after the last.
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
+        relations: Row of each fact's relation label, (n,).
     """
 
     grams: Tensor
     heads: Tensor
     tails: Tensor
+    relations: Tensor
 
     @classmethod
-    def of(cls, heads: Sequence[str], tails: Sequence[str], device: str = "cpu") -> NameTable:
-        """From the names of the heads and tails of n facts."""
+    def of(cls, heads: Sequence[str], tails: Sequence[str], relations: Sequence[str], device: str = "cpu") -> NameTable:
+        """From the names of the heads, tails and relations of n facts."""
         rows: dict[str, int] = {}
-        places = [[rows.setdefault(name, len(rows)) for name in names] for names in (heads, tails)]
+        places = [[rows.setdefault(name, len(rows)) for name in names] for names in (heads, tails, relations)]
         grams = torch.full((len(rows), MOST_GRAMS), -1)
         for name, row in rows.items():
             buckets = trigram_buckets(name)[:MOST_GRAMS]

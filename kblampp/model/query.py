@@ -1,29 +1,24 @@
 """How a question's query is made at a layer: from the hidden state where its answer starts, the question's vector, and
 the fact that the layer before has read.
 
-first layer   Q = S [E e_q ; W_s e_q + b_s + W_q norm(h) ; W_p e_q],  W_s = r R and W_p = p P at the start
-later layers  Q = (1 - g) Q_prev + g [S W_hop v_prev ; relation block of the above ; 0],  g: the hop gate
+first layer   Q = S [E e_q ; W_s e_q + b_s + W_q norm(h)],  W_s = R at the start
+later layers  Q = (1 - g) Q_prev + g [S W_hop v_prev ; relation block of the above],  g: the hop gate
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from kblampp.encoding.projections import LinearMap, Projections
+from kblampp.encoding.projections import Projections
 from kblampp.model.inputs import Knowledge
 
 START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training: two matching blocks
 outweigh thousands of facts that match in one, so the untrained query finds facts and training starts from there."""
-
-RELATION_START, PHRASE_START = 0.2, 2.0
-"""Weights of a first query's relation and phrase blocks at the start.  Relation and head in one phrase say more to a
-sentence encoder than the relation's label alone (docs/log.md); what the label adds is learned."""
 
 HOP_CUTS = (0.75, 0.0)
 """Logits above which a first and a second hop are taken outside training.  Most questions need no hop, and one too many
@@ -96,37 +91,30 @@ class KBQuery(nn.Module):
     """Makes a question's query from the hidden state, the question, and the fact of the layer before.
 
     Names are matched by the projection that made the keys, which never learns, so that those never met are matched as
-    well as those of the training base.  The maps of relation and phrase learn, held to their start (`query_pull`): what
-    is learned by heart of the training base's relations misleads about others (docs/log.md).  A later layer
-    takes the entity from the fact before; nobody has put the phrase of both into words, so that block is empty there.
+    well as those of the training base.  The map of relations learns, held to its start (`query_pull`): what is learned
+    by heart of the training base's relations misleads about others (docs/log.md).  A later layer takes the entity from
+    the fact before.
 
     Args:
         d_hidden: Width of the hidden state.
         d_sentence: Width of the sentence vectors.
         d_k: Width of the keys.
         d_ent: Width of the entity block, the first of both key and value.
-        d_rel: Width of the relation block; what is left of a key is the phrase block.
+        d_rel: Width of the relation block, what is left of a key.
         hops: Whether there is a layer before from whose fact it can go on.
     """
 
-    phrases: nn.Linear
-
     def __init__(self, d_hidden: int, d_sentence: int, d_k: int, d_ent: int, d_rel: int, *, hops: bool) -> None:
         super().__init__()
-        self.d_ent, self.d_phrase = d_ent, d_k - d_ent - d_rel
-        relation = slice(d_ent, d_ent + d_rel)
-        self.blocks = (slice(None, d_ent), relation, slice(relation.stop, None))  # of a key
+        self.d_ent = d_ent
+        self.blocks = (slice(None, d_ent), slice(d_ent, None))  # of a key
         self.scale = START_LOGIT * math.sqrt(d_k)
         self.hops = hops
         self.from_hidden = nn.Linear(d_hidden, d_rel, bias=False)
         self.from_question = nn.Linear(d_sentence, d_rel)
         self.names = _Held(d_sentence, d_ent)
         nn.init.zeros_(self.from_hidden.weight)
-        if not hops:
-            with warnings.catch_warnings():  # a key may have no phrase block
-                warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
-                self.phrases = nn.Linear(d_sentence, self.d_phrase)
-        else:
+        if hops:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
 
@@ -141,19 +129,14 @@ class KBQuery(nn.Module):
             questions: Sentence vectors of training questions, (n, d_sentence): each block has its weight as mean
                 norm on them.
         """
-        starts: list[tuple[LinearMap, nn.Linear | _Held, float]] = [
-            (projections.entity, self.names, 1.0),
-            (projections.relation, self.from_question, 1.0 if self.hops or not self.d_phrase else RELATION_START),
-        ]
         if self.hops:
             self.from_value.weight.copy_(torch.eye(self.d_ent))
-        elif self.d_phrase:
-            starts.append((projections.phrase, self.phrases, PHRASE_START))
-        for linear, own, share in starts:
+        for name, own in (("entity", self.names), ("relation", self.from_question)):
+            linear = projections.of_question(name)
             weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
             norm = (questions @ weight.T + bias).norm(dim=-1).mean()
-            own.weight.copy_(share * weight / norm)
-            own.bias.copy_(share * bias / norm)
+            own.weight.copy_(weight / norm)
+            own.bias.copy_(bias / norm)
 
     def forward(
         self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge, due: Tensor, depth: int
@@ -190,15 +173,14 @@ class KBQuery(nn.Module):
             own = own + from_hidden
         own = self.scale * own
         if previous is None:
-            names, phrases = (self.scale * part[:, None] for part in (self.names(question), self.phrases(noisy)))
-            return torch.cat([names, own, phrases], dim=-1), question[:, None], closed
+            return torch.cat([self.scale * self.names(question)[:, None], own], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)
         logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
             logit = torch.where(logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1], torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])
-        onward = torch.cat([name, own, own.new_zeros(*own.shape[:-1], self.d_phrase)], dim=-1)
+        onward = torch.cat([name, own], dim=-1)
         return (1 - hop) * previous.query + hop * onward, rest, logit
 
     @torch.no_grad()

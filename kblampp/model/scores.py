@@ -15,12 +15,12 @@ DAYS_PER_YEAR = 365.25
 NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
 """Forms whose questions also name the fact's other end, and modes whose questions name a neighbour's."""
 
-FIT = ("head", "asked", "name", "other_name", "context", "time", "lead", "yes_no")
+FIT = ("head", "asked", "name", "other_name", "label", "context", "time", "lead", "yes_no")
 """What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with its key's, the shares of
-its names that the question mentions, its weighted context and time scores, its lead over the second best, and how
-surely the question wants yes or no."""
-FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0)
-FIT_SCALE = (10.0, 10.0, 4.0, 4.0, 2.0, 0.5, 0.25, 4.0)
+its names and of its relation's label that the question spells, its weighted context and time scores, its lead over the
+second best, and how surely the question wants yes or no."""
+FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0)
+FIT_SCALE = (10.0, 10.0, 4.0, 4.0, 2.0, 2.0, 0.5, 0.25, 4.0)
 """Bring them to a spread of about one."""
 NULL_SCALE = 5.0
 """Makes log-odds of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
@@ -84,7 +84,8 @@ class NameScorer(nn.Module):
 
     A question for a tail names the head, an inverse one the tail; one about a named holder ("when did Oskar Lie …",
     "was Oskar Lie …") names both, and one for a neighbour ("before Oskar Lie") a name that is not the answer's.  How
-    much each counts is learned, one weight a form and mode.
+    much each counts is learned, one weight a form and mode.  `label` is the weight of the relation's own words, which
+    say what is asked where a sentence encoder does not know them.
     """
 
     def __init__(self) -> None:
@@ -93,6 +94,7 @@ class NameScorer(nn.Module):
         self.other_by_form = nn.Parameter(torch.tensor([6.0 if form in NAMING_FORMS else -3.0 for form in FORMS]))
         self.other_by_mode = nn.Parameter(torch.tensor([-4.0 if mode in NAMING_MODES else 0.0 for mode in MODES]))
         self.neighbour = nn.Parameter(torch.tensor(8.0))
+        self.label = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, reading: Reading, own: Tensor, other: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """Scores candidates.

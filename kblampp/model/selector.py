@@ -73,6 +73,7 @@ class Selection:
         forms: Log-probabilities of `FORMS` if a fact is the one that answers, (batch, n, forms); before the last layer
             (batch, 1, forms), the question's own.
         hop_logit: Of the hop gate, (batch, 1); minus infinity where there is no hop, as in the first layer.
+        hopped: How surely this layer or one before has hopped, (batch, 1).
     """
 
     query: Tensor
@@ -88,6 +89,7 @@ class Selection:
     yes: Tensor
     forms: Tensor
     hop_logit: Tensor
+    hopped: Tensor
 
     @property
     def hop(self) -> Tensor:
@@ -147,7 +149,7 @@ class KBSelector(nn.Module):
     def start_from(self, projections: Projections, questions: Tensor) -> None:
         """Starts query, context score and graph readout as the projections; see `KBQuery.start_from`."""
         self.query.start_from(projections, questions)
-        context = projections.context
+        context = projections.of_question("context")
         self.context.start_from(torch.from_numpy(context.weight), torch.from_numpy(context.bias))
         if self.graph is not None:
             relation = self.query.from_question
@@ -175,9 +177,12 @@ class KBSelector(nn.Module):
         else:
             rows = _training_rows(base, query, knowledge.training)
         found = _Candidates.at(base, rows, knowledge)
-        parts = self._parts(hidden, query, questions, knowledge, found, reading, hop_logit.sigmoid())
+        hopped = hop_logit.sigmoid()
+        if previous is not None:  # one that has hopped asks for the same as before, and of no name that it mentions
+            hopped = 1 - (1 - hopped) * (1 - previous.hopped)
+        parts = self._parts(hidden, query, questions, knowledge, found, reading, hopped)
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
-        fit = self._fit(query, knowledge, found, parts, score, reading, hop_logit.sigmoid())  # of the best of all
+        fit = self._fit(query, knowledge, found, parts, score, reading, hopped)  # of the best of all
         null = self._null(fit, score, options.temperature)
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if knowledge.training is None:
@@ -186,7 +191,7 @@ class KBSelector(nn.Module):
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
             found = found.part(best)
         forms = reading.form[:, None] if self.form is None else self.form(reading, *found.form_features(base))
-        selection = self._weigh(query, rest, hop_logit, knowledge, rows, parts, score, null, yes, forms)
+        selection = self._weigh(query, rest, hop_logit, hopped, knowledge, rows, parts, score, null, yes, forms)
         if self.graph is None or not options.ego_graph:
             return selection
         windows = knowledge.questions.windows
@@ -201,7 +206,7 @@ class KBSelector(nn.Module):
         knowledge: Knowledge,
         found: _Candidates,
         reading: Reading,
-        hop: Tensor,
+        hopped: Tensor,
     ) -> ScoreParts:
         base, tensors, windows = knowledge.base, knowledge.base.tensors, knowledge.questions.windows
         meaning = query @ tensors.keys[found.rows[:, 0]].transpose(1, 2) / math.sqrt(query.shape[-1])
@@ -215,11 +220,13 @@ class KBSelector(nn.Module):
         time = time + ordered[:, None] * (~found.inverse)
         # Whom the question names, and from which end it asks, is about the fact that it names: not after a hop.
         name = self.name(reading, found.own, found.other, found.before, found.after)
+        label = self.name.label * found.label
         logit = reading.inverse[:, None]
         way = torch.where(found.inverse[:, 0], logit, -logit).sigmoid().clamp(min=LEAST).log()
         onward = torch.where(found.inverse[:, 0], math.log(NEVER), 0.0)  # a hop goes from head to tail
         named = name if knowledge.options.names else torch.zeros_like(name)
-        return ScoreParts(meaning, context, time, ((1 - hop) * (named + way) + hop * onward)[:, None])
+        names = (1 - hopped) * (named + way) + hopped * onward + label
+        return ScoreParts(meaning, context, time, names[:, None])
 
     def _fit(
         self,
@@ -229,28 +236,28 @@ class KBSelector(nn.Module):
         parts: ScoreParts,
         score: Tensor,
         reading: Reading,
-        hop: Tensor,
+        hopped: Tensor,
     ) -> Tensor:
         """How the best candidate fits (`scores.FIT`), (batch, 1, len(FIT))."""
         best = score.topk(min(2, score.shape[-1]), dim=-1)
         values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
         place = best.indices[..., :1]
         key = knowledge.base.tensors.keys[found.rows.gather(-1, place).squeeze(-1)]
-        head, relation, phrase = (
+        head, asked = (
             nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
         )
-        # The map of relations is learned: with others than those of training only the phrase tells whether it is asked.
-        asked = (1 - hop) * phrase + hop * relation if self.query.d_phrase else relation
-        own, other, context, time = (
-            part.gather(-1, place).squeeze(-1) for part in (found.own[:, None], found.other[:, None], *parts[1:3])
+        own, other, label, context, time = (
+            part.gather(-1, place).squeeze(-1)
+            for part in (found.own[:, None], found.other[:, None], found.label[:, None], *parts[1:3])
         )
         own = own if knowledge.options.names else torch.ones_like(own)
         options = knowledge.options
         features = [
             head,
             asked,
-            (1 - hop) * own + hop,  # after a hop the question does not name the head
+            (1 - hopped) * own + hopped,  # after a hop the question does not name the head
             other,
+            label,
             options.gamma * context,
             options.eta * time,
             values[..., 0] - values[..., 1],
@@ -273,6 +280,7 @@ class KBSelector(nn.Module):
         query: Tensor,
         rest: Tensor,
         hop_logit: Tensor,
+        hopped: Tensor,
         knowledge: Knowledge,
         rows: Tensor,
         parts: ScoreParts,
@@ -296,7 +304,7 @@ class KBSelector(nn.Module):
         read_later = options.hop and not self.last
         key = mixture(alpha.detach(), tensors.keys[rows.clamp(min=0)]) if read_later else query.new_zeros(0)
         return Selection(
-            query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, yes, forms, hop_logit
+            query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, yes, forms, hop_logit, hopped
         )
 
 
@@ -311,6 +319,7 @@ class _Candidates(NamedTuple):
     other: Tensor  # (batch, n): of the name at its other end
     before: Tensor  # (batch, n): of the name at the other end of the fact before it
     after: Tensor  # (batch, n)
+    label: Tensor  # (batch, n): how much of the relation's label the question's words spell
     previous: Tensor  # (batch, n): the fact before it, -1 for none
     following: Tensor  # (batch, n)
 
@@ -327,8 +336,9 @@ class _Candidates(NamedTuple):
             named = names.coverage(names.tails[neighbour.clamp(min=0)], grams)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
+        label = names.coverage(names.relations[flat], grams)
         before, after = beside
-        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, previous, following)
+        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, label, previous, following)
 
     def part(self, columns: Tensor) -> _Candidates:
         """Those at columns (batch, 1, k)."""

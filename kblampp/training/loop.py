@@ -167,7 +167,7 @@ def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            inside, query = name.startswith("backbone."), ".query.from_" in name or ".query.phrases." in name
+            inside, query = name.startswith("backbone."), ".query.from_" in name
             rate = schedule.backbone_lr if inside else schedule.query_lr if query else schedule.lr
             decay = 0.0 if inside or query or parameter.dim() < 2 else schedule.weight_decay
             groups.setdefault((rate, decay), []).append(parameter)
@@ -177,8 +177,13 @@ def _groups(model: KBInjectedModel, schedule: Schedule) -> list[dict[str, Any]]:
     ]
 
 
+LATER_PULL = 0.25
+"""Of the pull of the first layer's map, how much holds those of later ones, which also learn to look past the relation
+that a question names first."""
+
+
 class _Pull:
-    """Holds the first query's maps of relation and phrase to where they start.
+    """Holds the maps of relations to where they start.
 
     Source: Xuhong et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks" (L2-SP).
     """
@@ -186,13 +191,10 @@ class _Pull:
     def __init__(self, model: KBInjectedModel, weight: float) -> None:
         self._maps = []
         for name, parameter in model.named_parameters():
-            if (
-                parameter.requires_grad
-                and name.startswith("selectors.0.query.")
-                and name.endswith(("from_question.weight", "phrases.weight"))
-            ):
+            if parameter.requires_grad and name.endswith(".query.from_question.weight"):
                 start = parameter.detach().clone()
-                self._maps.append((parameter, start, 2 * weight / max(float(start.square().sum()), 1e-12)))
+                share = 1.0 if name.startswith("selectors.0.") else LATER_PULL
+                self._maps.append((parameter, start, 2 * share * weight / max(float(start.square().sum()), 1e-12)))
 
     @torch.no_grad()
     def add_gradients(self) -> None:

@@ -13,6 +13,7 @@ from kblampp.core.params import ConvertParams, Params
 from kblampp.data.dataset import TRAINING_KB, Dataset
 from kblampp.data.windows import day
 from kblampp.encoding.encode import encode_dataset
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.systems import Split
 from kblampp.index.build import build_indexes
@@ -79,7 +80,9 @@ def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = ()) ->
     return [source for source in found if not names or source.name in names]
 
 
-def open_base(source: Source, params: Params, store: Path, backbone: Backbone, scratch: Path) -> Split:
+def open_base(
+    source: Source, params: Params, store: Path, backbone: Backbone, encoders: Encoders, scratch: Path
+) -> Split:
     """The base with its questions, in the vectors that the adapter of `params.dataset` reads.
 
     Args:
@@ -87,6 +90,7 @@ def open_base(source: Source, params: Params, store: Path, backbone: Backbone, s
         params: Of encoder and index.
         store: The folder `store`, for the projections of `params.dataset`.
         backbone: For its tokenizer.
+        encoders: Those of `params.encoder`.
         scratch: An empty folder, which must be there as long as the base is used.
 
     Raises:
@@ -96,7 +100,7 @@ def open_base(source: Source, params: Params, store: Path, backbone: Backbone, s
     dataset = Dataset.load(scratch / "converted", source.converter)
     if SPLIT not in dataset.questions:
         raise DataError(f"{source.folder} has no question of split {SPLIT}: add some to its questions.jsonl")
-    encode_dataset(dataset, scratch, params.encoder, start=store / params.dataset)
+    encode_dataset(dataset, scratch, params.encoder, encoders, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
     return Split.open(workspace, SPLIT, day(params.selector.as_of))

@@ -11,9 +11,8 @@ from typing import Any
 
 from kblampp.core.files import write_json, write_jsonl
 from kblampp.core.params import Params
+from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
-from kblampp.encoding.sentence_encoder import Embed, load_encoder
-from kblampp.encoding.vector_cache import with_disk_cache
 from kblampp.evaluation.baselines import answer_by_lookup
 from kblampp.evaluation.systems import Split
 from kblampp.model.checkpoint import load_trained
@@ -58,13 +57,13 @@ def run_transfer(
     backbone = open_backbone(params, store)
     model = load_trained(folder / section.adapter, backbone, Projections.load(folder / PROJECTION))
     predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
-    encoder = with_disk_cache(load_encoder(params.encoder.model, batch_size=params.encoder.batch_size))
+    encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
     answers: list[Answer] = []
     for number, source in enumerate(chosen, start=1):
         logger.info("base %d of %d: %s", number, len(chosen), source.name)
         with tempfile.TemporaryDirectory() as scratch:
-            split = open_base(source, params, store, backbone, Path(scratch))
-            answers += _ask(source.name, split, predictor, encoder.encode)
+            split = open_base(source, params, store, backbone, encoders, Path(scratch))
+            answers += _ask(source.name, split, predictor, encoders)
     table = _table(chosen, answers, params)
     if held_out:
         write_json(metrics / "held_out.json", table)
@@ -75,7 +74,7 @@ def run_transfer(
     return table
 
 
-def _ask(base: str, split: Split, predictor: Predictor, embed: Embed) -> list[Answer]:
+def _ask(base: str, split: Split, predictor: Predictor, encoders: Encoders) -> list[Answer]:
     """What every system says to the questions about one base; one smaller than `top_k` is weighed as a whole."""
     facts, encoded = split.base.store.facts, split.encoded
     logger.info("%s: %d questions, %d facts", base, len(encoded), len(facts))
@@ -84,7 +83,7 @@ def _ask(base: str, split: Split, predictor: Predictor, embed: Embed) -> list[An
     said = {"model": [prediction.text for prediction in predictions]}
     if options.top_k:
         said["lookup"] = [prediction.text for prediction in answer_by_lookup(predictions, facts)]
-    said["phrase_lookup"] = phrase_lookup(facts, encoded, embed)
+    said["phrase_lookup"] = phrase_lookup(facts, encoded, encoders.embed)
     names = names_of(facts)
     answers = []
     for place, (question, prediction) in enumerate(zip(encoded.questions, predictions, strict=True)):

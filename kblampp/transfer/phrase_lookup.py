@@ -30,7 +30,8 @@ def phrase_lookup(facts: Sequence[FiveTuple], encoded: EncodedQuestions, embed: 
     phrases = [key_phrase(fact) for fact in facts]
     distinct = {phrase: place for place, phrase in enumerate(dict.fromkeys(phrases))}
     # One score a phrase: equal rows of a matrix product may differ in the last bit, and would not tie.
-    scores = encoded.vectors @ embed(list(distinct)).T
+    vectors = embed(list(distinct))
+    scores = encoded.vectors[:, : vectors.shape[1]] @ vectors.T  # the part of the encoder as it comes
     phrase_of = np.array([distinct[phrase] for phrase in phrases])
     first, stop = window_bounds([fact.window for fact in facts])
     answers = []

@@ -20,6 +20,7 @@ from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
 from kblampp.data.dataset import Dataset
 from kblampp.data.windows import day
+from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.metrics import is_abstention
 from kblampp.evaluation.systems import Split
@@ -67,10 +68,11 @@ def run_whole(params: Params, *, data: Path, store: Path, metrics: Path, questio
     backbone = open_backbone(params, store)
     projections = Projections.load(folder / PROJECTION)
     model = load_trained(folder / section.adapter, backbone, projections)
+    encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
     predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
     table: Table = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, splits in _groups(params, data, store, backbone, projections, Path(scratch)):
+        for name, splits in _groups(params, data, store, backbone, projections, encoders, Path(scratch)):
             table[name] = {}
             for way, options in WAYS.items():
                 logger.info("%s, %s", name, way)
@@ -105,7 +107,13 @@ def _begins(text: str, answer: str) -> bool:
 
 
 def _groups(
-    params: Params, data: Path, store: Path, backbone: Backbone, projections: Projections, scratch: Path
+    params: Params,
+    data: Path,
+    store: Path,
+    backbone: Backbone,
+    projections: Projections,
+    encoders: Encoders,
+    scratch: Path,
 ) -> Iterator[tuple[str, list[Split]]]:
     """Names of what is asked, and the splits that belong to each."""
     found = sources(data)
@@ -115,7 +123,7 @@ def _groups(
             if source.is_dossier == (name == DOSSIERS):
                 place = scratch / source.name
                 place.mkdir()
-                splits.append(open_base(source, params, store, backbone, place))
+                splits.append(open_base(source, params, store, backbone, encoders, place))
         yield name, splits
     dataset = Dataset.load(data, params.dataset, WORLDS)
     workspace = Workspace(dataset, backbone, projections, store / params.dataset)

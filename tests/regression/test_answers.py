@@ -14,8 +14,8 @@ import torch
 from kblampp.backbone.load import load_backbone
 from kblampp.core.params import load_params
 from kblampp.data.facts import Question, read_facts, read_questions
+from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
-from kblampp.encoding.sentence_encoder import EmbeddingCache, load_encoder
 from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
@@ -36,16 +36,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prediction]:
     params = load_params(ROOT / "params.yaml")
     folder = ROOT / "store" / params.dataset
     projections = Projections.load(folder / PROJECTION)
-    encoder = load_encoder(params.encoder.model, batch_size=params.encoder.batch_size)
     place = tmp_path_factory.mktemp("regression")
     store = KBValueStore.build(
         place / "kb",
         read_facts(HERE / "facts.jsonl"),
-        EmbeddingCache(encoder).embed,
+        load_encoders(params.encoder.model, ROOT / "store", batch_size=params.encoder.batch_size),
         projections,
         dtype=params.encoder.store_dtype,
-        encoder_name=encoder.name,
-        encoder_fingerprint=encoder.fingerprint,
         questions={"frozen": [without_time(question.question) for question in QUESTIONS]},
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(place / "index")
