@@ -113,7 +113,8 @@ def _of_question(
     best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
     confirming = () if best is None else (Source(best[1], "fact"),)
     forms = [
-        _possible(base, fact, inverse, shares) for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
+        _possible(base, fact, inverse, shares, withheld)
+        for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
@@ -130,7 +131,9 @@ def _of_question(
     return found.ranked()
 
 
-def _possible(base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, float]) -> dict[str, float]:
+def _possible(
+    base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, float], withheld: Sequence[int]
+) -> dict[str, float]:
     """The forms that can be asked of a fact; the others' shares go to these.
 
     Without a window it neither starts nor ends.  If it also stands alone it is neither counted nor listed: "How many
@@ -138,8 +141,8 @@ def _possible(base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, fl
     """
     if fact < 0 or int(base.store.tau_min[fact]) != UNKNOWN_DAY:
         return forms
-    several = base.order.inverse_several if inverse else base.order.several
-    ruled_out = ("start", "end") if bool(several[fact]) else ("start", "end", "count", "list")
+    several = base.order.one_of_several(fact, inverse=inverse, withheld=withheld)
+    ruled_out = ("start", "end") if several else ("start", "end", "count", "list")
     left = {form: share for form, share in forms.items() if form not in ruled_out}
     whole = max(sum(left.values()), TINY)
     return {form: share / whole for form, share in left.items()}

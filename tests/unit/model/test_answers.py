@@ -293,6 +293,16 @@ def test_withheld_facts_are_neither_listed_nor_counted(base: KnowledgeBase) -> N
     assert found(base, {1: 1.0}, withheld=[0, 3, -1], count=1.0)[0].text == "3"
 
 
+@pytest.mark.parametrize(("fact", "inverse", "sibling"), [(CHOIR_EVE, False, CHOIR_FLO), (BAND_EVE, True, CHOIR_EVE)])
+@pytest.mark.parametrize("form", ["list", "count"])
+def test_what_stands_alone_once_others_are_withheld_is_neither_listed_nor_counted(
+    base: KnowledgeBase, fact: int, inverse: bool, sibling: int, form: str
+) -> None:
+    (row,) = found(base, {fact: 1.0}, inverse=[fact] * inverse, withheld=[sibling, -1], value=0.01, **{form: 0.99})
+    assert row.text == read(fact, inverse=inverse)
+    assert row.probability == pytest.approx(1.0)
+
+
 def test_yes_and_no_share_what_wants_them_and_rest_on_the_best_fact(base: KnowledgeBase) -> None:
     rows = found(base, {0: 0.2, 1: 0.6}, gate=0.5, yes=math.log(3), yes_no=1.0)
     assert [(row.text, row.sources) for row in rows] == [(YES, (Source(1, "fact"),)), (NO, (Source(1, "fact"),))]
