@@ -74,10 +74,11 @@ NO_HOPS = torch.full((1, MOST_HOPS - 1), -20.0)
 """Logits of the further hops of a question that has none."""
 
 
-def reading_of(**forms: float) -> Reading:
-    """What one question wants, by form; the rest is impossible."""
+def reading_of(now: float = 0.0, **forms: float) -> Reading:
+    """What one question wants, by form; the rest is impossible, and it asks about now or about any time."""
     form = torch.tensor([[forms.get(name, 0.0) for name in FORMS]]).log()
-    return Reading(torch.zeros(1), form, torch.zeros(1, len(MODES)).log_softmax(-1), NO_HOPS)
+    mode = torch.tensor([[{"any": 1 - now, "now": now}.get(name, 0.0) for name in MODES]]).log()
+    return Reading(torch.zeros(1), form, mode, NO_HOPS)
 
 
 def selection_of(
@@ -104,12 +105,14 @@ def found(
     inverse: Sequence[int] = (),
     yes: float = 0.0,
     withheld: Sequence[int] | None = None,
+    now: float = 0.0,
+    as_of: int | None = None,
     **forms: float,
 ) -> list[Answer]:
     hidden = None if withheld is None else torch.tensor([list(withheld)])
-    reading = reading_of(**forms)
+    reading = reading_of(now, **forms)
     selection = selection_of(weights, inverse, yes, reading.form.expand(len(weights), -1))
-    (one,) = answers(base, selection, reading, torch.tensor([window]), torch.tensor([gate]), hidden)
+    (one,) = answers(base, selection, reading, torch.tensor([window]), torch.tensor([gate]), hidden, as_of)
     return one
 
 
@@ -279,6 +282,48 @@ def test_a_list_and_a_count_are_of_the_time_that_the_question_names(base: Knowle
             assert found(base, {1: 1.0}, window=bounds(window), **{form: 1.0})[0].text == text
     (row,) = found(base, {5: 1.0}, window=bounds(year_window(1950)), list=1.0)
     assert (row.text, row.sources) == (UNKNOWN_ANSWER, ())
+
+
+@pytest.mark.parametrize(
+    ("as_of", "names"),
+    [
+        ("1929-12-31", ["Dan", "Ada"]),
+        ("1930-01-01", ["Dan", "Bo"]),
+        ("2006-05-18", ["Dan", "Ada"]),
+        ("2026-11-28", ["Dan", "Cy"]),
+        ("1850-01-01", ["Dan"]),
+    ],
+)
+def test_a_list_and_a_count_of_now_are_of_what_holds_on_the_day_of_asking(
+    base: KnowledgeBase, as_of: str, names: list[str]
+) -> None:
+    """What has no window may hold; by total probability, where it is unsure whether now is meant."""
+    for form, text, whole in (
+        ("list", SEPARATOR.join(names), SEPARATOR.join(["Dan", "Ada", "Bo", "Cy"])),
+        ("count", str(len(names)), "4"),
+    ):
+        (row,) = found(base, {1: 1.0}, now=1.0, as_of=day(as_of), **{form: 1.0})
+        assert row.text == text
+        rows = found(base, {1: 1.0}, now=0.75, as_of=day(as_of), **{form: 1.0})
+        assert {one.text: one.probability for one in rows} == pytest.approx({text: 0.75, whole: 0.25})
+
+
+def test_a_list_of_now_and_of_a_time_is_of_what_holds_in_both(base: KnowledgeBase) -> None:
+    window, as_of = bounds(Window(day("1929-12-31"), day("1930-01-02"))), day("1930-06-01")
+    (row,) = found(base, {1: 1.0}, window=window, now=1.0, as_of=as_of, list=1.0)
+    assert row.text == SEPARATOR.join(["Dan", "Bo"])
+
+
+def test_when_and_who_do_not_depend_on_now(base: KnowledgeBase) -> None:
+    for form in ("value", "start", "end", "yes_no"):
+        shares = [
+            {
+                row.text: row.probability
+                for row in found(base, {0: 0.8}, now=now, as_of=day("2026-11-28"), **{form: 1.0})
+            }
+            for now in (0.0, 0.6)
+        ]
+        assert shares[0] == pytest.approx(shares[1])
 
 
 def test_from_the_tail_the_list_is_of_heads(base: KnowledgeBase) -> None:
