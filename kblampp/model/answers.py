@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kblampp.data.facts import FORMS, UNKNOWN_ANSWER
-from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, in_words
+from kblampp.data.windows import UNKNOWN_DAY
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import disjoint
@@ -199,10 +199,8 @@ def _name(base: KnowledgeBase, fact: int, field: str) -> str:
 
 
 def _bound(base: KnowledgeBase, fact: int, form: str) -> tuple[str, tuple[Source, ...]]:
-    day = int(base.store.tau_min[fact] if form == "start" else base.store.tau_max[fact])
-    if day in (UNKNOWN_DAY, OPEN_START, OPEN_END):
-        return UNKNOWN_ANSWER, ()
-    return in_words(day - (form == "end"), last=form == "end"), (Source(fact, form),)
+    words = base.store.facts[fact].window.in_words(form)
+    return (UNKNOWN_ANSWER, ()) if words is None else (words, (Source(fact, form),))
 
 
 def _holding(base: KnowledgeBase, facts: Sequence[int], windows: Tensor) -> list[int]:

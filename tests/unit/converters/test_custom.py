@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,20 +131,37 @@ def test_tables_as_spreadsheets_save_them(desk: Desk, ends: str, mark: bytes) ->
     ("start", "end", "window"),
     [
         ("", "", UNKNOWN),
-        ("2009", "", Window(day("2009-01-01"), None, "custom")),
-        ("", "2009", Window(None, day("2010-01-01"), "custom")),
-        ("2009", "2009", year_window(2009, "custom")),
-        ("2009-02", "2009-02", Window(day("2009-02-01"), day("2009-03-01"), "custom")),
-        ("2009-12", "2010", Window(day("2009-12-01"), day("2011-01-01"), "custom")),
-        ("2009-03-02", "2009-03-03", Window(day("2009-03-02"), day("2009-03-03"), "custom")),
-        ("2009-03-02", "2009-03", Window(day("2009-03-02"), day("2009-04-01"), "custom")),
-        ("9998", "9999", Window(day("9998-01-01"), None, "custom")),
+        ("2009", "", Window(day("2009-01-01"), None, "custom", "year")),
+        ("", "2009", Window(None, day("2010-01-01"), "custom", None, "year")),
+        ("2009", "2009", replace(year_window(2009, "custom"), start_unit="year", end_unit="year")),
+        ("2009-02", "2009-02", Window(day("2009-02-01"), day("2009-03-01"), "custom", "month", "month")),
+        ("2009-12", "2010", Window(day("2009-12-01"), day("2011-01-01"), "custom", "month", "year")),
+        ("2009-03-02", "2009-03-03", Window(day("2009-03-02"), day("2009-03-03"), "custom", "day", "day")),
+        ("2009-03-02", "2009-03", Window(day("2009-03-02"), day("2009-04-01"), "custom", "day", "month")),
+        ("9998", "9999", Window(day("9998-01-01"), None, "custom", "year")),
     ],
 )
 def test_windows(desk: Desk, start: str, end: str, window: Window) -> None:
     """A year or a month counts as a whole; a day as an end is the first on which the fact no longer holds."""
     (fact,) = desk.put("facts.csv", f"{HEADER}Acme,led by,Ada,,{start},{end}\n").facts()
     assert fact.window == window
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        ("2015", "2015", "2015", "2015"),
+        ("2015-01", "2015-12", "January 2015", "December 2015"),
+        ("2015-01-01", "2016-01-01", "1 January 2015", "31 December 2015"),
+        ("2015-02-01", "2015-03", "1 February 2015", "March 2015"),
+        ("", "2015-07-01", None, "30 June 2015"),
+    ],
+)
+def test_a_bound_is_said_as_precisely_as_the_table_gives_it(
+    desk: Desk, start: str, end: str, first: str | None, last: str | None
+) -> None:
+    (fact,) = desk.put("facts.csv", f"{HEADER}Acme,led by,Ada,,{start},{end}\n").facts()
+    assert (fact.window.in_words("start"), fact.window.in_words("end")) == (first, last)
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,14 @@ FACTS = [
     ("Choir", "member", "Eve", Window(None, None)),
     ("Choir", "member", "Flo", Window(None, None)),
     ("Band", "member", "Eve", Window(None, None)),
+    ("Pier", "keeper", "Gil", Window(day("2015-01-01"), day("2016-01-01"), "x", "month", "month")),
+    ("Pier", "keeper", "Hal", Window(day("2016-01-01"), day("2017-01-01"), "x", "day", "day")),
+    ("Pier", "keeper", "Ida", Window(day("2017-01-01"), day("2018-01-01"), "x", "year", "year")),
 ]
 """Keepers in a row, one of them twice and one nobody knows when; names that are hard to write, without and with a time;
 and members nobody knows when."""
 BOX, CRATE = 6, 6 + len(ODD)
-CHOIR_EVE, CHOIR_FLO, BAND_EVE = range(CRATE + len(ODD), len(FACTS))
+CHOIR_EVE, CHOIR_FLO, BAND_EVE, GIL, HAL, IDA = range(CRATE + len(ODD), len(FACTS))
 ALONE = [(4, False), (4, True), (BOX, False), (BOX, True), (CHOIR_FLO, True), (BAND_EVE, False)]
 """Facts without a window, and whether read from the tail, that no other of the row without one stands beside."""
 BESIDE = [(CHOIR_EVE, False), (CHOIR_EVE, True), (CHOIR_FLO, False), (BAND_EVE, True)]
@@ -172,9 +175,15 @@ def test_the_same_text_from_two_facts_is_one_answer_with_the_better_source(base:
         (3, "end", UNKNOWN_ANSWER),
         (5, "start", UNKNOWN_ANSWER),
         (5, "end", "1899"),
+        (GIL, "start", "January 2015"),
+        (GIL, "end", "December 2015"),
+        (HAL, "start", "1 January 2016"),
+        (HAL, "end", "31 December 2016"),
+        (IDA, "start", "2017"),
+        (IDA, "end", "2017"),
     ],
 )
-def test_a_start_and_an_end_are_said_in_words_as_precisely_as_they_are_known(
+def test_a_start_and_an_end_are_said_in_words_as_precisely_as_they_are_given(
     base: KnowledgeBase, fact: int, form: str, text: str
 ) -> None:
     (row,) = found(base, {fact: 1.0}, **{form: 1.0})
