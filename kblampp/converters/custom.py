@@ -19,7 +19,6 @@ from kblampp.core.errors import DataError
 from kblampp.data.facts import MOST_HOPS, Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
 from kblampp.data.windows import UNKNOWN, Window, day, month_window, year_window
-from kblampp.time_expressions.parse import parse_question_time
 
 logger = logging.getLogger(__name__)
 SOURCE = "custom"
@@ -172,7 +171,7 @@ def _add_question(row: Fields, numbers: Sequence[int | None], facts: Path, conve
     if split not in SPLITS:
         raise row.error("split", f"one of {', '.join(SPLITS)}", split)
     answer = (row.text_or_none("answer") or "").strip()
-    time = parse_question_time(text)
+    time = conversion.time_of(text)
     kind = "unanswerable" if not answer else "single-hop" if time is None else "temporal"
     named = row.row.get("supporting_facts") is not None
     rows = row.items("supporting_facts", int, "row numbers of facts, from 0") if named else []

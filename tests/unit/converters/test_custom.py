@@ -21,7 +21,7 @@ from kblampp.core.errors import DataError
 from kblampp.core.params import load_params
 from kblampp.data.dataset import Dataset, DatasetWriter
 from kblampp.data.facts import MOST_HOPS, FiveTuple, Question
-from kblampp.data.windows import UNKNOWN, Window, day, year_window
+from kblampp.data.windows import SYNTHETIC_TODAY, UNKNOWN, Window, day, year_window
 from tests.house import ROOT
 
 EXAMPLE = ROOT / "docs" / "examples" / "own-kb"
@@ -43,10 +43,10 @@ class Desk:
         (self.raw / name).write_bytes(content.encode() if isinstance(content, str) else content)
         return self
 
-    def convert(self, **options: Any) -> dict[str, Any]:
+    def convert(self, as_of: int = SYNTHETIC_TODAY, **options: Any) -> dict[str, Any]:
         """Converts and returns the report."""
         with DatasetWriter(self.data, "custom") as writer:
-            conversion = Conversion(writer, OPTIONS.model_copy(update=options), seed=0)
+            conversion = Conversion(writer, OPTIONS.model_copy(update=options), seed=0, as_of=as_of)
             custom.convert(self.raw, conversion)
             return conversion.report()
 
@@ -392,3 +392,12 @@ def check_each_row_is_told(name: str, content: str) -> None:
             assert len(dataset.kbs["train"]) == report["facts"]["train"]
         if not told:
             desk.convert()
+
+
+@pytest.mark.parametrize("year", [1990, 2043])
+def test_last_year_is_told_from_the_day_of_asking_and_not_from_today(desk: Desk, year: int) -> None:
+    desk.put("facts.csv", f"{HEADER}Acme,led by,Ada,,,\n")
+    desk.put("questions.jsonl", [{"question": "Who led Acme last year?", "answer": "Ada"}])
+    (asked,) = desk.questions(as_of=day(f"{year}-06-01"))
+    assert asked.question_time is not None
+    assert asked.question_time.start == year_window(year - 1).start
