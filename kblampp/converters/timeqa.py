@@ -22,7 +22,7 @@ from kblampp.converters.timeqa_templates import Group, template_questions
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
-from kblampp.data.windows import MONTHS, UNKNOWN, Window, month_window
+from kblampp.data.windows import MONTHS, UNKNOWN, Window, iso, month_window
 
 NAME = "timeqa"
 SOURCE = "timeqa_annotation"
@@ -228,11 +228,23 @@ def worded_window(question: str, parsed: Window | None) -> Window | None:
         question: The question.
         parsed: The time that it names.
     """
-    ends = _RANGE.search(question)
-    if parsed is None or ends is None:
-        return None if parsed is None else Window(parsed.start, parsed.end, SOURCE)
-    first, last = (" ".join(part for part in pair if part) for pair in (ends.groups()[:2], ends.groups()[2:]))
-    return named_window(first, last) or Window(parsed.start, parsed.end, SOURCE)
+    if parsed is None:
+        return None
+    for ends in _RANGE.finditer(question):
+        first, last = (" ".join(part for part in pair if part) for pair in (ends.groups()[:2], ends.groups()[2:]))
+        found = named_window(first, last)
+        if found is not None and _begin_and_end_alike(found, parsed):  # else it is a score, or numbers of another kind
+            return found
+    return Window(parsed.start, parsed.end, SOURCE)
+
+
+def _begin_and_end_alike(window: Window, parsed: Window) -> bool:
+    """Whether two windows begin in the same month and end in the same year."""
+    bounds = (window.start, window.end, parsed.start, parsed.end)
+    if None in bounds:
+        return False
+    start, end, parsed_start, parsed_end = (iso(bound - (place % 2)) for place, bound in enumerate(bounds) if bound)
+    return start[:7] == parsed_start[:7] and end[:4] == parsed_end[:4]
 
 
 def _month_of(text: str) -> tuple[int, int] | None:
