@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 from kblampp.converters.registry import convert_dataset
@@ -16,7 +17,9 @@ def main(params: Params) -> None:
     if params.dataset == "synth_world":
         make_synthetic(params.generate, name=params.dataset, seed=params.seed).save(data)
     else:
-        convert_dataset(params.dataset, data / "raw" / params.dataset, data, params.convert, seed=params.seed)
+        as_of = datetime.date.today().toordinal()  # to be day(params.selector.as_of), which dvc.yaml must declare first
+        raw = data / "raw" / params.dataset
+        convert_dataset(params.dataset, raw, data, params.convert, seed=params.seed, as_of=as_of)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from kblampp.converters.conversion import Conversion
 from kblampp.core.params import ConvertParams, load_params
 from kblampp.data.dataset import DatasetWriter
 from kblampp.data.facts import FiveTuple, Question, read_facts, read_questions
+from kblampp.data.windows import SYNTHETIC_TODAY
 from tests.house import ROOT
 
 Row = dict[str, Any]
@@ -74,7 +75,7 @@ def converted(name: str, converter: Converter, folder: Path, **changes: Any) -> 
     """Converts `folder/raw` to `folder/data` and reads every file there, by the rules of the later stages."""
     data = folder / "data"
     with DatasetWriter(data, name) as writer:
-        conversion = Conversion(writer, options(**changes), seed=0)
+        conversion = Conversion(writer, options(**changes), seed=0, as_of=SYNTHETIC_TODAY)
         converter(folder / "raw", conversion)
         report = conversion.report()
         writer.add_report(report)
@@ -134,7 +135,7 @@ def edited(row: Row, path: str, value: object) -> Row:
 
 def unit_of(split: str, make: Callable[[int], str]) -> str:
     """The first of the units `make(0)`, `make(1)`, ... that is dealt to the split."""
-    conversion = Conversion(None, options(), seed=0)  # type: ignore[arg-type]  # dealing writes nothing
+    conversion = Conversion(None, options(), seed=0, as_of=SYNTHETIC_TODAY)  # type: ignore[arg-type]  # dealing writes nothing
     return next(unit for unit in map(make, range(10_000)) if conversion.split_of(unit) == split)
 
 
@@ -143,7 +144,7 @@ def peak_bytes(name: str, converter: Converter, folder: Path) -> int:
     tracemalloc.start()
     try:
         with DatasetWriter(folder / "data", name) as writer:
-            converter(folder / "raw", Conversion(writer, options(), seed=0))
+            converter(folder / "raw", Conversion(writer, options(), seed=0, as_of=SYNTHETIC_TODAY))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

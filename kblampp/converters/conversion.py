@@ -20,6 +20,8 @@ from kblampp.core.params import ConvertParams
 from kblampp.data.dataset import TRAINING_KB, DatasetWriter
 from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.jsonl import Fields
+from kblampp.data.windows import Window
+from kblampp.time_expressions.parse import parse_question_time
 
 logger = logging.getLogger(__name__)
 WHOLE_KB = "all"
@@ -35,14 +37,16 @@ class Conversion:
         writer: Of the dataset's files.
         options: `convert` in params.yaml.
         seed: Deals the units to the splits.
+        as_of: Day of asking, from which "last year" in a question is told: the same files give the same on any day.
 
     Attributes:
         seed: As above; for a converter that draws questions.
         one_base: Set by a converter before it adds anything: all facts are in the base `train`, which every split asks.
     """
 
-    def __init__(self, writer: DatasetWriter, options: ConvertParams, seed: int) -> None:
+    def __init__(self, writer: DatasetWriter, options: ConvertParams, seed: int, as_of: int) -> None:
         self.options = options
+        self._as_of = as_of
         self.one_base = False
         self.seed = seed
         self._writer = writer
@@ -113,6 +117,10 @@ class Conversion:
     def count(self, name: str, n: int = 1) -> None:
         """Counts something else that the report should say."""
         self._counts[name] += n
+
+    def time_of(self, question: str) -> Window | None:
+        """The time that a question names; None if it names none."""
+        return parse_question_time(question, self._as_of)
 
     def split_of(self, unit: str) -> str:
         """train, dev or test of a unit (a page, a question, …), from its name and the seed alone."""

@@ -19,7 +19,6 @@ from kblampp.core.errors import DataError
 from kblampp.data.facts import MOST_HOPS, Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
 from kblampp.data.windows import UNKNOWN, Window, day, month_window, year_window
-from kblampp.time_expressions.parse import parse_question_time
 
 logger = logging.getLogger(__name__)
 SOURCE = "custom"
@@ -138,8 +137,8 @@ def _from_table(row: Fields) -> FiveTuple:
         if not row.row[name]:
             raise DataError(f"{row.where}: column {name!r} is empty: expected a name")
     try:
-        bounds = _bound(row, "start"), _bound(row, "end")
-        window = UNKNOWN if bounds == (None, None) else Window(*bounds, SOURCE)
+        (start, start_unit), (end, end_unit) = _bound(row, "start"), _bound(row, "end")
+        window = UNKNOWN if (start, end) == (None, None) else Window(start, end, SOURCE, start_unit, end_unit)
     except DataError as error:
         raise DataError(f"{row.where}: {error}") from None
     return FiveTuple(
@@ -151,19 +150,20 @@ def _from_table(row: Fields) -> FiveTuple:
     )
 
 
-def _bound(row: Fields, name: str) -> int | None:
-    """First day, or first day after, as a column says it; a year or month as an end counts as a whole."""
+def _bound(row: Fields, name: str) -> tuple[int | None, str | None]:
+    """First day, or first day after, as a column says it, and its unit; a year or month as an end counts as a whole."""
     text = row.row.get(name, "")
     if not text:
-        return None
+        return None, None
     found = _DATE.fullmatch(text)
     if found is None or (found[3] and not found[2]):
         raise DataError(f"column {name!r} is {text!r}: expected 2009, 2009-03 or 2009-03-02, or nothing")
     if found[3]:
-        return day(text)
+        return day(text), "day"
     year = int(found[1])
-    unit = month_window(year, int(found[2])) if found[2] else year_window(year)
-    return unit.start if name == "start" else unit.end
+    whole, unit = (month_window(year, int(found[2])), "month") if found[2] else (year_window(year), "year")
+    bound = whole.start if name == "start" else whole.end
+    return bound, None if bound is None else unit  # the calendar stops in 9999, which is open
 
 
 def _add_question(row: Fields, numbers: Sequence[int | None], facts: Path, conversion: Conversion) -> None:
@@ -171,7 +171,7 @@ def _add_question(row: Fields, numbers: Sequence[int | None], facts: Path, conve
     if split not in SPLITS:
         raise row.error("split", f"one of {', '.join(SPLITS)}", split)
     answer = (row.text_or_none("answer") or "").strip()
-    time = parse_question_time(text)
+    time = conversion.time_of(text)
     kind = "unanswerable" if not answer else "single-hop" if time is None else "temporal"
     named = row.row.get("supporting_facts") is not None
     rows = row.items("supporting_facts", int, "row numbers of facts, from 0") if named else []

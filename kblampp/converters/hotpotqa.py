@@ -18,7 +18,6 @@ from kblampp.converters.conversion import Conversion, digest, disambiguation
 from kblampp.converters.reading import find_files
 from kblampp.data.facts import MOST_HOPS, Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
-from kblampp.time_expressions.parse import parse_question_time
 
 NAME = "hotpotqa"
 ORACLE_SOURCE = "hotpotqa_oracle"
@@ -99,7 +98,7 @@ def _convert(conversion: Conversion, fields: Fields) -> None:
             aliases=(),
             type="multi-hop" if len(ids) > 1 else "single-hop",
             supporting_facts=ids,
-            question_time=parse_question_time(row.question),
+            question_time=conversion.time_of(row.question),
         ),
     )
 

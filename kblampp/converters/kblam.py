@@ -13,7 +13,6 @@ from kblampp.converters.conversion import Conversion, digest
 from kblampp.converters.reading import find_files
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
-from kblampp.time_expressions.parse import parse_question_time
 
 NAME = "kblam"
 UNUSED = ("key_string", "extended_Q", "extended_A")
@@ -55,6 +54,6 @@ def _convert(conversion: Conversion, row: Fields) -> None:
             aliases=(),
             type="single-hop",
             supporting_facts=(number,),
-            question_time=parse_question_time(question),
+            question_time=conversion.time_of(question),
         ),
     )

@@ -25,14 +25,14 @@ CONVERTERS: Mapping[str, Converter] = {
 }
 
 
-def convert_dataset(name: str, raw: Path, data: Path, options: ConvertParams, *, seed: int) -> None:
-    """Converts the files in `raw` and writes facts, questions and the conversion report to `data`.
+def convert_dataset(name: str, raw: Path, data: Path, options: ConvertParams, *, seed: int, as_of: int) -> None:
+    """Converts the files in `raw`, asked about on the day `as_of`; writes facts, questions and the report to `data`.
 
     Raises:
         DataError: A file is missing, a row is malformed (unless `skip_bad`), or there is no fact to train on.
     """
     with DatasetWriter(data, name) as writer:
-        conversion = Conversion(writer, options, seed)
+        conversion = Conversion(writer, options, seed, as_of)
         CONVERTERS[name](raw, conversion)
         report = conversion.report()
         logger.info("conversion report: %s", json.dumps(report, ensure_ascii=False))

@@ -22,8 +22,7 @@ from kblampp.converters.timeqa_templates import Group, template_questions
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
-from kblampp.data.windows import MONTHS, UNKNOWN, Window, month_window
-from kblampp.time_expressions.parse import parse_question_time
+from kblampp.data.windows import MONTHS, UNKNOWN, Window, iso, month_window
 
 NAME = "timeqa"
 SOURCE = "timeqa_annotation"
@@ -151,7 +150,10 @@ class Pages:
 
     def _window(self, given: str | tuple[str, str]) -> Window:
         """The window that annotation or question names; unknown, and counted, if it makes no sense."""
-        found = named_window(*given) if isinstance(given, tuple) else worded_window(given)
+        if isinstance(given, tuple):
+            found = named_window(*given)
+        else:
+            found = worded_window(given, self.conversion.time_of(given))
         self.conversion.count("windows parsed" if found else "windows not parsed or reversed")
         return found or UNKNOWN
 
@@ -159,13 +161,13 @@ class Pages:
         gold = self.annotated.get(idx, NO_ANSWER) if answerable else NO_ANSWER
         if self._put(f"{idx}/{level}", text, LEVELS.get(split, {}).get(level, split), gold):
             self.conversion.count("questions without an answer", not gold.facts)
-            parsed = parse_question_time(text) is not None
+            parsed = self.conversion.time_of(text) is not None
             self.conversion.count(f"question times {'parsed' if parsed else 'not parsed'} ({level})")
 
     def _put(self, qid: str, text: str, split: str, gold: Annotated) -> bool:
         answer, *aliases = gold.answers or ("",)
         kind = "temporal" if gold.facts else "unanswerable"
-        time = parse_question_time(text)
+        time = self.conversion.time_of(text)
         return self.conversion.add_question(
             split, Question(qid, NAME, text, answer, tuple(aliases), kind, gold.facts, question_time=time)
         )
@@ -217,17 +219,32 @@ def named_window(start: str, end: str) -> Window | None:
     return Window(month_window(*first).start, month_window(*last).end, SOURCE)
 
 
-def worded_window(question: str) -> Window | None:
+def worded_window(question: str, parsed: Window | None) -> Window | None:
     """The window that a question names, read as the annotation where it has both ends; None if there is none.
 
     A question with one time alone ("in 1804") holds the whole of it.
+
+    Args:
+        question: The question.
+        parsed: The time that it names.
     """
-    parsed = parse_question_time(question)
-    ends = _RANGE.search(question)
-    if parsed is None or ends is None:
-        return None if parsed is None else Window(parsed.start, parsed.end, SOURCE)
-    first, last = (" ".join(part for part in pair if part) for pair in (ends.groups()[:2], ends.groups()[2:]))
-    return named_window(first, last) or Window(parsed.start, parsed.end, SOURCE)
+    if parsed is None:
+        return None
+    for ends in _RANGE.finditer(question):
+        first, last = (" ".join(part for part in pair if part) for pair in (ends.groups()[:2], ends.groups()[2:]))
+        found = named_window(first, last)
+        if found is not None and _begin_and_end_alike(found, parsed):  # else it is a score, or numbers of another kind
+            return found
+    return Window(parsed.start, parsed.end, SOURCE)
+
+
+def _begin_and_end_alike(window: Window, parsed: Window) -> bool:
+    """Whether two windows begin in the same month and end in the same year."""
+    bounds = (window.start, window.end, parsed.start, parsed.end)
+    if None in bounds:
+        return False
+    start, end, parsed_start, parsed_end = (iso(bound - (place % 2)) for place, bound in enumerate(bounds) if bound)
+    return start[:7] == parsed_start[:7] and end[:4] == parsed_end[:4]
 
 
 def _month_of(text: str) -> tuple[int, int] | None:

@@ -18,7 +18,6 @@ from kblampp.converters.trex_labels import LABELS, read_labels
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
-from kblampp.time_expressions.parse import parse_question_time
 
 NAME = "trex"
 SEPARATOR = " [SEP] "
@@ -214,7 +213,7 @@ def _ask(
     """Asks for the tail; the data have no questions, so all are of one template."""
     question = f"What is the {fact.relation.name} of {fact.head.name}?"
     answer, *aliases = dict.fromkeys(answers)
-    time = parse_question_time(question)
+    time = conversion.time_of(question)
     conversion.add_question(split, Question(qid, NAME, question, answer, tuple(aliases), "single-hop", ids, time))
 
 

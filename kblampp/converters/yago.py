@@ -11,7 +11,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kblampp.converters.conversion import Conversion, digest
@@ -39,10 +39,12 @@ Facts = Mapping[int, FiveTuple]
 
 @dataclass
 class _Span:
-    """First day and first day after of one window of a triple."""
+    """First day and first day after of one window of a triple, and how precisely they are known."""
 
     start: int | None = None
     end: int | None = None
+    start_unit: str | None = None
+    end_unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,13 @@ def _add_row(row: Fields, spans: defaultdict[Triple, list[_Span]]) -> None:
     if named is None:
         windows.append(_Span())
     elif row.row["bound"] == "occursSince":
-        windows.append(_Span(start=named.start))
+        windows.append(_Span(start=named.start, start_unit=named.start_unit))
     else:
         begun = [span for span in windows if span.start is not None and span.end is None]
         if not begun:
             begun = [_Span()]
             windows += begun
-        begun[-1].end = named.end
+        begun[-1].end, begun[-1].end_unit = named.end, named.end_unit
 
 
 def _unit(row: Fields) -> Window:
@@ -125,13 +127,15 @@ def _unit(row: Fields) -> Window:
     year, month, of_month = row.row["date"].split("-")
     try:
         if month == "##":
-            return year_window(int(year))
-        if of_month == "##":
-            return month_window(int(year), int(month))
-        first = day(f"{int(year):04}-{month}-{of_month}")
+            whole, unit = year_window(int(year)), "year"
+        elif of_month == "##":
+            whole, unit = month_window(int(year), int(month)), "month"
+        else:
+            first = day(f"{int(year):04}-{month}-{of_month}")
+            whole, unit = Window(first, first + 1), "day"
     except DataError as error:
         raise DataError(f"{row.where}: {error}") from None
-    return Window(first, first + 1)
+    return replace(whole, start_unit=unit, end_unit=None if whole.end is None else unit)
 
 
 def _fact(triple: Triple, span: _Span, conversion: Conversion) -> FiveTuple:
@@ -140,7 +144,7 @@ def _fact(triple: Triple, span: _Span, conversion: Conversion) -> FiveTuple:
     if span.start is not None and span.end is not None and span.end <= span.start:
         conversion.count("windows reversed (left out, the fact is kept)")
     elif (span.start, span.end) != (None, None):
-        window = Window(span.start, span.end, NAME)
+        window = Window(span.start, span.end, NAME, span.start_unit, span.end_unit)
     words = _spoken(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", relation)).lower()
     return FiveTuple(_entity(head), Relation(relation, words), _entity(tail), Context(NAME), window)
 

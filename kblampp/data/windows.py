@@ -33,6 +33,9 @@ MONTHS = (
     "December",
 )
 
+UNITS = ("year", "month", "day")
+"""How precisely a bound of a window may have been written."""
+
 Bounds = tuple[int | None, int | None]
 """First day and first day after, None where open."""
 
@@ -84,14 +87,19 @@ class Window:
         end: first day after the window, or None if it is open towards the future.
         source: where the window comes from. With all three None nothing is known about the time;
             with a source and no ends the window is known to hold always.
+        start_unit: one of UNITS, how precisely the start was written; None if that was not said.
+        end_unit: the same of the end.
 
     Raises:
-        DataError: if `end <= start`, a bound is no calendar day, or a field has the wrong type.
+        DataError: if `end <= start`, a bound is no calendar day, its unit does not begin on it, or a field has the
+            wrong type.
     """
 
     start: int | None
     end: int | None
     source: str | None = None
+    start_unit: str | None = None
+    end_unit: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("start", self.start), ("end", self.end)):
@@ -110,6 +118,14 @@ class Window:
                 f"window [{iso(self.start)}, {iso(self.end)}) holds no day: "
                 "expected end after start, since the end day itself is not part of a window"
             )
+        for name, value, unit in (("start", self.start, self.start_unit), ("end", self.end, self.end_unit)):
+            if unit is None:
+                continue
+            if unit not in UNITS:
+                raise DataError(f"window {name}_unit is {unit!r}: expected one of {', '.join(UNITS)} or None")
+            if value is None or UNITS.index(unit) < UNITS.index(_widest(value)):
+                day = "open" if value is None else iso(value)
+                raise DataError(f"window {name} is {day}, where no {unit} begins: expected another {name}_unit or None")
 
     @property
     def known(self) -> bool:
@@ -141,19 +157,27 @@ class Window:
         return Window(max(starts, default=None), min(ends, default=None), self.source)
 
     def to_row(self) -> dict[str, str | None]:
-        """Returns the JSON form: ISO dates or None under `start` and `end`, and `source`."""
-        return {
+        """Returns the JSON form: ISO dates or None under `start` and `end`, `source`, and the units that are known."""
+        row = {
             "start": None if self.start is None else iso(self.start),
             "end": None if self.end is None else iso(self.end),
             "source": self.source,
         }
+        units = {"start_unit": self.start_unit, "end_unit": self.end_unit}
+        return row | {name: unit for name, unit in units.items() if unit is not None}
+
+    def in_words(self, bound: str) -> str | None:
+        """The first ("start") or last ("end") day as people write it, as precisely as it was given; None if open."""
+        last = bound == "end"
+        day, unit = (self.end, self.end_unit) if last else (self.start, self.start_unit)
+        return None if day is None else in_words(day - last, last=last, unit=unit)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], where: str) -> Window:
         """Reads the JSON form.
 
         Args:
-            row: object with `start` and `end` (ISO date or null) and an optional `source`.
+            row: object with `start` and `end` (ISO date or null) and optional `source`, `start_unit` and `end_unit`.
             where: place named in errors, such as "facts.jsonl:12: field 'time_window'".
 
         Raises:
@@ -168,7 +192,7 @@ class Window:
                 raise DataError(f"{where}: {name!r} is {row[name]!r}: expected an ISO date or null")
         try:
             start, end = (None if row[name] is None else day(row[name]) for name in ("start", "end"))
-            return cls(start, end, row.get("source"))
+            return cls(start, end, row.get("source"), row.get("start_unit"), row.get("end_unit"))
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
 
@@ -244,18 +268,25 @@ def window_bounds(windows: Iterable[Window]) -> tuple[NDArray[np.int32], NDArray
     return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
 
 
-def in_words(number: int, *, last: bool) -> str:
-    """A bound of a window as people write it: "1922", "October 2023" or "18 May 2006".
+def _widest(number: int) -> str:
+    """The widest of UNITS that begins on a day."""
+    date = datetime.date.fromordinal(number)
+    return "day" if date.day != 1 else "month" if date.month != 1 else "year"
 
-    As precise as the window seems to be: what starts on the first day of a year (ends on its last) was given as a year,
-    of a month as a month.
+
+def in_words(number: int, *, last: bool, unit: str | None = None) -> str:
+    """A bound of a window as people write it: "1922", "October 2023" or "18 May 2006".
 
     Args:
         number: First day of the window, or its last, which is the day before `Window.end`.
         last: Whether it is the last.
+        unit: One of UNITS, how precise it is.  Without it, as precise as the window seems to be: what starts on the
+            first day of a year (ends on its last) was given as a year, of a month as a month.
     """
     date = datetime.date.fromordinal(number)
-    around = datetime.date.fromordinal(min(number + 1, LAST_DAY)) if last else date
-    if around.day != 1:
-        return f"{date.day} {MONTHS[date.month - 1]} {date.year}"
-    return str(date.year) if around.month == 1 else f"{MONTHS[date.month - 1]} {date.year}"
+    unit = unit or _widest(min(number + last, LAST_DAY))
+    return {
+        "year": str(date.year),
+        "month": f"{MONTHS[date.month - 1]} {date.year}",
+        "day": f"{date.day} {MONTHS[date.month - 1]} {date.year}",
+    }[unit]

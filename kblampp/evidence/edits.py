@@ -182,7 +182,7 @@ def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], mos
             continue
         year = rng.choice(years)
         start, source = year_window(year).start, fact.window.source
-        edited[number] = replace(fact, window=Window(fact.window.start, start, source))
+        edited[number] = replace(fact, window=replace(fact.window, end=start, end_unit=None))
         sentence = f"From January {year} on, the {fact.relation.name} of {fact.head.name} was {tail.name}."
         context = Context(fact.context.source, fact.context.page_title, sentence)
         support = len(facts) + len(added)

@@ -1,9 +1,10 @@
 """What can be answered from the selected facts, each possible answer with its probability, decided once.
 
 Where the answer starts the model decides between the facts, read as the question asks, and its own words, by total
-probability: p(fact i, form f) = lambda alpha_i phi_f, p(own words) = 1 - lambda.  An answer from the facts is then
-written to its end as it stands in the base.  After pointer-generator networks (See et al. 2017, section 2.2), but one
-choice an answer instead of one a token, so that no name ends in the words of another or of the language model.
+probability: p(fact i, form f) = lambda alpha_i phi_f, p(own words) = 1 - lambda; lists and counts are shared likewise
+between the facts that hold now and those of any time.  An answer from the facts is then written to its end as it stands
+in the base.  After pointer-generator networks (See et al. 2017, section 2.2), but one choice an answer instead of one a
+token, so that no name ends in the words of another or of the language model.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kblampp.data.facts import FORMS, UNKNOWN_ANSWER
-from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, in_words
+from kblampp.data.windows import UNKNOWN_DAY
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import disjoint
@@ -66,6 +67,7 @@ def answers(
     windows: Tensor,
     gate: Tensor,
     withheld: Tensor | None = None,
+    as_of: int | None = None,
 ) -> list[list[Answer]]:
     """The possible answers to each question from the facts, the most probable first; own words have what is left.
 
@@ -76,16 +78,18 @@ def answers(
         windows: The times that they name, (batch, 2).
         gate: lambda, (batch,).
         withheld: Facts that are not listed or counted, (batch, m); -1 pads.
+        as_of: The day of asking, on which facts must hold that are listed or counted as those of now; None for any.
     """
     hidden = [()] * len(gate) if withheld is None else withheld.tolist()
     ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
     null, yes = selection.null[:, 0].tolist(), selection.yes[:, 0].sigmoid().tolist()
     forms, gates = selection.forms.exp().tolist(), gate.tolist()
-    refusing = 1 - reading.form_of("yes_no")
+    refusing, now = 1 - reading.form_of("yes_no"), reading.mode_of("now").tolist()
+    today = windows.new_full((1, 2), UNKNOWN_DAY) if as_of is None else windows.new_tensor([[as_of, as_of + 1]])
     return [
         _of_question(
             base,
-            windows[row : row + 1],
+            [(windows[row : row + 1], 1 - now[row]), (torch.cat([windows[row : row + 1], today]), now[row])],
             hidden[row],
             list(zip(ids[row], inverse[row], alpha[row], strict=True)),
             null[row],
@@ -100,7 +104,7 @@ def answers(
 
 def _of_question(
     base: KnowledgeBase,
-    window: Tensor,
+    times: Sequence[tuple[Tensor, float]],
     withheld: Sequence[int],
     candidates: Sequence[tuple[int, bool, float]],
     null: float,
@@ -113,7 +117,8 @@ def _of_question(
     best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
     confirming = () if best is None else (Source(best[1], "fact"),)
     forms = [
-        _possible(base, fact, inverse, shares) for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
+        _possible(base, fact, inverse, shares, withheld)
+        for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
@@ -124,13 +129,16 @@ def _of_question(
         if fact < 0:
             continue
         for form, share in shares.items():
-            if form != "yes_no" and gate * alpha * share > LEAST_SHARE:
-                text, sources = _read(base, fact, inverse, form, window, withheld)
-                found.add(text, gate * alpha * share, sources)
+            for windows, part in times:
+                if form != "yes_no" and gate * alpha * share * part > LEAST_SHARE:
+                    text, sources = _read(base, fact, inverse, form, windows, withheld)
+                    found.add(text, gate * alpha * share * part, sources)
     return found.ranked()
 
 
-def _possible(base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, float]) -> dict[str, float]:
+def _possible(
+    base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, float], withheld: Sequence[int]
+) -> dict[str, float]:
     """The forms that can be asked of a fact; the others' shares go to these.
 
     Without a window it neither starts nor ends.  If it also stands alone it is neither counted nor listed: "How many
@@ -138,8 +146,8 @@ def _possible(base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, fl
     """
     if fact < 0 or int(base.store.tau_min[fact]) != UNKNOWN_DAY:
         return forms
-    several = base.order.inverse_several if inverse else base.order.several
-    ruled_out = ("start", "end") if bool(several[fact]) else ("start", "end", "count", "list")
+    several = base.order.one_of_several(fact, inverse=inverse, withheld=withheld)
+    ruled_out = ("start", "end") if several else ("start", "end", "count", "list")
     left = {form: share for form, share in forms.items() if form not in ruled_out}
     whole = max(sum(left.values()), TINY)
     return {form: share / whole for form, share in left.items()}
@@ -164,7 +172,7 @@ class _Found:
 
 
 def _read(
-    base: KnowledgeBase, fact: int, inverse: bool, form: str, window: Tensor, withheld: Sequence[int]
+    base: KnowledgeBase, fact: int, inverse: bool, form: str, windows: Tensor, withheld: Sequence[int]
 ) -> tuple[str, tuple[Source, ...]]:
     """A fact read as the question asks: the text and where it comes from."""
     field = "head" if inverse else "tail"
@@ -173,7 +181,7 @@ def _read(
     if form in ("start", "end"):
         return _bound(base, fact, form)
     row = [other for other in base.order.same(fact, inverse=inverse) if other not in withheld]
-    facts = _holding(base, row, window)
+    facts = _holding(base, row, windows)
     facts.sort(key=lambda other: (int(base.store.tau_min[other]), other))
     names: dict[str, Source] = {}
     for other in facts:
@@ -191,19 +199,17 @@ def _name(base: KnowledgeBase, fact: int, field: str) -> str:
 
 
 def _bound(base: KnowledgeBase, fact: int, form: str) -> tuple[str, tuple[Source, ...]]:
-    day = int(base.store.tau_min[fact] if form == "start" else base.store.tau_max[fact])
-    if day in (UNKNOWN_DAY, OPEN_START, OPEN_END):
-        return UNKNOWN_ANSWER, ()
-    return in_words(day - (form == "end"), last=form == "end"), (Source(fact, form),)
+    words = base.store.facts[fact].window.in_words(form)
+    return (UNKNOWN_ANSWER, ()) if words is None else (words, (Source(fact, form),))
 
 
-def _holding(base: KnowledgeBase, facts: Sequence[int], window: Tensor) -> list[int]:
-    """Those of some facts that may hold in the time that a question names."""
+def _holding(base: KnowledgeBase, facts: Sequence[int], windows: Tensor) -> list[int]:
+    """Those of some facts that may hold in each of some times, (n, 2)."""
     days = (
-        torch.tensor(array[list(facts)].astype("int64"), device=window.device)[None, None]
+        torch.tensor(array[list(facts)].astype("int64"), device=windows.device)[None, None]
         for array in (base.store.tau_min, base.store.tau_max)
     )
-    apart = disjoint(window, *days)[0, 0].tolist()
+    apart = disjoint(windows, *days).any(0)[0].tolist()
     return [fact for fact, gone in zip(facts, apart, strict=True) if not gone]
 
 

@@ -96,11 +96,12 @@ def open_base(
     Raises:
         KBLaMError: The files are malformed, or projections or encoder are missing or do not fit.
     """
-    convert_dataset(source.converter, source.folder, scratch / "converted", WHOLE, seed=params.seed)
+    as_of = day(params.selector.as_of)
+    convert_dataset(source.converter, source.folder, scratch / "converted", WHOLE, seed=params.seed, as_of=as_of)
     dataset = Dataset.load(scratch / "converted", source.converter)
     if SPLIT not in dataset.questions:
         raise DataError(f"{source.folder} has no question of split {SPLIT}: add some to its questions.jsonl")
     encode_dataset(dataset, scratch, params.encoder, encoders, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
-    return Split.open(workspace, SPLIT, day(params.selector.as_of))
+    return Split.open(workspace, SPLIT, as_of)

@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kblampp.core.errors import DataError
 from kblampp.core.params import load_params
 from kblampp.data.dataset import Dataset, DatasetWriter
 from kblampp.data.facts import MOST_HOPS, FiveTuple, Question
-from kblampp.data.windows import UNKNOWN, Window, day, year_window
+from kblampp.data.windows import SYNTHETIC_TODAY, UNKNOWN, Window, day, year_window
 from tests.house import ROOT
 
 EXAMPLE = ROOT / "docs" / "examples" / "own-kb"
@@ -42,10 +43,10 @@ class Desk:
         (self.raw / name).write_bytes(content.encode() if isinstance(content, str) else content)
         return self
 
-    def convert(self, **options: Any) -> dict[str, Any]:
+    def convert(self, as_of: int = SYNTHETIC_TODAY, **options: Any) -> dict[str, Any]:
         """Converts and returns the report."""
         with DatasetWriter(self.data, "custom") as writer:
-            conversion = Conversion(writer, OPTIONS.model_copy(update=options), seed=0)
+            conversion = Conversion(writer, OPTIONS.model_copy(update=options), seed=0, as_of=as_of)
             custom.convert(self.raw, conversion)
             return conversion.report()
 
@@ -130,20 +131,37 @@ def test_tables_as_spreadsheets_save_them(desk: Desk, ends: str, mark: bytes) ->
     ("start", "end", "window"),
     [
         ("", "", UNKNOWN),
-        ("2009", "", Window(day("2009-01-01"), None, "custom")),
-        ("", "2009", Window(None, day("2010-01-01"), "custom")),
-        ("2009", "2009", year_window(2009, "custom")),
-        ("2009-02", "2009-02", Window(day("2009-02-01"), day("2009-03-01"), "custom")),
-        ("2009-12", "2010", Window(day("2009-12-01"), day("2011-01-01"), "custom")),
-        ("2009-03-02", "2009-03-03", Window(day("2009-03-02"), day("2009-03-03"), "custom")),
-        ("2009-03-02", "2009-03", Window(day("2009-03-02"), day("2009-04-01"), "custom")),
-        ("9998", "9999", Window(day("9998-01-01"), None, "custom")),
+        ("2009", "", Window(day("2009-01-01"), None, "custom", "year")),
+        ("", "2009", Window(None, day("2010-01-01"), "custom", None, "year")),
+        ("2009", "2009", replace(year_window(2009, "custom"), start_unit="year", end_unit="year")),
+        ("2009-02", "2009-02", Window(day("2009-02-01"), day("2009-03-01"), "custom", "month", "month")),
+        ("2009-12", "2010", Window(day("2009-12-01"), day("2011-01-01"), "custom", "month", "year")),
+        ("2009-03-02", "2009-03-03", Window(day("2009-03-02"), day("2009-03-03"), "custom", "day", "day")),
+        ("2009-03-02", "2009-03", Window(day("2009-03-02"), day("2009-04-01"), "custom", "day", "month")),
+        ("9998", "9999", Window(day("9998-01-01"), None, "custom", "year")),
     ],
 )
 def test_windows(desk: Desk, start: str, end: str, window: Window) -> None:
     """A year or a month counts as a whole; a day as an end is the first on which the fact no longer holds."""
     (fact,) = desk.put("facts.csv", f"{HEADER}Acme,led by,Ada,,{start},{end}\n").facts()
     assert fact.window == window
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        ("2015", "2015", "2015", "2015"),
+        ("2015-01", "2015-12", "January 2015", "December 2015"),
+        ("2015-01-01", "2016-01-01", "1 January 2015", "31 December 2015"),
+        ("2015-02-01", "2015-03", "1 February 2015", "March 2015"),
+        ("", "2015-07-01", None, "30 June 2015"),
+    ],
+)
+def test_a_bound_is_said_as_precisely_as_the_table_gives_it(
+    desk: Desk, start: str, end: str, first: str | None, last: str | None
+) -> None:
+    (fact,) = desk.put("facts.csv", f"{HEADER}Acme,led by,Ada,,{start},{end}\n").facts()
+    assert (fact.window.in_words("start"), fact.window.in_words("end")) == (first, last)
 
 
 @pytest.mark.parametrize(
@@ -374,3 +392,12 @@ def check_each_row_is_told(name: str, content: str) -> None:
             assert len(dataset.kbs["train"]) == report["facts"]["train"]
         if not told:
             desk.convert()
+
+
+@pytest.mark.parametrize("year", [1990, 2043])
+def test_last_year_is_told_from_the_day_of_asking_and_not_from_today(desk: Desk, year: int) -> None:
+    desk.put("facts.csv", f"{HEADER}Acme,led by,Ada,,,\n")
+    desk.put("questions.jsonl", [{"question": "Who led Acme last year?", "answer": "Ada"}])
+    (asked,) = desk.questions(as_of=day(f"{year}-06-01"))
+    assert asked.question_time is not None
+    assert asked.question_time.start == year_window(year - 1).start

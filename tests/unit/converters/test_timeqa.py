@@ -18,7 +18,7 @@ from kblampp.converters.timeqa_templates import Group, template_questions
 from kblampp.core.errors import DataError
 from kblampp.core.params import ConvertParams
 from kblampp.data.dataset import Dataset, DatasetWriter
-from kblampp.data.windows import Window, day
+from kblampp.data.windows import SYNTHETIC_TODAY, Window, day
 from kblampp.time_expressions.parse import parse_question_time
 from tests.converting import real_list, real_rows
 
@@ -62,7 +62,7 @@ def options(**changes: Any) -> ConvertParams:
 
 def converted(raw: Path, data: Path, **changes: Any) -> tuple[Dataset, dict[str, Any]]:
     with DatasetWriter(data, "timeqa") as writer:
-        conversion = Conversion(writer, options(**changes), seed=0)
+        conversion = Conversion(writer, options(**changes), seed=0, as_of=SYNTHETIC_TODAY)
         timeqa.convert(raw, conversion)
         report = conversion.report()
     return Dataset.load(data, "timeqa"), report
@@ -79,7 +79,7 @@ def folder(tmp_path: Path, files: dict[str, Any], relations: Any = RELATIONS) ->
 def fold_of(link: str) -> int:
     """The fold of two in which a page is test."""
     with_first = options()
-    return 0 if Conversion(None, with_first, 0).split_of(link) == "test" else 1  # type: ignore[arg-type]
+    return 0 if Conversion(None, with_first, 0, SYNTHETIC_TODAY).split_of(link) == "test" else 1  # type: ignore[arg-type]
 
 
 def other_page() -> dict[str, Any]:
@@ -253,12 +253,16 @@ def test_annotated_windows(start: str, end: str, first: str | None, last: str | 
         ("Who led it from 2004 to 2005?", "2004-01-01", "2005-02-01"),
         ("Who led it in 1369 to1420?", "1369-01-01", "1420-02-01"),
         ("Who led it in 1804?", "1804-01-01", "1805-01-01"),
+        ("Who won 4 to 4-0 and led it from 1913 to 1915?", "1913-01-01", "1915-02-01"),
+        ("Who led it from 1913 to Mar 1915 and won 3-2?", "1913-01-01", "1915-04-01"),
+        ("Which team of 10 to 12 players won in 1913?", "1913-01-01", "1914-01-01"),
+        ("Who won 2-1 in 1804?", "1804-01-01", "1805-01-01"),
         ("Who led it from 1985 to 1848?", None, None),
         ("Who led it?", None, None),
     ],
 )
 def test_windows_that_a_question_names(question: str, first: str | None, last: str | None) -> None:
-    found = worded_window(question)
+    found = worded_window(question, parse_question_time(question))
     assert (found and (found.start, found.end)) == (first and last and (day(first), day(last)))
 
 

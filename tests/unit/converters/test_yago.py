@@ -39,7 +39,7 @@ def windows(result: Converted) -> list[Window]:
 
 
 def years(first: int, last: int) -> Window:
-    return Window(year_window(first).start, year_window(last).end, "yago")
+    return Window(year_window(first).start, year_window(last).end, "yago", "year", "year")
 
 
 def test_names_and_relations_are_spelled_as_people_write_them(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_one_bound_leaves_the_other_end_open_and_a_date_is_as_precise_as_it_says
         f"{PLAYER}<C>{since('600-##-##')}",
     ]
     assert windows(run(tmp_path, *rows)) == [
-        Window(day("1905-03-17"), None, "yago"),
-        Window(None, day("1906-04-01"), "yago"),
-        Window(day("0600-01-01"), None, "yago"),
+        Window(day("1905-03-17"), None, "yago", "day"),
+        Window(None, day("1906-04-01"), "yago", None, "month"),
+        Window(day("0600-01-01"), None, "yago", "year"),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -269,9 +270,50 @@ def test_known_windows_have_positive_length_in_the_arrays(rows: list[Window]) ->
         ("2024-02-28", "28 February 2024", "28 February 2024"),
     ],
 )
-def test_a_bound_in_words_is_as_precise_as_it_was_given(date: str, first: str, last: str) -> None:
+def test_a_bound_whose_unit_is_not_known_is_as_precise_as_it_seems(date: str, first: str, last: str) -> None:
     assert in_words(day(date), last=False) == first
     assert in_words(day(date), last=True) == last
+
+
+@pytest.mark.parametrize(
+    ("unit", "first", "last"),
+    [
+        ("year", "2015", "2015"),
+        ("month", "January 2015", "December 2015"),
+        ("day", "1 January 2015", "31 December 2015"),
+        (None, "2015", "2015"),
+    ],
+)
+def test_a_window_is_said_with_the_unit_that_it_was_written_with(unit: str | None, first: str, last: str) -> None:
+    window = replace(year_window(2015), start_unit=unit, end_unit=unit)
+    again = Window.from_row(window.to_row(), "here")
+    assert again == window
+    assert (again.in_words("start"), again.in_words("end")) == (first, last)
+    assert ALWAYS.in_words("start") is ALWAYS.in_words("end") is None
+
+
+def test_a_row_holds_only_the_units_that_are_known() -> None:
+    window = year_window(2015)
+    assert set(window.to_row()) == {"start", "end", "source"}
+    assert replace(window, end_unit="month").to_row() == {**window.to_row(), "end_unit": "month"}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "unit"),
+    [
+        ("2015-02-01", None, {"start_unit": "year"}),
+        ("2015-01-02", None, {"start_unit": "month"}),
+        (None, "2015-02-01", {"end_unit": "year"}),
+        (None, "2015-02-01", {"start_unit": "day"}),
+        ("2015-01-01", None, {"start_unit": "century"}),
+        ("2015-01-01", None, {"start_unit": 3}),
+    ],
+)
+def test_a_unit_that_does_not_begin_on_its_bound_is_an_error(
+    start: str | None, end: str | None, unit: dict[str, object]
+) -> None:
+    with pytest.raises(DataError, match=rf"here: window {next(iter(unit)).removesuffix('_unit')}.*: expected"):
+        Window.from_row({"start": start, "end": end, **unit}, "here")
 
 
 @given(st.integers(1, 9998), st.integers(1, 12))

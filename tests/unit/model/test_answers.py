@@ -47,11 +47,14 @@ FACTS = [
     ("Choir", "member", "Eve", Window(None, None)),
     ("Choir", "member", "Flo", Window(None, None)),
     ("Band", "member", "Eve", Window(None, None)),
+    ("Pier", "keeper", "Gil", Window(day("2015-01-01"), day("2016-01-01"), "x", "month", "month")),
+    ("Pier", "keeper", "Hal", Window(day("2016-01-01"), day("2017-01-01"), "x", "day", "day")),
+    ("Pier", "keeper", "Ida", Window(day("2017-01-01"), day("2018-01-01"), "x", "year", "year")),
 ]
 """Keepers in a row, one of them twice and one nobody knows when; names that are hard to write, without and with a time;
 and members nobody knows when."""
 BOX, CRATE = 6, 6 + len(ODD)
-CHOIR_EVE, CHOIR_FLO, BAND_EVE = range(CRATE + len(ODD), len(FACTS))
+CHOIR_EVE, CHOIR_FLO, BAND_EVE, GIL, HAL, IDA = range(CRATE + len(ODD), len(FACTS))
 ALONE = [(4, False), (4, True), (BOX, False), (BOX, True), (CHOIR_FLO, True), (BAND_EVE, False)]
 """Facts without a window, and whether read from the tail, that no other of the row without one stands beside."""
 BESIDE = [(CHOIR_EVE, False), (CHOIR_EVE, True), (CHOIR_FLO, False), (BAND_EVE, True)]
@@ -74,10 +77,11 @@ NO_HOPS = torch.full((1, MOST_HOPS - 1), -20.0)
 """Logits of the further hops of a question that has none."""
 
 
-def reading_of(**forms: float) -> Reading:
-    """What one question wants, by form; the rest is impossible."""
+def reading_of(now: float = 0.0, **forms: float) -> Reading:
+    """What one question wants, by form; the rest is impossible, and it asks about now or about any time."""
     form = torch.tensor([[forms.get(name, 0.0) for name in FORMS]]).log()
-    return Reading(torch.zeros(1), form, torch.zeros(1, len(MODES)).log_softmax(-1), NO_HOPS)
+    mode = torch.tensor([[{"any": 1 - now, "now": now}.get(name, 0.0) for name in MODES]]).log()
+    return Reading(torch.zeros(1), form, mode, NO_HOPS)
 
 
 def selection_of(
@@ -104,12 +108,14 @@ def found(
     inverse: Sequence[int] = (),
     yes: float = 0.0,
     withheld: Sequence[int] | None = None,
+    now: float = 0.0,
+    as_of: int | None = None,
     **forms: float,
 ) -> list[Answer]:
     hidden = None if withheld is None else torch.tensor([list(withheld)])
-    reading = reading_of(**forms)
+    reading = reading_of(now, **forms)
     selection = selection_of(weights, inverse, yes, reading.form.expand(len(weights), -1))
-    (one,) = answers(base, selection, reading, torch.tensor([window]), torch.tensor([gate]), hidden)
+    (one,) = answers(base, selection, reading, torch.tensor([window]), torch.tensor([gate]), hidden, as_of)
     return one
 
 
@@ -169,9 +175,15 @@ def test_the_same_text_from_two_facts_is_one_answer_with_the_better_source(base:
         (3, "end", UNKNOWN_ANSWER),
         (5, "start", UNKNOWN_ANSWER),
         (5, "end", "1899"),
+        (GIL, "start", "January 2015"),
+        (GIL, "end", "December 2015"),
+        (HAL, "start", "1 January 2016"),
+        (HAL, "end", "31 December 2016"),
+        (IDA, "start", "2017"),
+        (IDA, "end", "2017"),
     ],
 )
-def test_a_start_and_an_end_are_said_in_words_as_precisely_as_they_are_known(
+def test_a_start_and_an_end_are_said_in_words_as_precisely_as_they_are_given(
     base: KnowledgeBase, fact: int, form: str, text: str
 ) -> None:
     (row,) = found(base, {fact: 1.0}, **{form: 1.0})
@@ -281,6 +293,48 @@ def test_a_list_and_a_count_are_of_the_time_that_the_question_names(base: Knowle
     assert (row.text, row.sources) == (UNKNOWN_ANSWER, ())
 
 
+@pytest.mark.parametrize(
+    ("as_of", "names"),
+    [
+        ("1929-12-31", ["Dan", "Ada"]),
+        ("1930-01-01", ["Dan", "Bo"]),
+        ("2006-05-18", ["Dan", "Ada"]),
+        ("2026-11-28", ["Dan", "Cy"]),
+        ("1850-01-01", ["Dan"]),
+    ],
+)
+def test_a_list_and_a_count_of_now_are_of_what_holds_on_the_day_of_asking(
+    base: KnowledgeBase, as_of: str, names: list[str]
+) -> None:
+    """What has no window may hold; by total probability, where it is unsure whether now is meant."""
+    for form, text, whole in (
+        ("list", SEPARATOR.join(names), SEPARATOR.join(["Dan", "Ada", "Bo", "Cy"])),
+        ("count", str(len(names)), "4"),
+    ):
+        (row,) = found(base, {1: 1.0}, now=1.0, as_of=day(as_of), **{form: 1.0})
+        assert row.text == text
+        rows = found(base, {1: 1.0}, now=0.75, as_of=day(as_of), **{form: 1.0})
+        assert {one.text: one.probability for one in rows} == pytest.approx({text: 0.75, whole: 0.25})
+
+
+def test_a_list_of_now_and_of_a_time_is_of_what_holds_in_both(base: KnowledgeBase) -> None:
+    window, as_of = bounds(Window(day("1929-12-31"), day("1930-01-02"))), day("1930-06-01")
+    (row,) = found(base, {1: 1.0}, window=window, now=1.0, as_of=as_of, list=1.0)
+    assert row.text == SEPARATOR.join(["Dan", "Bo"])
+
+
+def test_when_and_who_do_not_depend_on_now(base: KnowledgeBase) -> None:
+    for form in ("value", "start", "end", "yes_no"):
+        shares = [
+            {
+                row.text: row.probability
+                for row in found(base, {0: 0.8}, now=now, as_of=day("2026-11-28"), **{form: 1.0})
+            }
+            for now in (0.0, 0.6)
+        ]
+        assert shares[0] == pytest.approx(shares[1])
+
+
 def test_from_the_tail_the_list_is_of_heads(base: KnowledgeBase) -> None:
     (row,) = found(base, {5: 1.0}, inverse=[5], list=1.0)
     assert row.text == SEPARATOR.join(["Tower", "Light"])
@@ -291,6 +345,16 @@ def test_withheld_facts_are_neither_listed_nor_counted(base: KnowledgeBase) -> N
     (row,) = found(base, {1: 1.0}, withheld=[0, 3, -1], list=1.0)
     assert row.text == SEPARATOR.join(["Dan", "Bo", "Ada"])
     assert found(base, {1: 1.0}, withheld=[0, 3, -1], count=1.0)[0].text == "3"
+
+
+@pytest.mark.parametrize(("fact", "inverse", "sibling"), [(CHOIR_EVE, False, CHOIR_FLO), (BAND_EVE, True, CHOIR_EVE)])
+@pytest.mark.parametrize("form", ["list", "count"])
+def test_what_stands_alone_once_others_are_withheld_is_neither_listed_nor_counted(
+    base: KnowledgeBase, fact: int, inverse: bool, sibling: int, form: str
+) -> None:
+    (row,) = found(base, {fact: 1.0}, inverse=[fact] * inverse, withheld=[sibling, -1], value=0.01, **{form: 0.99})
+    assert row.text == read(fact, inverse=inverse)
+    assert row.probability == pytest.approx(1.0)
 
 
 def test_yes_and_no_share_what_wants_them_and_rest_on_the_best_fact(base: KnowledgeBase) -> None:

@@ -70,8 +70,13 @@ windows = st.one_of(
 )
 
 
+facts_of_rows = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3), windows), min_size=1, max_size=14
+)
+
+
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3), windows), min_size=1, max_size=14))
+@given(facts_of_rows)
 def test_the_order_is_that_of_sorting(facts: list[Triple]) -> None:
     check(facts)
 
@@ -90,6 +95,17 @@ def test_several_are_those_that_no_time_tells_apart() -> None:
     order = FactOrder.of(store_of(facts))
     assert order.several.tolist() == [True, True, False, False, False]
     assert order.inverse_several.tolist() == [True, False, False, False, True]
+
+
+@settings(deadline=None, max_examples=200)
+@given(facts_of_rows, st.sets(st.integers(0, 13)))
+def test_one_of_several_is_as_if_the_withheld_facts_were_not_there(facts: list[Triple], withheld: set[int]) -> None:
+    kept = [number for number in range(len(facts)) if number not in withheld]
+    whole, left = FactOrder.of(store_of(facts)), FactOrder.of(store_of([facts[number] for number in kept]))
+    for place, number in enumerate(kept):
+        for inverse, several in ((False, left.several), (True, left.inverse_several)):
+            found = whole.one_of_several(number, inverse=inverse, withheld=withheld)
+            assert found is bool(several[place])
 
 
 def test_open_windows_stand_at_the_edges() -> None:
