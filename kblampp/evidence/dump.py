@@ -69,8 +69,9 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
 
 def explain(predictor: Predictor, split: Split) -> Explained:
     """Answers every question of a split, and traces the answers."""
-    predictions = [said.text for said in predictor.predict(split.base, split.encoded, f"{split.name} answers")]
-    traces = trace_answers(predictor, split.base, split.encoded, predictions, f"{split.name} evidence")
+    predictions = predictor.predict(split.base, split.encoded, f"{split.name} answers")
+    texts = [said.text for said in predictions]
+    traces = trace_answers(predictor, split.base, split.encoded, texts, f"{split.name} evidence")
     return Explained(split.encoded, predictions, traces)
 
 
