@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,9 +113,15 @@ def top_agreement(effects: Sequence[float]) -> float | None:
 
 
 def mean_rows(
-    questions: Sequence[Question], figures: Mapping[str, Sequence[float]], *, n: str, samples: int, seed: int
+    questions: Sequence[Question],
+    figures: Mapping[str, Sequence[float]],
+    *,
+    n: str,
+    samples: int,
+    seed: int,
+    groups: Mapping[str, Callable[[Question], bool]] = TYPES,
 ) -> Rows:
-    """Means by question type: `{type: {figure: mean, figure_stderr: …, n: questions}}`.
+    """Means by question type or other groups: `{type: {figure: mean, figure_stderr: …, n: questions}}`.
 
     Args:
         questions: What was asked, (n,).
@@ -123,9 +129,10 @@ def mean_rows(
         n: Name under which the number of questions stands.
         samples: Of the bootstrap errors.
         seed: Of the bootstrap.
+        groups: Which questions belong to each row; `all` has none.
     """
     rows: Rows = {}
-    for kind, belongs in TYPES.items():
+    for kind, belongs in groups.items():
         places = [place for place, question in enumerate(questions) if belongs(question)]
         if not places or kind == "all":
             continue

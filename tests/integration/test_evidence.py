@@ -297,6 +297,7 @@ def test_the_stage_writes_lines_tables_and_plots(
         "leave_one_out_agreement",
         "leave_one_out_chance",
     }
+    assert read_json(metrics / "kinds.json") == {}, "there is no split whose programs are known"
     rows = table["swap"]
     em = np.mean(
         [
