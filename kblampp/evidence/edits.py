@@ -230,7 +230,7 @@ def _kind(fact: FiveTuple) -> tuple[str, str]:
 
 
 def with_tail(fact: FiveTuple, tail: Entity) -> FiveTuple:
-    """The fact with another tail, in its sentence too; where the old one does not stand there once, without sentence."""
+    """The fact with another tail; in its sentence too, which goes where the old one does not stand exactly once."""
     sentence = fact.context.sent_span
     once = sentence.count(fact.tail.name) == 1
     sentence = sentence.replace(fact.tail.name, tail.name) if once else ""
