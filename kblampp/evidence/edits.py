@@ -132,7 +132,7 @@ def swap_tails(facts: Sequence[FiveTuple], questions: Sequence[Question], seed: 
         questions: Questions with one supporting fact each; several may share one.
         seed: Of the choice, with the id of the first question that asks about the fact.
     """
-    tails = _Tails(facts)
+    tails = Tails(facts)
     edited = list(facts)
     renewed, former, places = [], [], []
     for place, question in enumerate(questions):
@@ -141,7 +141,7 @@ def swap_tails(facts: Sequence[FiveTuple], questions: Sequence[Question], seed: 
             tail = tails.draw(facts[number], random.Random(f"tail_swap/{seed}/{question.qid}"), question.aliases)
             if tail is None:
                 continue
-            edited[number] = _with_tail(facts[number], tail)
+            edited[number] = with_tail(facts[number], tail)
         renewed.append(replace(question, answer=edited[number].tail.name, aliases=()))
         former.append([question.answer, *question.aliases])
         places.append(place)
@@ -162,7 +162,7 @@ def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], mos
         most: Most facts that are closed.
         seed: Of the choice of facts, years, tails and wordings.
     """
-    tails, wordings = _Tails(facts), _wordings(facts, questions)
+    tails, wordings = Tails(facts), _wordings(facts, questions)
     edited: list[FiveTuple] = list(facts)
     added: list[FiveTuple] = []
     written: list[Question] = []
@@ -176,7 +176,7 @@ def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], mos
         fact = facts[number]
         rng = random.Random(f"stale/{seed}/{number}")
         rivals = [facts[other].window for other in tails.siblings(fact) if other != number]
-        years = _inner_years(fact.window, rivals, days)
+        years = inner_years(fact.window, rivals, days)
         tail = tails.draw(fact, rng) if years else None
         if tail is None:
             continue
@@ -194,7 +194,7 @@ def close_windows(facts: Sequence[FiveTuple], questions: Sequence[Question], mos
     return Edited(edited + added, written, former, [])
 
 
-class _Tails:
+class Tails:
     """Draws new tails: by type, and never one that the head has for that relation already."""
 
     def __init__(self, facts: Sequence[FiveTuple]) -> None:
@@ -227,7 +227,8 @@ def _kind(fact: FiveTuple) -> tuple[str, str]:
     return fact.head.name, fact.relation.name
 
 
-def _with_tail(fact: FiveTuple, tail: Entity) -> FiveTuple:
+def with_tail(fact: FiveTuple, tail: Entity) -> FiveTuple:
+    """The fact with another tail; in its sentence too, which goes where the old one does not stand exactly once."""
     sentence = fact.context.sent_span
     once = sentence.count(fact.tail.name) == 1
     sentence = sentence.replace(fact.tail.name, tail.name) if once else ""
@@ -245,7 +246,7 @@ def _last_of_their_kind(facts: Sequence[FiveTuple]) -> list[int]:
     return sorted(last.values())
 
 
-def _inner_years(window: Window, rivals: Sequence[Window], days: Sequence[int]) -> list[int]:
+def inner_years(window: Window, rivals: Sequence[Window], days: Sequence[int]) -> list[int]:
     """Whole years inside a fact's window, after its start, in which none of its rivals holds.
 
     An open end is taken to be the first or last of the base's days.

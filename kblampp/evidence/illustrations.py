@@ -59,7 +59,7 @@ def _illustration(
         "qid": question.qid,
         "question": question.question,
         "answer": question.answer,
-        "prediction": prediction,
+        "prediction": prediction.text,
         "question_time": window_row(window),
         "layers": list(layers),
         "heat_map": _heat_map(question, trace, facts, most),

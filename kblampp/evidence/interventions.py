@@ -69,7 +69,7 @@ def leave_one_out(predictor: Predictor, base: KnowledgeBase, explained: Explaine
     places = [place for place, numbers in enumerate(top) for _ in numbers]
     part = explained.part(places)
     withheld = [[number] for numbers in top for number in numbers]
-    left_out = trace_answers(predictor, base, part.encoded, part.predictions, "leave one out", withheld)
+    left_out = trace_answers(predictor, base, part.encoded, part.texts, "leave one out", withheld)
     effects: list[list[float]] = [[] for _ in top]
     for place, trace in zip(places, left_out, strict=True):
         effects[place].append(round(explained.traces[place].log_prob - trace.log_prob, EFFECT_DIGITS))

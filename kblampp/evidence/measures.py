@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from kblampp.evaluation.metrics import bootstrap_stderr, is_correct, recall_at
 from kblampp.evaluation.table import DIGITS, TYPES, recalls
 from kblampp.evidence.trace import Trace
 from kblampp.model.inputs import EncodedQuestions
+from kblampp.model.predictor import Prediction
 
 COPIED = 0.5
 """Share of a token's probability above which it counts as copied."""
@@ -34,7 +35,7 @@ class Explained:
     """
 
     encoded: EncodedQuestions
-    predictions: Sequence[str]
+    predictions: Sequence[Prediction]
     traces: Sequence[Trace]
 
     def part(self, places: Sequence[int]) -> Explained:
@@ -52,9 +53,14 @@ class Explained:
         return self.encoded.questions
 
     @property
+    def texts(self) -> list[str]:
+        """What was answered to each question."""
+        return [said.text for said in self.predictions]
+
+    @property
     def correct(self) -> list[float]:
         """EM of each question."""
-        return [is_correct(q, text) for q, text in zip(self.questions, self.predictions, strict=True)]
+        return [is_correct(q, text) for q, text in zip(self.questions, self.texts, strict=True)]
 
 
 def gold_path(question: Question, found: Sequence[int]) -> tuple[int, ...]:
@@ -107,9 +113,15 @@ def top_agreement(effects: Sequence[float]) -> float | None:
 
 
 def mean_rows(
-    questions: Sequence[Question], figures: Mapping[str, Sequence[float]], *, n: str, samples: int, seed: int
+    questions: Sequence[Question],
+    figures: Mapping[str, Sequence[float]],
+    *,
+    n: str,
+    samples: int,
+    seed: int,
+    groups: Mapping[str, Callable[[Question], bool]] = TYPES,
 ) -> Rows:
-    """Means by question type: `{type: {figure: mean, figure_stderr: …, n: questions}}`.
+    """Means by question type or other groups: `{type: {figure: mean, figure_stderr: …, n: questions}}`.
 
     Args:
         questions: What was asked, (n,).
@@ -117,9 +129,10 @@ def mean_rows(
         n: Name under which the number of questions stands.
         samples: Of the bootstrap errors.
         seed: Of the bootstrap.
+        groups: Which questions belong to each row; `all` has none.
     """
     rows: Rows = {}
-    for kind, belongs in TYPES.items():
+    for kind, belongs in groups.items():
         places = [place for place, question in enumerate(questions) if belongs(question)]
         if not places or kind == "all":
             continue
@@ -202,7 +215,7 @@ def window_row(window: Window | None) -> list[str | None] | None:
 def evidence_line(
     question: Question,
     window: Window | None,
-    prediction: str,
+    prediction: Prediction,
     trace: Trace,
     facts: Sequence[FiveTuple],
     layers: Sequence[int],
@@ -213,7 +226,7 @@ def evidence_line(
     Args:
         question: What was asked.
         window: The time that its words name.
-        prediction: What the model answered.
+        prediction: What the model answered, and from what.
         trace: What it read.
         facts: The knowledge base.
         layers: Numbers of the injected layers, in their order.
@@ -240,7 +253,8 @@ def evidence_line(
         "type": question.type,
         "question": question.question,
         "answer": question.answer,
-        "pred_answer": prediction,
+        "pred_answer": prediction.text,
+        "sources": _source_rows(prediction),
         "question_time": window_row(window),
         "supporting_facts": list(question.supporting_facts),
         "chain": {"facts": list(trace.chain), "triples": [triple(facts[number]) for number in trace.chain]},
@@ -250,6 +264,12 @@ def evidence_line(
         "hops": hops,
         "top_k_facts": [{key: row[key] for key in row if key != "scores"} for row in hops[-1]["facts"]],
     }
+
+
+def _source_rows(prediction: Prediction) -> list[dict[str, Any]] | None:
+    if prediction.sources is None:
+        return None
+    return [{"index": source.fact, "field": source.field} for source in prediction.sources]
 
 
 def _fact_rows(trace: Trace, hop: int, facts: Sequence[FiveTuple], most: int) -> list[dict[str, Any]]:

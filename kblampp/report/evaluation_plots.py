@@ -8,7 +8,18 @@ from pathlib import Path
 from matplotlib.ticker import LogLocator
 
 from kblampp.core.errors import DataError
-from kblampp.report.names import FIGURES, INK, LOSSES, TYPE_NAMES, WORLDS, split_name, splits_in_order, systems
+from kblampp.report.names import (
+    FIGURES,
+    GREY,
+    INK,
+    LOSSES,
+    REFUSALS,
+    TYPE_NAMES,
+    WORLDS,
+    split_name,
+    splits_in_order,
+    systems,
+)
 from kblampp.report.style import drawn, label_lines, read_points
 
 FLOOR = 1e-4
@@ -107,6 +118,31 @@ def draw_risk(metrics: Path, output: Path) -> None:
         highest = max(row["risk"] for row in rows)
         axes.set(xlabel="coverage: share of the questions, the surest first", xlim=(0, 1))
         axes.set(ylabel="risk: wrong among them", ylim=(0, 1.08 * highest or 1))
+        label_lines(axes, ends)
+
+
+def draw_reliability(metrics: Path, output: Path) -> None:
+    """Lines of the share of right answers by their probability, with the calibration error: a line a split.
+
+    On the dashed line answers are right as often as they are probable.  Without confidence nothing is drawn.
+
+    Raises:
+        DataError: The rows are missing.
+    """
+    rows = read_points(metrics / "eval" / "plots" / "reliability.json", ("split", "confidence", "right", "ece"))
+    if not rows:
+        return
+    with drawn(output, 3.6) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+        ends = {}
+        for split in splits_in_order(row["split"] for row in rows):
+            points = sorted((row["confidence"], row["right"]) for row in rows if row["split"] == split)
+            error, name = next(row["ece"] for row in rows if row["split"] == split), split_name(split)
+            axes.plot(*zip(*points, strict=True), color=name.colour, marker="o", markersize=3, clip_on=False)
+            ends[f"{name.label}, {REFUSALS['ece']} {error:.3f}"] = (1.0, points[-1][1], name.colour)
+        axes.set(xlabel="probability of the answer: means of bins of equally many", xlim=(0, 1))
+        axes.set(ylabel="share right", ylim=(0, 1.02))
         label_lines(axes, ends)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kblampp.report.evaluation_plots import draw_em, draw_losses, draw_recall, draw_risk
+from kblampp.report.evaluation_plots import draw_em, draw_losses, draw_recall, draw_reliability, draw_risk
 from kblampp.report.evidence_plots import draw_questions
 from kblampp.report.names import TYPE_NAMES
 from kblampp.report.sweep_plots import draw_sweeps
@@ -36,6 +36,7 @@ PLOTS = (
     Plot("eval/images/em_by_type.png", "EM by question type", draw_em),
     Plot("eval/images/recall_by_k.png", "Recall of the last hop's fact by k", draw_recall),
     Plot("eval/images/risk_coverage.png", "Error among the questions answered, by their share", draw_risk),
+    Plot("eval/images/reliability.png", "Share of right answers by their probability", draw_reliability),
     Plot("eval/images/loss.png", "Losses of the trainings", draw_losses),
     Plot("evidence/images", "Evidence", draw_questions),
     Plot("sweep/sweep.png", "Sweeps over parameters", draw_sweeps),

@@ -82,8 +82,9 @@ def ask(world: TinyWorld, predictor: Predictor, rows: list[int]) -> Explained:
     questions = [world.questions[row] for row in rows]
     vectors = aim(world, predictor, [question.supporting_facts[0] for question in questions])
     encoded = with_times(questions, vectors)
-    texts = [prediction.text for prediction in predictor.predict(world.base, encoded)]
-    return Explained(encoded, texts, trace_answers(predictor, world.base, encoded, texts, "test"))
+    predictions = predictor.predict(world.base, encoded)
+    texts = [said.text for said in predictions]
+    return Explained(encoded, predictions, trace_answers(predictor, world.base, encoded, texts, "test"))
 
 
 def make_editor(world: TinyWorld) -> Editor:
@@ -179,7 +180,7 @@ def test_a_copied_answer_is_reported_as_copied(explained: Explained) -> None:
 
 def test_a_withheld_chain_never_comes_back(world: TinyWorld, predictor: Predictor, explained: Explained) -> None:
     chains = [trace.chain for trace in explained.traces]
-    again = trace_answers(predictor, world.base, explained.encoded, explained.predictions, "test", withheld=chains)
+    again = trace_answers(predictor, world.base, explained.encoded, explained.texts, "test", withheld=chains)
     for chain, trace in zip(chains, again, strict=True):
         assert not set(chain) & set(trace.ids.ravel().tolist())
         assert (trace.ids >= 0).all(), "others take their places"
@@ -204,7 +205,7 @@ def test_leave_one_out_is_the_answers_loss_without_each_fact(
         one, trace = some.part([place]), some.traces[place]
         distinct = list(dict.fromkeys(trace.ids[-1].tolist()))[:4]  # a fact may be read from both ends
         for effect, number in zip(row, distinct, strict=True):
-            (without,) = trace_answers(predictor, world.base, one.encoded, one.predictions, "test", [[number]])
+            (without,) = trace_answers(predictor, world.base, one.encoded, one.texts, "test", [[number]])
             assert effect == pytest.approx(trace.log_prob - without.log_prob, abs=1e-3)
     right = [top_agreement(row) for row, em in zip(effects, some.correct, strict=True) if em]
     assert right
@@ -296,6 +297,7 @@ def test_the_stage_writes_lines_tables_and_plots(
         "leave_one_out_agreement",
         "leave_one_out_chance",
     }
+    assert read_json(metrics / "kinds.json") == {}, "there is no split whose programs are known"
     rows = table["swap"]
     em = np.mean(
         [

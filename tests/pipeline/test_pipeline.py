@@ -110,7 +110,7 @@ def test_every_split_is_measured(produced: Produced) -> None:
 
 
 def test_every_question_has_its_evidence(produced: Produced) -> None:
-    for split in ("dev", "swap", "novel"):
+    for split in ("dev", "swap", "novel", "unseen"):
         asked = (produced.folder / f"data/qa/synth_world_{split}.jsonl").read_text(encoding="utf-8").splitlines()
         told = (produced.folder / f"store/synth_world/evidence/{split}.jsonl").read_text(encoding="utf-8").splitlines()
         assert [json.loads(line)["qid"] for line in told] == [json.loads(line)["qid"] for line in asked]

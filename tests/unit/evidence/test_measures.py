@@ -34,7 +34,9 @@ from kblampp.evidence.measures import (
     window_row,
 )
 from kblampp.evidence.trace import Trace
+from kblampp.model.answers import Source
 from kblampp.model.inputs import EncodedQuestions
+from kblampp.model.predictor import Prediction
 from tests.kb import ALWAYS, make_facts, make_questions
 
 FACTS = make_facts()
@@ -164,6 +166,10 @@ def test_a_window_is_written_open_or_unknown() -> None:
     assert window_row(Window(day("2001-02-03"), None)) == ["2001-02-03", None]
 
 
+def said(*texts: str) -> list[Prediction]:
+    return [Prediction(text) for text in texts]
+
+
 def explained() -> Explained:
     """A single-hop question with the right path, a multi-hop one with half of it, an unanswerable one."""
     single, multi, none = (
@@ -176,7 +182,7 @@ def explained() -> Explained:
         make_trace([[first, 60], [61, last]]),
         make_trace([[60, 61], [61, 60]]),
     ]
-    return Explained(encoded(single, multi, none), [single.answer, multi.answer, ""], traces)
+    return Explained(encoded(single, multi, none), said(single.answer, multi.answer, ""), traces)
 
 
 def test_rows_count_paths_and_answers_by_type() -> None:
@@ -191,12 +197,12 @@ def test_rows_count_paths_and_answers_by_type() -> None:
 
 def test_a_path_over_any_alternative_is_whole_evidence() -> None:
     """Facts 5, 4 and 6 do each; the layers' top facts are 4 and 60, and fact 6 comes second in the first layer."""
-    one = Explained(encoded(question_of("single-hop", 5, 4, 6)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
+    one = Explained(encoded(question_of("single-hop", 5, 4, 6)), said("Ada"), [make_trace([[4, 6], [60, 5]])])
     row = evidence_rows(one, top_k=2, samples=20, seed=0)["single_hop"]
     assert row["path_f1"] == pytest.approx(2 / 3, abs=1e-4)  # chain 4, 60 against 4
     assert row["kilt_em"] == 1.0
     assert (row["recall_at_1"], row["recall_at_k"]) == (1.0, 1.0)
-    other = Explained(encoded(question_of("multi-hop", 5, 4)), ["Ada"], [make_trace([[4, 6], [60, 5]])])
+    other = Explained(encoded(question_of("multi-hop", 5, 4)), said("Ada"), [make_trace([[4, 6], [60, 5]])])
     row = evidence_rows(other, top_k=2, samples=20, seed=0)["two_hop"]
     assert (row["kilt_em"], row["path_f1"]) == (0.0, 0.5), "a path needs all its facts"
 
@@ -251,6 +257,22 @@ def test_a_line_names_facts_weights_and_gates() -> None:
         assert [fact["index"] for fact in line["top_k_facts"]] == trace.ids[-1].tolist()
 
 
+@pytest.mark.parametrize(
+    ("sources", "row"),
+    [
+        (None, None),  # own words
+        ((), []),  # a refusal
+        ((Source(4, "end"),), [{"index": 4, "field": "end"}]),
+        ((Source(3, "fact"), Source(7, "fact")), [{"index": 3, "field": "fact"}, {"index": 7, "field": "fact"}]),
+    ],
+)
+def test_a_line_says_what_the_answer_rests_on(sources: tuple[Source, ...] | None, row: Any) -> None:
+    one = explained().part([0])
+    prediction = Prediction("2", sources=sources)
+    line = evidence_line(one.questions[0], None, prediction, one.traces[0], FACTS, LAYERS, 1)
+    assert (line["pred_answer"], line["sources"]) == ("2", row)
+
+
 def test_a_line_lists_as_many_facts_as_asked() -> None:
     assert all(len(hop["facts"]) == 1 for line in lines(1) for hop in line["hops"])
     assert all(len(line["top_k_facts"]) == 1 for line in lines(1))
@@ -282,7 +304,7 @@ def test_an_illustration_has_a_number_for_every_cell() -> None:
 def test_a_fact_that_is_read_from_both_ends_has_one_cell_with_the_weights_of_both() -> None:
     single = next(question for question in QUESTIONS if question.type == "single-hop")
     trace = make_trace([[5, 9, 5], [9, 5, 5]])
-    (row,) = illustrations(Explained(encoded(single), ["x"], [trace]), FACTS, LAYERS, 3)
+    (row,) = illustrations(Explained(encoded(single), said("x"), [trace]), FACTS, LAYERS, 3)
     heat = row["heat_map"]
     assert [fact["index"] for fact in heat["facts"]] == [5, 9, None]
     assert all(sum(cells) == pytest.approx(1, abs=1e-4) for cells in heat["alpha"])
@@ -294,7 +316,7 @@ def test_a_fact_that_is_read_from_both_ends_has_one_cell_with_the_weights_of_bot
 def test_a_timeline_shows_every_competing_window() -> None:
     temporal = next(question for question in QUESTIONS if question.type == "temporal")
     (gold,) = temporal.supporting_facts
-    one = Explained(encoded(temporal), ["x"], [make_trace([[gold, 60], [gold, 61]])])
+    one = Explained(encoded(temporal), said("x"), [make_trace([[gold, 60], [gold, 61]])])
     (row,) = illustrations(one, FACTS, LAYERS, 2)
     assert row["timeline"]["relation"] == "mayor"
     starts = [fact["window"][0] for fact in row["timeline"]["facts"]]

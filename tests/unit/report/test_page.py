@@ -19,7 +19,7 @@ from PIL import Image
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json, write_json
-from kblampp.report.evaluation_plots import draw_em, draw_losses, draw_recall, draw_risk
+from kblampp.report.evaluation_plots import draw_em, draw_losses, draw_recall, draw_reliability, draw_risk
 from kblampp.report.evidence_plots import draw_question, draw_questions
 from kblampp.report.page import main, write_page
 from kblampp.report.plots import PLOTS, draw_plots
@@ -134,7 +134,7 @@ def test_a_stage_that_was_passed_through_has_no_curve(metrics: Path, tmp_path: P
 def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
     """With top_k 0 there is neither recall nor confidence, and trainings may have no steps."""
     write_figures(tmp_path)
-    for name in ("recall_by_k", "risk_coverage"):
+    for name in ("recall_by_k", "risk_coverage", "reliability"):
         write_json(tmp_path / "eval" / "plots" / f"{name}.json", [])
     for path in tmp_path.glob("train*/plots/metrics/train/*.tsv"):
         path.write_text(path.read_text().splitlines()[0] + "\n")
@@ -201,6 +201,8 @@ def test_the_stage_declares_where_every_image_stands() -> None:
         (draw_em, "eval/plots/em_by_type.json", '[{"split": "swap"}]'),
         (draw_recall, "eval/plots/recall_by_k.json", '[{"split": "swap"}]'),
         (draw_risk, "eval/plots/risk_coverage.json", "[1]"),
+        (draw_reliability, "eval/plots/reliability.json", None),
+        (draw_reliability, "eval/plots/reliability.json", '[{"split": "swap"}]'),
         (draw_losses, "trainB/plots/metrics/train/loss.tsv", None),
         (draw_losses, "trainB/plots/metrics/train/loss.tsv", "step\tloss\n1\tmuch\n"),
         (draw_questions, "evidence/plots/questions.json", None),
