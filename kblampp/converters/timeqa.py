@@ -167,7 +167,7 @@ class Pages:
         kind = "temporal" if gold.facts else "unanswerable"
         time = parse_question_time(text)
         return self.conversion.add_question(
-            split, Question(qid, NAME, text, answer, tuple(aliases), kind, gold.facts, question_time=time)
+            split, Question(qid, NAME, text, answer, tuple(aliases), kind, gold.facts, question_time=time, kind=kind)
         )
 
 

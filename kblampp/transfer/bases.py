@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from kblampp.model.workspace import Workspace
 
 HELD_OUT = ("bakery", "family")
 """Dossiers that are asked once, at the end; nothing reads them unless they are asked for."""
-DOSSIERS, YAGO = Path("dossiers"), Path("raw/yago")
+ON_DEMAND: Mapping[str, Mapping[str, str]] = {"timeqa": {"timeqa_human": "test", "timeqa_hard": "test_hard"}}
+"""Datasets that are asked only when they are named, since git does not hold their raw files: the splits of each, by the
+name that a split's questions have in all tables."""
+DOSSIERS, YAGO, RAW = Path("dossiers"), Path("raw/yago"), Path("raw")
 """Below the data folder."""
 SPLIT = "test"
 WHOLE = ConvertParams(
@@ -33,7 +36,7 @@ WHOLE = ConvertParams(
     distractor_facts=False,
     oracle_facts=False,
 )
-"""Every row counts, whatever `convert` in params.yaml says; both converters put all questions into one split."""
+"""Every row counts, whatever `convert` in params.yaml says; folds mean nothing where all is measured."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Source:
     """Where a base comes from.
 
     Attributes:
-        name: Its name in all tables.
+        name: What it is asked by.
         converter: Reads its files; also the name of the dataset that they become.
         folder: Holds them.
     """
@@ -51,22 +54,33 @@ class Source:
     folder: Path
 
     @property
+    def splits(self) -> Mapping[str, str]:
+        """The splits that are asked, by their names in all tables."""
+        return ON_DEMAND.get(self.name, {self.name: SPLIT})
+
+    @property
     def is_dossier(self) -> bool:
         """Whether people wrote it for this measurement."""
         return self.converter == "custom"
 
 
-def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = ()) -> list[Source]:
-    """The open dossiers and YAGO, or the held-out dossiers; nothing of the files is read.
+def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = (), raw: Path | None = None) -> list[Source]:
+    """The open dossiers and YAGO, or the held-out dossiers, or a dataset on demand; nothing of the files is read.
 
     Args:
         data: The folder `data`.
         held_out: Whether the held-out ones are asked for.
-        names: Some of them alone; none for all.
+        names: Some of them alone, or one of `ON_DEMAND`; none for all but those on demand.
+        raw: The raw files of the one on demand; None for its folder in `data/raw`.
 
     Raises:
-        DataError: There is no such base.
+        DataError: There is no such base, or one on demand is named together with others.
     """
+    demanded = next((name for name in names if name in ON_DEMAND), None)
+    if demanded is not None and not held_out:
+        if len(names) > 1:
+            raise DataError(f"{demanded} has a file of figures of its own: name it alone, not with other bases")
+        return [Source(demanded, demanded, raw or data / RAW / demanded)]
     folders = sorted(path.parent for path in (data / DOSSIERS).glob("*/facts.csv"))
     found = [Source(path.name, "custom", path) for path in folders if (path.name in HELD_OUT) == held_out]
     if not held_out:
@@ -75,12 +89,13 @@ def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = ()) ->
     for name in names:
         if name not in known:
             remedy = "; held-out dossiers are asked with --held-out" if name in HELD_OUT else ""
-            raise DataError(f"there is no base {name!r} to ask about, expected {', '.join(known) or 'none'}{remedy}")
+            expected = [*known, *([] if held_out else ON_DEMAND)]
+            raise DataError(f"there is no base {name!r} to ask about, expected {', '.join(expected) or 'none'}{remedy}")
     return [source for source in found if not names or source.name in names]
 
 
-def open_base(source: Source, params: Params, store: Path, backbone: Backbone, scratch: Path) -> Split:
-    """The base with its questions, in the vectors that the adapter of `params.dataset` reads.
+def open_base(source: Source, params: Params, store: Path, backbone: Backbone, scratch: Path) -> dict[str, Split]:
+    """The base with its questions, in the vectors that the adapter of `params.dataset` reads, by their names in tables.
 
     Args:
         source: The base.
@@ -92,11 +107,12 @@ def open_base(source: Source, params: Params, store: Path, backbone: Backbone, s
     Raises:
         KBLaMError: The files are malformed, or projections or encoder are missing or do not fit.
     """
-    convert_dataset(source.converter, source.folder, scratch / "converted", WHOLE, seed=params.seed)
+    convert_dataset(source.converter, source.folder, scratch / "converted", WHOLE, seed=params.seed, measured=True)
     dataset = Dataset.load(scratch / "converted", source.converter)
-    if SPLIT not in dataset.questions:
-        raise DataError(f"{source.folder} has no question of split {SPLIT}: add some to its questions.jsonl")
+    splits = {name: split for name, split in source.splits.items() if split in dataset.questions}
+    if not splits:
+        raise DataError(f"{source.folder} has no question to ask: add some, of split {SPLIT}")
     encode_dataset(dataset, scratch, params.encoder, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
-    return Split.open(workspace, SPLIT, day(params.selector.as_of))
+    return {name: Split.open(workspace, split, day(params.selector.as_of)) for name, split in splits.items()}

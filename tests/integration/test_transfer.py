@@ -13,11 +13,13 @@ from kblampp.core.files import read_json
 from kblampp.experiments import transfer, whole_answers
 from kblampp.report.tables import transfer_tables
 from kblampp.transfer.bases import HELD_OUT
-from tests.converting import SAMPLES
+from tests.converting import SAMPLES, real_lines, real_list
 from tests.integration.conftest import last_error, stage, working_in
 from tests.pipeline.conftest import digest
 
 METRICS = Path("metrics/transfer")
+HUMAN_QUESTIONS = [each for page in real_list(SAMPLES / "timeqa/human_annotated.json") for each in page["questions"]]
+HARD = SAMPLES / "timeqa/human_train.hard.json.gzip"
 FACTS = """head,relation,tail,context,start,end
 Kvitnes Lighthouse,keeper,Halvard Moen,,1902,1921
 Kvitnes Lighthouse,keeper,Sigrid Aune,,1922,1939
@@ -103,6 +105,27 @@ def test_held_out_dossiers_are_asked_when_they_are_asked_for_and_nothing_but_fig
     assert [path.name for path in METRICS.iterdir()] == ["held_out.json"]
     assert set(read_json(METRICS / "held_out.json")) == {"dossiers", *HELD_OUT}
     assert "Kvitnes" not in (METRICS / "held_out.json").read_text(encoding="utf-8")
+
+
+def test_a_dataset_on_demand_is_asked_from_a_folder_of_raw_files_and_by_level(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert measured("timeqa") == 1
+    assert "data/raw/timeqa" in last_error(capsys)
+    assert measured("timeqa", "--raw", str(SAMPLES / "timeqa")) == 0
+    assert [path.name for path in METRICS.iterdir()] == ["timeqa.json"]
+    table = read_json(METRICS / "timeqa.json")
+    asked = {base: systems["model"]["n"] for base, systems in table.items()}
+    for base, systems in table.items():
+        assert set(systems) == {"model", "lookup", "phrase_lookup"}
+        for row in systems.values():
+            assert set(row["kinds"]) == {"temporal", "unanswerable"}
+            assert row["all"]["n"] == row["n"] == sum(kind["n"] for kind in row["kinds"].values()) == asked[base]
+            assert row["all"]["right"] == sum(kind["right"] for kind in row["kinds"].values())
+    # Every page is asked: a fold would leave the questions of the others to training.
+    assert asked == {"timeqa_human": len(HUMAN_QUESTIONS), "timeqa_hard": len(real_lines(HARD))}
+    with pytest.raises(SystemExit):
+        measured("club", "--raw", "elsewhere")
 
 
 def test_every_way_of_decoding_is_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
