@@ -107,12 +107,33 @@ def open_base(source: Source, params: Params, store: Path, backbone: Backbone, s
     Raises:
         KBLaMError: The files are malformed, or projections or encoder are missing or do not fit.
     """
+    dataset = read_base(source, params, scratch)
+    return open_dataset(dataset, source.splits, params, store, backbone, scratch)
+
+
+def read_base(source: Source, params: Params, scratch: Path) -> Dataset:
+    """The facts and questions of a base, converted in an empty folder.
+
+    Raises:
+        DataError: The files are malformed, or have no question to ask.
+    """
     convert_dataset(source.converter, source.folder, scratch / "converted", WHOLE, seed=params.seed, measured=True)
     dataset = Dataset.load(scratch / "converted", source.converter)
-    splits = {name: split for name, split in source.splits.items() if split in dataset.questions}
-    if not splits:
+    if not set(source.splits.values()) & set(dataset.questions):
         raise DataError(f"{source.folder} has no question to ask: add some, of split {SPLIT}")
+    return dataset
+
+
+def open_dataset(
+    dataset: Dataset, splits: Mapping[str, str], params: Params, store: Path, backbone: Backbone, scratch: Path
+) -> dict[str, Split]:
+    """The splits that a dataset of one base has, by their names in tables, encoded and indexed in a scratch folder.
+
+    Raises:
+        KBLaMError: Projections or encoder are missing or do not fit.
+    """
     encode_dataset(dataset, scratch, params.encoder, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
-    return {name: Split.open(workspace, split, day(params.selector.as_of)) for name, split in splits.items()}
+    as_of = day(params.selector.as_of)
+    return {name: Split.open(workspace, split, as_of) for name, split in splits.items() if split in dataset.questions}

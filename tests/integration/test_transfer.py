@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kblampp.core.files import read_json
-from kblampp.experiments import transfer, whole_answers
+from kblampp.core.params import load_params
+from kblampp.data.facts import Entity, Relation
+from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.experiments import hubs, transfer, whole_answers
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.predictor import Predictor
+from kblampp.model.workspace import open_backbone, selector_options
 from kblampp.report.tables import transfer_tables
-from kblampp.transfer.bases import HELD_OUT
+from kblampp.transfer.bases import HELD_OUT, read_base, sources
+from kblampp.transfer.hubs import Asker
 from tests.converting import SAMPLES, real_lines, real_list
 from tests.integration.conftest import last_error, stage, working_in
 from tests.pipeline.conftest import digest
@@ -126,6 +134,38 @@ def test_a_dataset_on_demand_is_asked_from_a_folder_of_raw_files_and_by_level(
     assert asked == {"timeqa_human": len(HUMAN_QUESTIONS), "timeqa_hard": len(real_lines(HARD))}
     with pytest.raises(SystemExit):
         measured("club", "--raw", "elsewhere")
+
+
+def test_a_hidden_fact_counts_as_if_it_were_not_there(folder: Path) -> None:
+    params = load_params(Path("params.yaml"))
+    store = Path("store")
+    backbone = open_backbone(params, store)
+    adapter = store / params.dataset
+    model = load_trained(adapter / params.eval.adapter, backbone, Projections.load(adapter / PROJECTION))
+    predictor = Predictor(model, backbone, selector_options(params), batch_size=4, max_new_tokens=4)
+    (source,) = sources(Path("data"), names=["club"])
+    dataset = read_base(source, params, folder / "converted")
+    facts, questions = dataset.kbs["train"], dataset.questions["test"]
+    added = [
+        replace(facts[0], relation=Relation(None, label), tail=Entity(None, "Ilse Tarn")) for label in ("age", "use")
+    ]
+    asker = Asker(params, store, backbone, predictor)
+    (without,), (with_one,) = asker.ask(facts, questions), asker.ask([*facts, added[1]], questions)
+    hidden = [[len(facts), len(facts) + 1], [len(facts)]]
+    assert list(asker.ask([*facts, *added], questions, hidden)) == [without, with_one]
+
+
+def test_added_labels_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with working_in(Path.cwd()):
+        assert hubs.main(["club", "--labels", "3"]) == 0
+        assert "3 facts of Kvitnes Lighthouse added" in capsys.readouterr().out
+        assert hubs.main(["yago"]) == 1
+        assert "no dossier" in last_error(capsys)
+        assert hubs.main([HELD_OUT[0]]) == 1
+        assert "--held-out" in last_error(capsys)
+    figures = read_json(Path(".ckpt/transfer/hubs.json"))
+    assert not METRICS.exists()
+    assert (figures["alone"]["asked"], figures["together"]["labels"]) == (3 * len(QUESTIONS), 3)
 
 
 def test_every_way_of_decoding_is_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
