@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 from kblampp.converters.registry import convert_dataset
 from kblampp.core.params import Params
 from kblampp.core.program import run_stage
+from kblampp.data.windows import day
 from kblampp.synthetic.dataset import make_synthetic
 
 
@@ -17,8 +17,7 @@ def main(params: Params) -> None:
     if params.dataset == "synth_world":
         make_synthetic(params.generate, name=params.dataset, seed=params.seed).save(data)
     else:
-        as_of = datetime.date.today().toordinal()  # to be day(params.selector.as_of), which dvc.yaml must declare first
-        raw = data / "raw" / params.dataset
+        raw, as_of = data / "raw" / params.dataset, day(params.selector.as_of)
         convert_dataset(params.dataset, raw, data, params.convert, seed=params.seed, as_of=as_of)
 
 

@@ -38,16 +38,20 @@ class Conversion:
         options: `convert` in params.yaml.
         seed: Deals the units to the splits.
         as_of: Day of asking, from which "last year" in a question is told: the same files give the same on any day.
+        measured: Whether nothing will be trained on: every unit is test, and all facts are in one base.
 
     Attributes:
         seed: As above; for a converter that draws questions.
         one_base: Set by a converter before it adds anything: all facts are in the base `train`, which every split asks.
     """
 
-    def __init__(self, writer: DatasetWriter, options: ConvertParams, seed: int, as_of: int) -> None:
+    def __init__(
+        self, writer: DatasetWriter, options: ConvertParams, seed: int, as_of: int, *, measured: bool = False
+    ) -> None:
         self.options = options
         self._as_of = as_of
-        self.one_base = False
+        self.one_base = measured
+        self._measured = measured
         self.seed = seed
         self._writer = writer
         self._files: dict[str, int] = {}
@@ -124,7 +128,7 @@ class Conversion:
 
     def split_of(self, unit: str) -> str:
         """train, dev or test of a unit (a page, a question, …), from its name and the seed alone."""
-        if int(_share(f"fold/{self.seed}/{unit}") * self.options.folds) == self.options.fold:
+        if self._measured or int(_share(f"fold/{self.seed}/{unit}") * self.options.folds) == self.options.fold:
             return "test"
         return "dev" if _share(f"dev/{self.seed}/{unit}") < self.options.dev_share else "train"
 

@@ -25,14 +25,25 @@ CONVERTERS: Mapping[str, Converter] = {
 }
 
 
-def convert_dataset(name: str, raw: Path, data: Path, options: ConvertParams, *, seed: int, as_of: int) -> None:
-    """Converts the files in `raw`, asked about on the day `as_of`; writes facts, questions and the report to `data`.
+def convert_dataset(
+    name: str, raw: Path, data: Path, options: ConvertParams, *, seed: int, as_of: int, measured: bool = False
+) -> None:
+    """Converts the files in `raw` and writes facts, questions and the conversion report to `data`.
+
+    Args:
+        name: The dataset.
+        raw: Its raw files.
+        data: The folder for what comes of them.
+        options: `convert` in params.yaml.
+        seed: Of all that is drawn.
+        as_of: Day of asking.
+        measured: Whether nothing will be trained on (`Conversion`).
 
     Raises:
         DataError: A file is missing, a row is malformed (unless `skip_bad`), or there is no fact to train on.
     """
     with DatasetWriter(data, name) as writer:
-        conversion = Conversion(writer, options, seed, as_of)
+        conversion = Conversion(writer, options, seed, as_of, measured=measured)
         CONVERTERS[name](raw, conversion)
         report = conversion.report()
         logger.info("conversion report: %s", json.dumps(report, ensure_ascii=False))

@@ -169,7 +169,7 @@ class Pages:
         kind = "temporal" if gold.facts else "unanswerable"
         time = self.conversion.time_of(text)
         return self.conversion.add_question(
-            split, Question(qid, NAME, text, answer, tuple(aliases), kind, gold.facts, question_time=time)
+            split, Question(qid, NAME, text, answer, tuple(aliases), kind, gold.facts, question_time=time, kind=kind)
         )
 
 

@@ -48,6 +48,7 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
     model = load_trained(workspace.folder / section.adapter, workspace.backbone, workspace.projections)
     predictor = Predictor(model, workspace.backbone, options, section.batch_size, section.max_new_tokens)
     settings: dict[str, Any] = {"samples": section.bootstrap_samples, "seed": params.seed}
+    editor = make_editor(params, store, workspace)
     table: dict[str, Rows] = {}
     kinds: Rows = {}
     plots: list[dict[str, Any]] = []
@@ -63,9 +64,8 @@ def dump_evidence(params: Params, *, data: Path, store: Path, metrics: Path) -> 
             table[name] = evidence_rows(explained, top_k=options.top_k, **settings)
             if name == workspace.dataset.headline_split:
                 plots = illustrations(explained, *shown)
-                merge(table[name], intervene(params, workspace, predictor, base, explained))
+                merge(table[name], intervene(params, predictor, editor, base, explained))
             if name == TRIAL_SPLIT:
-                editor = make_editor(params, workspace)
                 kinds = try_edits(predictor, editor, base.store.facts, explained, **settings)
     write_json(metrics / "table.json", table)
     write_json(metrics / "kinds.json", kinds)
@@ -81,9 +81,7 @@ def explain(predictor: Predictor, split: Split) -> Explained:
     return Explained(split.encoded, predictions, traces)
 
 
-def intervene(
-    params: Params, workspace: Workspace, predictor: Predictor, base: KnowledgeBase, explained: Explained
-) -> Rows:
+def intervene(params: Params, predictor: Predictor, editor: Editor, base: KnowledgeBase, explained: Explained) -> Rows:
     """Deletes and edits facts of one base, and measures what becomes of the answers, `{type: {figure: value}}`."""
     settings: dict[str, Any] = {"samples": params.eval.bootstrap_samples, "seed": params.seed}
     most, seed, rows = params.evidence.questions_per_type, params.seed, Rows()
@@ -104,7 +102,6 @@ def intervene(
     }
     merge(rows, mean_rows(compared, figures, n="leave_one_out_n", **settings))
 
-    editor = make_editor(params, store, workspace)
     direct = chosen.part([p for p, q in enumerate(chosen.questions) if [len(hop) for hop in q.hops] == [1]])
     swapped = swap_tails(base.store.facts, direct.questions, seed)
     new, old = answers_after(predictor, editor, swapped, "tail swap", direct.encoded.part(swapped.places))
@@ -123,6 +120,7 @@ def make_editor(params: Params, store: Path, workspace: Workspace) -> Editor:
 
     Raises:
         EncoderError: The sentence encoder is not to be had.
+        StoreError: The tuned one is missing, damaged, or of another encoder.
     """
     index = {name: getattr(params.index, name) for name in INDEX_OPTIONS}
     return Editor(

@@ -67,7 +67,8 @@ class CallState:
         last = self.selections[max(self.selections)]
         knowledge = self.knowledge.expand(len(last.ids))
         gate = gate if knowledge.options.copy_head else torch.zeros_like(gate)
-        return answers(knowledge.base, last, reading, knowledge.questions.windows, gate, knowledge.withheld)
+        windows, as_of = knowledge.questions.windows, knowledge.options.as_of
+        return answers(knowledge.base, last, reading, windows, gate, knowledge.withheld, as_of)
 
     def own_words(self) -> list[float]:
         """Probability that each question is answered in the model's own words, 1 - lambda."""

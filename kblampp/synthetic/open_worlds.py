@@ -17,6 +17,8 @@ from kblampp.synthetic.open_names import SHARED, VALUE_TYPES, OpenNames, value_m
 from kblampp.synthetic.open_schema import CONFLICTS, OpenRelation, Part, relations_of
 
 SOURCE = "synthetic"
+OWN, OF_TAIL = (8, 28), (1, 6)
+"""How many relations a main head has, if its type has so many, and a tail that gets facts of its own."""
 _VALUES = VALUE_TYPES | {"COLOR", "PHRASE"}
 
 
@@ -86,7 +88,7 @@ class _Dossiers:
         people: dict[str, list[Entity]] = {}
         labels: dict[str, str] = {}
         makers: dict[str, Callable[[], str]] = {}
-        plans = {kind: self._choose(kind, rng.randint(6, 20)) for kind in chosen}
+        plans = {kind: self._choose(kind, rng.randint(*OWN)) for kind in chosen}
         queue: list[tuple[Entity, list[OpenRelation], int]] = []
         for _ in range(rng.randint(1, 4)):
             kind = rng.choice(chosen)
@@ -107,7 +109,7 @@ class _Dossiers:
                 for tail in self._row(head, relation, label, people, makers.get(relation.id)):
                     known = self._by_type.get(str(tail.type), ())
                     if known and depth < 3 and rng.random() < (0.6, 0.6, 0.4)[depth]:
-                        queue.append((tail, self._choose(str(tail.type), rng.randint(1, 4)), depth + 1))
+                        queue.append((tail, self._choose(str(tail.type), rng.randint(*OF_TAIL)), depth + 1))
 
     def _choose(self, kind: str, count: int) -> list[OpenRelation]:
         """Relations of a head type, none of which could be meant by another's wording."""

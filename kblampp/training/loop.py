@@ -101,7 +101,7 @@ def train(
         options: Whether to copy and to hop.  Training weighs gold, retrieved and in-batch facts whatever `top_k` says,
             so that the params of `selector` belong to evaluation.
         live: Where figures are logged, every `log_every` steps.
-        checkpoint: File for the state of the run; deleted at the end.
+        checkpoint: File for the state of the run, also of its end: the caller deletes it once the result is saved.
         key: Identifies parameters and inputs; a checkpoint with another key is of another run and is ignored.
         after_step: Called after each step with its number; for tests.
     """
@@ -122,12 +122,11 @@ def train(
                 figures = history.close({"lr": schedule.lr * schedule.factor(step), "grad_norm": norm})
                 _log(live, history.step, figures)
                 progress.set_postfix(loss=f"{figures['loss']:.3f}", hits=f"{figures['hit_rate']:.3f}", refresh=False)
-            if history.step % schedule.checkpoint_every == 0 and history.step < schedule.max_steps:
+            if history.step % schedule.checkpoint_every == 0 or history.step == schedule.max_steps:
                 _save(checkpoint, key, model, optimizer, history)
             progress.update()
             if after_step is not None:
                 after_step(step)
-    checkpoint.unlink(missing_ok=True)
 
 
 def _backward(

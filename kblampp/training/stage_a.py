@@ -39,14 +39,14 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
     """
     section = params.trainA
     settings = [params.seed, params.threads, params.injection.model_dump(), section.model_dump()]
+    checkpoint: Path | None = None
     start = None if params.start_from == "scratch" else store / params.start_from / "trainA"
     if start is not None and section.max_steps == 0:
         workspace = Workspace.open(params, data, store, ())
         model = load_start(start, workspace, params)
         write_no_metrics(metrics)
     else:
-        splits = (TRAIN, CALIBRATION) if CALIBRATION in split_names(data, params.dataset) else (TRAIN,)
-        workspace = Workspace.open(params, data, store, splits)
+        workspace = Workspace.open(params, data, store, training_splits(data, params.dataset))
         base = workspace.open_base(TRAIN)
         if start is None:
             model = start_model(workspace, params, torch.from_numpy(base.store.question_vectors(TRAIN)))
@@ -56,9 +56,16 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         key = run_key(settings, workspace, base)
         checkpoint = checkpoints / "trainA" / key[:16] / "state.pt"
         run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
-        if CALIBRATION in splits and section.max_steps:
+        if CALIBRATION in workspace.dataset.questions and section.max_steps:
             calibrate(model, workspace)
     save_adapter(workspace.folder / "trainA", model, workspace.backbone, workspace.projections)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+
+
+def training_splits(data: Path, dataset: str) -> tuple[str, ...]:
+    """The split that trains and, where a dataset has it, the one on which the null fact is set."""
+    return (TRAIN, CALIBRATION) if CALIBRATION in split_names(data, dataset) else (TRAIN,)
 
 
 def run_training(

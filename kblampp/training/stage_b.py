@@ -22,8 +22,9 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     section = params.trainB
+    checkpoint: Path | None = None
     settings = [params.seed, params.threads, params.injection.copy_head, params.injection.hop, section.model_dump()]
-    workspace = Workspace.open(params, data, store, (TRAIN,) if section.max_steps else ())
+    workspace = Workspace.open(params, data, store, training_splits(data, params.dataset) if section.max_steps else ())
     start = workspace.folder / "trainA"
     model = load_adapter(start, workspace.backbone, workspace.projections)
     if section.max_steps == 0:
@@ -40,4 +41,8 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
         )
         checkpoint = checkpoints / "trainB" / key[:16] / "state.pt"
         run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
+        if CALIBRATION in workspace.dataset.questions:
+            calibrate(model, workspace)
     save_adapter(workspace.folder / "trainB", model, workspace.backbone, workspace.projections)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,10 @@ from kblampp.model.workspace import Workspace
 
 HELD_OUT = ("bakery", "family")
 """Dossiers that are asked once, at the end; nothing reads them unless they are asked for."""
-DOSSIERS, YAGO = Path("dossiers"), Path("raw/yago")
+ON_DEMAND: Mapping[str, Mapping[str, str]] = {"timeqa": {"timeqa_human": "test", "timeqa_hard": "test_hard"}}
+"""Datasets that are asked only when they are named, since git does not hold their raw files: the splits of each, by the
+name that a split's questions have in all tables."""
+DOSSIERS, YAGO, RAW = Path("dossiers"), Path("raw/yago"), Path("raw")
 """Below the data folder."""
 SPLIT = "test"
 WHOLE = ConvertParams(
@@ -34,7 +37,7 @@ WHOLE = ConvertParams(
     distractor_facts=False,
     oracle_facts=False,
 )
-"""Every row counts, whatever `convert` in params.yaml says; both converters put all questions into one split."""
+"""Every row counts, whatever `convert` in params.yaml says; folds mean nothing where all is measured."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Source:
     """Where a base comes from.
 
     Attributes:
-        name: Its name in all tables.
+        name: What it is asked by.
         converter: Reads its files; also the name of the dataset that they become.
         folder: Holds them.
     """
@@ -52,22 +55,33 @@ class Source:
     folder: Path
 
     @property
+    def splits(self) -> Mapping[str, str]:
+        """The splits that are asked, by their names in all tables."""
+        return ON_DEMAND.get(self.name, {self.name: SPLIT})
+
+    @property
     def is_dossier(self) -> bool:
         """Whether people wrote it for this measurement."""
         return self.converter == "custom"
 
 
-def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = ()) -> list[Source]:
-    """The open dossiers and YAGO, or the held-out dossiers; nothing of the files is read.
+def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = (), raw: Path | None = None) -> list[Source]:
+    """The open dossiers and YAGO, or the held-out dossiers, or a dataset on demand; nothing of the files is read.
 
     Args:
         data: The folder `data`.
         held_out: Whether the held-out ones are asked for.
-        names: Some of them alone; none for all.
+        names: Some of them alone, or one of `ON_DEMAND`; none for all but those on demand.
+        raw: The raw files of the one on demand; None for its folder in `data/raw`.
 
     Raises:
-        DataError: There is no such base.
+        DataError: There is no such base, or one on demand is named together with others.
     """
+    demanded = next((name for name in names if name in ON_DEMAND), None)
+    if demanded is not None and not held_out:
+        if len(names) > 1:
+            raise DataError(f"{demanded} has a file of figures of its own: name it alone, not with other bases")
+        return [Source(demanded, demanded, raw or data / RAW / demanded)]
     folders = sorted(path.parent for path in (data / DOSSIERS).glob("*/facts.csv"))
     found = [Source(path.name, "custom", path) for path in folders if (path.name in HELD_OUT) == held_out]
     if not held_out:
@@ -76,14 +90,15 @@ def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = ()) ->
     for name in names:
         if name not in known:
             remedy = "; held-out dossiers are asked with --held-out" if name in HELD_OUT else ""
-            raise DataError(f"there is no base {name!r} to ask about, expected {', '.join(known) or 'none'}{remedy}")
+            expected = [*known, *([] if held_out else ON_DEMAND)]
+            raise DataError(f"there is no base {name!r} to ask about, expected {', '.join(expected) or 'none'}{remedy}")
     return [source for source in found if not names or source.name in names]
 
 
 def open_base(
     source: Source, params: Params, store: Path, backbone: Backbone, encoders: Encoders, scratch: Path
-) -> Split:
-    """The base with its questions, in the vectors that the adapter of `params.dataset` reads.
+) -> dict[str, Split]:
+    """The base with its questions, in the vectors that the adapter of `params.dataset` reads, by their names in tables.
 
     Args:
         source: The base.
@@ -96,12 +111,40 @@ def open_base(
     Raises:
         KBLaMError: The files are malformed, or projections or encoder are missing or do not fit.
     """
-    as_of = day(params.selector.as_of)
-    convert_dataset(source.converter, source.folder, scratch / "converted", WHOLE, seed=params.seed, as_of=as_of)
-    dataset = Dataset.load(scratch / "converted", source.converter)
-    if SPLIT not in dataset.questions:
-        raise DataError(f"{source.folder} has no question of split {SPLIT}: add some to its questions.jsonl")
+    dataset = read_base(source, params, scratch)
+    return open_dataset(dataset, source.splits, params, store, backbone, encoders, scratch)
+
+
+def read_base(source: Source, params: Params, scratch: Path) -> Dataset:
+    """The facts and questions of a base, converted in an empty folder.
+
+    Raises:
+        DataError: The files are malformed, or have no question to ask.
+    """
+    as_of, converted = day(params.selector.as_of), scratch / "converted"
+    convert_dataset(source.converter, source.folder, converted, WHOLE, seed=params.seed, as_of=as_of, measured=True)
+    dataset = Dataset.load(converted, source.converter)
+    if not set(source.splits.values()) & set(dataset.questions):
+        raise DataError(f"{source.folder} has no question to ask: add some, of split {SPLIT}")
+    return dataset
+
+
+def open_dataset(
+    dataset: Dataset,
+    splits: Mapping[str, str],
+    params: Params,
+    store: Path,
+    backbone: Backbone,
+    encoders: Encoders,
+    scratch: Path,
+) -> dict[str, Split]:
+    """The splits that a dataset of one base has, by their names in tables, encoded and indexed in a scratch folder.
+
+    Raises:
+        KBLaMError: Projections or encoder are missing or do not fit.
+    """
     encode_dataset(dataset, scratch, params.encoder, encoders, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
-    return Split.open(workspace, SPLIT, as_of)
+    as_of = day(params.selector.as_of)
+    return {name: Split.open(workspace, split, as_of) for name, split in splits.items() if split in dataset.questions}

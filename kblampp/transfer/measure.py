@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from kblampp.evaluation.systems import Split
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import open_backbone, selector_options
-from kblampp.transfer.bases import Source, open_base, sources
+from kblampp.transfer.bases import ON_DEMAND, Source, open_base, sources
 from kblampp.transfer.phrase_lookup import phrase_lookup
 from kblampp.transfer.scoring import GROUPS, Answer, is_broken, names_of, score
 
@@ -31,12 +31,20 @@ Table = dict[str, dict[str, Any]]
 
 
 def run_transfer(
-    params: Params, *, data: Path, store: Path, metrics: Path, held_out: bool = False, names: Sequence[str] = ()
+    params: Params,
+    *,
+    data: Path,
+    store: Path,
+    metrics: Path,
+    held_out: bool = False,
+    names: Sequence[str] = (),
+    raw: Path | None = None,
 ) -> Table:
     """Asks the adapter of `params.dataset` about bases that it has never seen, and writes what came of it.
 
     Of the open bases these are `metrics.json`, `table.json` and `answers.jsonl`, of the held-out ones the table alone,
-    `held_out.json`: an answer that is read is an answer that one tunes to.
+    `held_out.json`: an answer that is read is an answer that one tunes to.  Of a dataset on demand it is the table too,
+    `<dataset>.json`.
 
     Args:
         params: The parameters.
@@ -44,7 +52,8 @@ def run_transfer(
         store: Holds projections and adapter.
         metrics: Where the files go.
         held_out: Whether the held-out dossiers are asked, and they alone.
-        names: Some of the bases; none for all.
+        names: Some of the bases, or a dataset on demand; none for all that git holds.
+        raw: The raw files of the dataset on demand; None for its folder in `data/raw`.
 
     Returns:
         The table.
@@ -52,21 +61,24 @@ def run_transfer(
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
-    chosen = sources(data, held_out=held_out, names=names)
+    chosen = sources(data, held_out=held_out, names=names, raw=raw)
     folder, section = store / params.dataset, params.eval
     backbone = open_backbone(params, store)
     model = load_trained(folder / section.adapter, backbone, Projections.load(folder / PROJECTION))
     predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
     encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
     answers: list[Answer] = []
+    bases: dict[str, Source] = {}
     for number, source in enumerate(chosen, start=1):
         logger.info("base %d of %d: %s", number, len(chosen), source.name)
         with tempfile.TemporaryDirectory() as scratch:
-            split = open_base(source, params, store, backbone, encoders, Path(scratch))
-            answers += _ask(source.name, split, predictor, encoders)
-    table = _table(chosen, answers, params)
-    if held_out:
-        write_json(metrics / "held_out.json", table)
+            for name, split in open_base(source, params, store, backbone, encoders, Path(scratch)).items():
+                bases[name] = source
+                answers += _ask(name, split, predictor, encoders)
+    table = _table(bases, answers, params)
+    alone = "held_out" if held_out else next((source.name for source in chosen if source.name in ON_DEMAND), None)
+    if alone:
+        write_json(metrics / f"{alone}.json", table)
     else:
         write_json(metrics / "metrics.json", headline(table))
         write_json(metrics / "table.json", table)
@@ -93,13 +105,13 @@ def _ask(base: str, split: Split, predictor: Predictor, encoders: Encoders) -> l
     return answers
 
 
-def _table(chosen: Sequence[Source], answers: Sequence[Answer], params: Params) -> Table:
-    bases = {source.name: {source.name} for source in chosen}
-    dossiers = {source.name for source in chosen if source.is_dossier}
+def _table(bases: Mapping[str, Source], answers: Sequence[Answer], params: Params) -> Table:
+    rows = {name: {name} for name in bases}
+    dossiers = {name for name, source in bases.items() if source.is_dossier}
     if len(dossiers) > 1:
-        bases = {DOSSIERS: dossiers, **bases}
+        rows = {DOSSIERS: dossiers, **rows}
     how = {"bootstrap_samples": params.eval.bootstrap_samples, "seed": params.seed}
-    return {name: score([answer for answer in answers if answer.base in parts], **how) for name, parts in bases.items()}
+    return {name: score([answer for answer in answers if answer.base in parts], **how) for name, parts in rows.items()}
 
 
 def headline(table: Table) -> dict[str, dict[str, Any]]:

@@ -113,7 +113,9 @@ def is_broken(text: str, names: frozenset[str]) -> bool:
 
 
 def score(answers: Sequence[Answer], *, bootstrap_samples: int, seed: int) -> dict[str, dict[str, Any]]:
-    """The figures of each system: `groups` and `kinds` that were asked, how many are `broken`, the model's `auroc`.
+    """The figures of each system: of `all` questions, of the `groups` and `kinds` that were asked, and the rest.
+
+    The rest is how many answers are `broken`, and the model's `auroc`.
 
     Args:
         answers: Of one base, or of several together; at least one.
@@ -131,7 +133,12 @@ def score(answers: Sequence[Answer], *, bootstrap_samples: int, seed: int) -> di
             }
             for part, groups in (("groups", GROUPS), ("kinds", kinds))
         }
-        table[system] = {"n": len(answers), **counted, "broken": sum(system in a.broken for a in answers)}
+        table[system] = {
+            "n": len(answers),
+            "all": _share([answer.right(system) for answer in answers], bootstrap_samples, seed),
+            **counted,
+            "broken": sum(system in answer.broken for answer in answers),
+        }
     scores = [answer.null for answer in answers if answer.null is not None]
     if len(scores) == len(answers):
         unanswerable = [answer.question.kind == UNANSWERABLE for answer in answers]

@@ -118,12 +118,12 @@ def _groups(
     """Names of what is asked, and the splits that belong to each."""
     found = sources(data)
     for name in (DOSSIERS, YAGO):
-        splits = []
+        splits: list[Split] = []
         for source in found:
             if source.is_dossier == (name == DOSSIERS):
                 place = scratch / source.name
                 place.mkdir()
-                splits.append(open_base(source, params, store, backbone, encoders, place))
+                splits += open_base(source, params, store, backbone, encoders, place).values()
         yield name, splits
     dataset = Dataset.load(data, params.dataset, WORLDS)
     workspace = Workspace(dataset, backbone, projections, store / params.dataset)

@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kblampp.core.files import read_json
-from kblampp.experiments import transfer, whole_answers
+from kblampp.core.params import load_params
+from kblampp.data.facts import Entity, Relation
+from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.experiments import hubs, transfer, whole_answers
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.predictor import Predictor
+from kblampp.model.workspace import open_backbone, selector_options
 from kblampp.report.tables import transfer_tables
-from kblampp.transfer.bases import HELD_OUT
-from tests.converting import SAMPLES
+from kblampp.transfer.bases import HELD_OUT, read_base, sources
+from kblampp.transfer.hubs import Asker
+from tests.converting import SAMPLES, real_lines, real_list
 from tests.integration.conftest import last_error, stage, working_in
 from tests.pipeline.conftest import digest
 
 METRICS = Path("metrics/transfer")
+HUMAN_QUESTIONS = [each for page in real_list(SAMPLES / "timeqa/human_annotated.json") for each in page["questions"]]
+HARD = SAMPLES / "timeqa/human_train.hard.json.gzip"
 FACTS = """head,relation,tail,context,start,end
 Kvitnes Lighthouse,keeper,Halvard Moen,,1902,1921
 Kvitnes Lighthouse,keeper,Sigrid Aune,,1922,1939
@@ -103,6 +113,59 @@ def test_held_out_dossiers_are_asked_when_they_are_asked_for_and_nothing_but_fig
     assert [path.name for path in METRICS.iterdir()] == ["held_out.json"]
     assert set(read_json(METRICS / "held_out.json")) == {"dossiers", *HELD_OUT}
     assert "Kvitnes" not in (METRICS / "held_out.json").read_text(encoding="utf-8")
+
+
+def test_a_dataset_on_demand_is_asked_from_a_folder_of_raw_files_and_by_level(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert measured("timeqa") == 1
+    assert "data/raw/timeqa" in last_error(capsys)
+    assert measured("timeqa", "--raw", str(SAMPLES / "timeqa")) == 0
+    assert [path.name for path in METRICS.iterdir()] == ["timeqa.json"]
+    table = read_json(METRICS / "timeqa.json")
+    asked = {base: systems["model"]["n"] for base, systems in table.items()}
+    for base, systems in table.items():
+        assert set(systems) == {"model", "lookup", "phrase_lookup"}
+        for row in systems.values():
+            assert set(row["kinds"]) == {"temporal", "unanswerable"}
+            assert row["all"]["n"] == row["n"] == sum(kind["n"] for kind in row["kinds"].values()) == asked[base]
+            assert row["all"]["right"] == sum(kind["right"] for kind in row["kinds"].values())
+    # Every page is asked: a fold would leave the questions of the others to training.
+    assert asked == {"timeqa_human": len(HUMAN_QUESTIONS), "timeqa_hard": len(real_lines(HARD))}
+    with pytest.raises(SystemExit):
+        measured("club", "--raw", "elsewhere")
+
+
+def test_a_hidden_fact_counts_as_if_it_were_not_there(folder: Path) -> None:
+    params = load_params(Path("params.yaml"))
+    store = Path("store")
+    backbone = open_backbone(params, store)
+    adapter = store / params.dataset
+    model = load_trained(adapter / params.eval.adapter, backbone, Projections.load(adapter / PROJECTION))
+    predictor = Predictor(model, backbone, selector_options(params), batch_size=4, max_new_tokens=4)
+    (source,) = sources(Path("data"), names=["club"])
+    dataset = read_base(source, params, folder / "converted")
+    facts, questions = dataset.kbs["train"], dataset.questions["test"]
+    added = [
+        replace(facts[0], relation=Relation(None, label), tail=Entity(None, "Ilse Tarn")) for label in ("age", "use")
+    ]
+    asker = Asker(params, store, backbone, predictor)
+    (without,), (with_one,) = asker.ask(facts, questions), asker.ask([*facts, added[1]], questions)
+    hidden = [[len(facts), len(facts) + 1], [len(facts)]]
+    assert list(asker.ask([*facts, *added], questions, hidden)) == [without, with_one]
+
+
+def test_added_labels_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with working_in(Path.cwd()):
+        assert hubs.main(["club", "--labels", "3"]) == 0
+        assert "3 facts of Kvitnes Lighthouse added" in capsys.readouterr().out
+        assert hubs.main(["yago"]) == 1
+        assert "no dossier" in last_error(capsys)
+        assert hubs.main([HELD_OUT[0]]) == 1
+        assert "--held-out" in last_error(capsys)
+    figures = read_json(Path(".ckpt/transfer/hubs.json"))
+    assert not METRICS.exists()
+    assert (figures["alone"]["asked"], figures["together"]["labels"]) == (3 * len(QUESTIONS), 3)
 
 
 def test_every_way_of_decoding_is_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

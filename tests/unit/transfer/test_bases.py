@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kblampp.core.errors import DataError
-from kblampp.transfer.bases import HELD_OUT, sources
+from kblampp.transfer.bases import HELD_OUT, ON_DEMAND, sources
 from tests.house import ROOT
 
 
@@ -29,3 +29,15 @@ def test_bases_can_be_named_and_a_strange_name_is_refused(tmp_path: Path) -> Non
         sources(tmp_path, names=["shop"])
     with pytest.raises(DataError, match=rf"no base '{HELD_OUT[0]}'.*--held-out"):
         sources(tmp_path, names=[HELD_OUT[0]])
+
+
+def test_a_dataset_on_demand_is_asked_alone_and_only_when_it_is_named(tmp_path: Path) -> None:
+    assert not {source.name for source in sources(ROOT / "data")} & set(ON_DEMAND)
+    for name, splits in ON_DEMAND.items():
+        (source,) = sources(tmp_path, names=[name])
+        assert (source.folder, source.splits, source.is_dossier) == (tmp_path / "raw" / name, splits, False)
+        assert sources(tmp_path, names=[name], raw=tmp_path)[0].folder == tmp_path
+        with pytest.raises(DataError, match="name it alone"):
+            sources(tmp_path, names=["yago", name])
+        with pytest.raises(DataError, match=rf"no base '{name}'"):
+            sources(tmp_path, names=[name], held_out=True)

@@ -78,6 +78,7 @@ def test_figures_by_kind_and_group() -> None:
     model, lookup = table["model"], table["lookup"]
     assert (model["n"], model["broken"], model["auroc"]) == (5, 1, 1.0)
     assert (lookup["n"], lookup["broken"], "auroc" in lookup) == (5, 0, False)
+    assert (model["all"]["right"], model["all"]["n"], lookup["all"]["right"]) == (3, 5, 1)
     shares = {name: (row["right"], row["n"]) for name, row in model["groups"].items()}
     assert shares == {
         "facts": (1, 3),
