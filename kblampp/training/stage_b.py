@@ -9,7 +9,8 @@ from kblampp.core.params import Params
 from kblampp.model.checkpoint import KIND, load_adapter, save_adapter
 from kblampp.model.lora import change_backbone
 from kblampp.model.workspace import Workspace
-from kblampp.training.stage_a import TRAIN, run_key, run_training, write_no_metrics
+from kblampp.training.calibration import CALIBRATION, calibrate
+from kblampp.training.stage_a import TRAIN, run_key, run_training, training_splits, write_no_metrics
 
 
 def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, checkpoints: Path) -> None:
@@ -24,7 +25,8 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
     section = params.trainB
     checkpoint: Path | None = None
     settings = [params.seed, params.threads, params.injection.copy_head, params.injection.hop, section.model_dump()]
-    workspace = Workspace.open(params, data, store, training_splits(data, params.dataset) if section.max_steps else ())
+    splits = training_splits(data, params.dataset) if section.max_steps else ()
+    workspace = Workspace.open(params, data, store, splits)
     start = workspace.folder / "trainA"
     model = load_adapter(start, workspace.backbone, workspace.projections)
     if section.max_steps == 0:
