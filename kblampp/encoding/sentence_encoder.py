@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 
 from kblampp.core.errors import EncoderError
 from kblampp.core.files import fingerprint, sha256_file
@@ -256,12 +257,18 @@ def _load_model(source: str, name: str, device: str) -> SentenceTransformer:
 
 def _merge(model: SentenceTransformer, adapter: Path) -> None:
     """Adds low-rank updates to a model's weights, in double precision; every way it fails is one EncoderError."""
-    from peft import PeftModel  # slow to import: only when used
+    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict  # slow to import: only when used
+    from safetensors.torch import load_file
 
     try:
         inner: Any = model.double()[0].auto_model
-        model[0].auto_model = PeftModel.from_pretrained(inner, str(adapter)).merge_and_unload()
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        updated: Any = get_peft_model(inner, PeftConfig.from_pretrained(str(adapter)))
+        found: Any = set_peft_model_state_dict(updated, load_file(adapter / ADAPTER_WEIGHTS))
+        missing = [name for name in found.missing_keys if "lora_" in name]
+        if missing or found.unexpected_keys:
+            raise ValueError(f"{len(missing)} weights are missing, {len(found.unexpected_keys)} too many")
+        model[0].auto_model = updated.merge_and_unload()
+    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
         raise EncoderError(f"{adapter} does not fit the encoder ({_one_line(error)}); run `dvc repro tune`") from error
 
 

@@ -19,6 +19,8 @@ from kblampp.synthetic.open_schema import CONFLICTS, OpenRelation, Part, relatio
 SOURCE = "synthetic"
 OWN, OF_TAIL = (8, 28), (1, 6)
 """How many relations a main head has, if its type has so many, and a tail that gets facts of its own."""
+FOLLOWED = (0.12, 0.3, 0.3)
+"""How often a tail gets facts of its own, by how far from the main head it is."""
 _VALUES = VALUE_TYPES | {"COLOR", "PHRASE"}
 
 
@@ -108,7 +110,7 @@ class _Dossiers:
                     makers[relation.id] = value_maker(rng, relation.tail, relation.id)
                 for tail in self._row(head, relation, label, people, makers.get(relation.id)):
                     known = self._by_type.get(str(tail.type), ())
-                    if known and depth < 3 and rng.random() < (0.6, 0.6, 0.4)[depth]:
+                    if known and depth < 3 and rng.random() < FOLLOWED[depth]:
                         queue.append((tail, self._choose(str(tail.type), rng.randint(*OF_TAIL)), depth + 1))
 
     def _choose(self, kind: str, count: int) -> list[OpenRelation]:

@@ -43,6 +43,7 @@ BACKWARD = 0.5
 WARMUP = 20
 LEAST_RATE = 0.05
 """Steps in which the rate rises; what it falls to, as a share of its peak."""
+_PREFIX = "base_model.model."  # of names in peft's files
 
 
 def run_tune(params: Params, *, store: Path, metrics: Path) -> None:
@@ -154,4 +155,4 @@ def _save(model: SentenceTransformer, folder: Path) -> None:
     config.target_modules = sorted(config.target_modules)  # a set, in random order
     config.save_pretrained(str(folder))
     tensors = sorted(get_peft_model_state_dict(updated, save_embedding_layers=False).items())
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors}, folder / ADAPTER_WEIGHTS)
+    save_file({_PREFIX + name: tensor.detach().contiguous() for name, tensor in tensors}, folder / ADAPTER_WEIGHTS)
