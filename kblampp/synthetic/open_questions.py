@@ -280,7 +280,9 @@ class OpenQuestionWriter:
         row = self._row(self._rng.choice(("single", "successive", "successive", "many")))
         relation, fact = self._about(row)
         now = relation.kind == "successive" and self._rng.random() < ASKED_NOW
-        wording = self._rng.choice(STILL).replace("{noun}", relation.noun) if now else self._rng.choice(relation.confirm)
+        wording = (
+            self._rng.choice(STILL).replace("{noun}", relation.noun) if now else self._rng.choice(relation.confirm)
+        )
         when, window = self._time_in(row) if "{when}" in wording else ("", None)
         holding = self._holding(row, TODAY) if now else row if window is None else self._holding(row, window)
         if not holding:
