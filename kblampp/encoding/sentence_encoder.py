@@ -209,12 +209,6 @@ def load_sentence_transformer(name: str, *, device: str = "cpu") -> SentenceTran
     return _load_model(str(bundled_folder()) if name == BUNDLED else name, name, device)
 
 
-def embed_unique(embed: Embed, texts: Sequence[str]) -> DoubleArray:
-    """Call ``embed`` once with the distinct texts; rows come back in the order asked."""
-    places = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    return embed(list(places))[[places[text] for text in texts]]
-
-
 def bundled_folder() -> Path:
     """The folder of the packaged weights, checked against their known sha256.
 
