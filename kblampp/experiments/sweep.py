@@ -54,12 +54,12 @@ class Sweep:
 
 SWEEPS = (
     Sweep("selector.top_k", ("1", "2", "4", "8", "16", "32"), trains=False),
-    Sweep("encoder.d_k", ("192", "288", "384"), trains=True),
+    Sweep("encoder.d_k", ("192", "240", "288"), trains=True),
     Sweep("encoder.d_v", ("160", "192", "224"), trains=True),
     Sweep("injection.layers", ("[3]", "[2,4]", "[2,3,4]"), trains=True),
     Sweep("injection.ego_graph", ("false", "true"), trains=True),
 )
-DEFAULTS = {"encoder.d_k": "384", "encoder.d_v": "192", "injection.layers": "[2,3,4]", "injection.ego_graph": "false"}
+DEFAULTS = {"encoder.d_k": "288", "encoder.d_v": "192", "injection.layers": "[2,3,4]", "injection.ego_graph": "false"}
 """Values that params.yaml has: one experiment serves all sweeps that train, and a test compares them."""
 
 

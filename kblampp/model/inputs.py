@@ -21,6 +21,7 @@ from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.ego_graph import FactGraph
 from kblampp.model.fact_order import FactOrder
 from kblampp.model.mentions import NameTable, question_grams, question_words
+from kblampp.model.onward import FactsByHead
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class KnowledgeBase:
         facts = self.store.facts
         heads, tails = [fact.head.name for fact in facts], [fact.tail.name for fact in facts]
         return NameTable.of(heads, tails, [fact.relation.name for fact in facts], self.device)
+
+    @cached_property
+    def by_head(self) -> FactsByHead:
+        """The facts about each entity."""
+        return FactsByHead.of(self.store, self.device)
 
     @cached_property
     def order(self) -> FactOrder:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kblampp.encoding.projections import Projections
 from kblampp.model.inputs import Knowledge
+from kblampp.model.onward import FEATURES, hop_features
 
 START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training: two matching blocks
@@ -23,6 +24,9 @@ outweigh thousands of facts that match in one, so the untrained query finds fact
 HOP_CUTS = (0.75, 0.0)
 """Logits above which a first and a second hop are taken outside training.  Most questions need no hop, and one too many
 loses what was found; chosen on the base `unseen` (docs/log.md)."""
+
+FEATURE_MIDDLE = 0.5
+"""Of what a hop gate looks at."""
 
 GATE_NOISE = 0.5
 """Share of the noise that the gates read: what is left of a question is shorter than the whole."""
@@ -79,6 +83,18 @@ class Previous(Protocol):
         """What the facts read before it leave of the question, (batch, 1, d_sentence)."""
 
     @property
+    def ids(self) -> Tensor:
+        """Facts, (batch, 1, n); -1 for none."""
+
+    @property
+    def inverse(self) -> Tensor:
+        """Which of them are read from the tail, (batch, 1, n)."""
+
+    @property
+    def alpha(self) -> Tensor:
+        """Their weights, (batch, 1, n)."""
+
+    @property
     def key(self) -> Tensor:
         """Of the facts that it read, weighed, (batch, 1, d_k)."""
 
@@ -117,6 +133,9 @@ class KBQuery(nn.Module):
         if hops:
             self.from_value = nn.Linear(d_ent, d_ent, bias=False)
             self.hop_gate = QuestionGate(d_sentence)
+            self.onward = nn.Linear(len(FEATURES), 1)
+            nn.init.zeros_(self.onward.weight)
+            nn.init.zeros_(self.onward.bias)
 
     @torch.no_grad()
     def start_from(self, projections: Projections, questions: Tensor) -> None:
@@ -171,17 +190,28 @@ class KBQuery(nn.Module):
             if training is not None and training.read_hidden is not None:
                 from_hidden = from_hidden * training.read_hidden[:, None, None]
             own = own + from_hidden
-        own = self.scale * own
+        wanted, own = own[:, 0], self.scale * own
         if previous is None:
             return torch.cat([self.scale * self.names(question)[:, None], own], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)
+        ahead = self._ahead(wanted, previous, knowledge)
         logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
+        logit = logit + GATE_SCALE * self.onward(ahead - FEATURE_MIDDLE)
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
-            logit = torch.where(logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1], torch.inf, -torch.inf)
+            due_here = (logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) & (ahead[:, -1:] > 0)
+            logit = torch.where(due_here, torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])
         onward = torch.cat([name, own], dim=-1)
         return (1 - hop) * previous.query + hop * onward, rest, logit
+
+    def _ahead(self, wanted: Tensor, previous: Previous, knowledge: Knowledge) -> Tensor:
+        """What the facts about the entity that the layer before has read say to a hop (`onward.FEATURES`)."""
+        base = knowledge.base
+        best = previous.alpha[:, 0].argmax(-1, keepdim=True)
+        read = previous.ids[:, 0].gather(-1, best).squeeze(-1), previous.inverse[:, 0].gather(-1, best).squeeze(-1)
+        keys = base.tensors.keys[..., self.d_ent :]
+        return hop_features(base.by_head, base.names, keys, wanted, knowledge.questions.grams, read, knowledge.withheld)
 
     @torch.no_grad()
     def unanswered(self, question: Tensor, key: Tensor) -> Tensor:

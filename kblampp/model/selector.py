@@ -250,6 +250,8 @@ class KBSelector(nn.Module):
             part.gather(-1, place).squeeze(-1)
             for part in (found.own[:, None], found.other[:, None], found.label[:, None], *parts[1:3])
         )
+        timeless = (parts.meaning + parts.name).masked_fill(found.ids < 0, NO_SCORE)
+        passed = (timeless.amax(-1) - timeless.gather(-1, place).squeeze(-1)).detach()
         own = own if knowledge.options.names else torch.ones_like(own)
         options = knowledge.options
         features = [
@@ -261,6 +263,7 @@ class KBSelector(nn.Module):
             options.gamma * context,
             options.eta * time,
             values[..., 0] - values[..., 1],
+            passed,
             reading.form_of("yes_no")[:, None],
         ]
         return torch.stack(features, dim=-1)

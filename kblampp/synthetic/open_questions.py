@@ -30,6 +30,16 @@ T = TypeVar("T")
 TODAY = Window(SYNTHETIC_TODAY, SYNTHETIC_TODAY + 1, "question")
 ATTEMPTS = 400
 """Draws a question wanted, on average, after which the base counts as too small."""
+STILL = (
+    "Is {t} still the {noun} of {x}?",
+    "Is the {noun} of {x} still {t}?",
+    "Does {x} still have {t} as its {noun}?",
+    "Is {t} currently {x}'s {noun}?",
+    "Is {x}'s {noun} {t} these days?",
+    "is {t} the {noun} of {x} at present",
+)
+ASKED_NOW = 1 / 3
+"""Share of the yes-or-no questions about holders that ask who holds today."""
 NOISE = 1 / 6
 """Share of the questions that are typed carelessly."""
 
@@ -269,9 +279,12 @@ class OpenQuestionWriter:
     def _yes_no(self) -> Draft | None:
         row = self._row(self._rng.choice(("single", "successive", "successive", "many")))
         relation, fact = self._about(row)
-        wording = self._rng.choice(relation.confirm)
+        now = relation.kind == "successive" and self._rng.random() < ASKED_NOW
+        wording = (
+            self._rng.choice(STILL).replace("{noun}", relation.noun) if now else self._rng.choice(relation.confirm)
+        )
         when, window = self._time_in(row) if "{when}" in wording else ("", None)
-        holding = row if window is None else self._holding(row, window)
+        holding = self._holding(row, TODAY) if now else row if window is None else self._holding(row, window)
         if not holding:
             return None
         yes = self._number % 2 == 0  # half of them
@@ -287,7 +300,8 @@ class OpenQuestionWriter:
             tail, path = self._rng.choice(wrong), holding
         text = self._say((wording,), x=fact.head.name, t=tail, when=when)
         answer = "yes" if yes else "no"
-        return Draft(text, "yes_no", path, answer, [relation.id], fact.head.name, tail, window, form="yes_no")
+        about = "now" if now else "any"
+        return Draft(text, "yes_no", path, answer, [relation.id], fact.head.name, tail, window, "yes_no", about)
 
     def _list(self) -> Draft | None:
         return self._all("list")
