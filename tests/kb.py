@@ -60,7 +60,7 @@ class TinyWorld:
         projections: The maps it was made with.
         facts: Its facts.
         questions: Single-hop, temporal, multi-hop and unanswerable questions.
-        vectors: Their sentence vectors.
+        vectors: Theirs, `(n, d_question)`.
         tokenizer: One token a byte.
     """
 
