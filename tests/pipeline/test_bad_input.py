@@ -51,7 +51,19 @@ def test_unknown_and_mistyped_parameters_come_in_one_message(bench: Bench) -> No
 
 @pytest.mark.parametrize(
     "stage",
-    ["generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "transfer", "dump_evidence", "plots"],
+    [
+        "generate",
+        "backbone",
+        "tune",
+        "encode",
+        "index",
+        "trainA",
+        "trainB",
+        "eval",
+        "transfer",
+        "dump_evidence",
+        "plots",
+    ],
 )
 def test_every_stage_checks_the_whole_file_first(stage: str, bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"selector.top_k": "eight"})
@@ -107,6 +119,15 @@ def test_a_damaged_list_of_splits(content: str, bench: Bench) -> None:
 def test_an_encoder_that_does_not_exist(bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"encoder.model": "models/missing/encoder"})
     bench.refuses("encode", "encoder 'models/missing/encoder' cannot be loaded", "set encoder.model to")
+
+
+def test_an_encoder_that_was_not_tuned(bench: Bench) -> None:
+    """That of the bench is `deterministic`."""
+    set_params(bench.folder / "params.yaml", {"encoder.model": "all-MiniLM-L6-v2"})
+    says = "store/encoder was tuned from another encoder than 'all-MiniLM-L6-v2'"
+    bench.refuses("encode", says, "run `dvc repro tune`")
+    shutil.rmtree(bench.folder / "store" / "encoder")
+    bench.refuses("encode", "store/encoder/manifest.json does not exist", "run `dvc repro tune`")
 
 
 def test_a_backbone_that_does_not_exist(bench: Bench) -> None:

@@ -22,12 +22,25 @@ from kblampp.evaluation.table import headline
 from kblampp.evidence import dump as evidence_stage
 from kblampp.index import build as indexing
 from kblampp.model import checkpoint as adapters
+from kblampp.tuning import tune as tuning
 from tests.pipeline.conftest import Bench, Produced, digest
 from tests.pipeline.workspace import run, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "transfer", "dump_evidence", "plots")
+STAGES = (
+    "generate",
+    "backbone",
+    "tune",
+    "encode",
+    "index",
+    "trainA",
+    "trainB",
+    "eval",
+    "transfer",
+    "dump_evidence",
+    "plots",
+)
 STEPS = 40
 LONGER = {"trainA.max_steps": STEPS, "trainA.checkpoint_every": 2, "trainA.log_every": 4}
 
@@ -97,6 +110,15 @@ def test_metrics_and_plots_can_be_shown(produced: Produced, tmp_path: Path) -> N
     assert "errors" not in drawn, drawn.get("errors")
     names = {Path(name).name for name in drawn["data"]}
     assert {"em_by_type.json", "recall_by_k.json", "risk_coverage.json", "loss.tsv", "em_by_type.png"} <= names
+
+
+def test_without_weights_there_is_nothing_to_tune(produced: Produced) -> None:
+    """The stage says so, and both encoders are one."""
+    assert digest(produced.folder / "store" / "encoder").keys() == {"manifest.json"}
+    manifest = json.loads((produced.folder / "store/encoder/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["name"] == "deterministic"
+    assert manifest["tuned"] is False
+    assert json.loads((produced.folder / "metrics/tune/metrics.json").read_text(encoding="utf-8")) == {}
 
 
 def test_every_split_is_measured(produced: Produced) -> None:
@@ -233,6 +255,7 @@ def on_call(number: int, function: Callable[..., Any], error: BaseException) -> 
 
 LATE: dict[str, tuple[Any, str, int]] = {
     "generate": (datasets.DatasetWriter, "add_question", 100),
+    "tune": (tuning, "write_manifest", 1),
     "encode": (encoding.KBValueStore, "build", 2),
     "index": (indexing.KnowledgeIndex, "save", 2),
     "trainA": (adapters, "write_manifest", 1),
