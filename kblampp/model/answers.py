@@ -122,6 +122,8 @@ def _of_question(
     ]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
+    if best is not None:  # a fact of another time confirms nothing
+        yes *= sum(part for windows, part in times if _holding(base, [best[1]], windows))
     found.add(YES, gate * confirmed * yes, confirming)
     found.add(NO, gate * confirmed * (1 - yes), confirming)
     found.add(UNKNOWN_ANSWER, gate * null * refusing, ())

@@ -231,8 +231,11 @@ class KBSelector(nn.Module):
     def _context(
         self, hidden: Tensor, questions: Tensor, sentences: Tensor, training: TrainingCandidates | None
     ) -> Tensor:
-        """phi, (batch, 1, n).  In training of noisy questions, and silent where the hidden state is not read either: the
-        wordings of training questions and sentences are known by heart else, and mislead about others (docs/log.md)."""
+        """phi, (batch, 1, n).
+
+        In training of noisy questions, and silent where the hidden state is not read either: else it knows the training
+        questions and their sentences by heart, and misleads about others (docs/log.md).
+        """
         if training is not None and training.question_noise is not None:
             questions = questions + training.question_noise
         context: Tensor = self.context(hidden, questions, sentences)
