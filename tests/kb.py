@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from kblampp.backbone.load import Backbone
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.windows import UNKNOWN, Window, day, year_window
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections, fit_projections
 from kblampp.encoding.sentence_encoder import DeterministicEncoder, FloatArray
 from kblampp.encoding.store import KBValueStore
@@ -28,6 +29,7 @@ from kblampp.model.prompts import closed_book_prompt
 from tests.tiny import tiny_tokenizer
 
 ENCODER = DeterministicEncoder(64)
+ENCODERS = Encoders.of(ENCODER)
 WIDTHS = {"d_k": 40, "d_v": 32, "d_ctx": 16, "d_tau": 4}
 TOWNS = ("Port", "Port Alder", "Ilmen", "Quarr", "Vesk", "Brill", "Toral", "Nimes")
 PEOPLE = (
@@ -58,7 +60,7 @@ class TinyWorld:
         projections: The maps it was made with.
         facts: Its facts.
         questions: Single-hop, temporal, multi-hop and unanswerable questions.
-        vectors: Their sentence vectors.
+        vectors: Theirs, `(n, d_question)`.
         tokenizer: One token a byte.
     """
 
@@ -153,9 +155,7 @@ def make_world(folder: Path) -> TinyWorld:
     """Builds store and index in `folder` and opens them."""
     facts = make_facts()
     questions = make_questions(facts)
-    projections = fit_projections(
-        facts, ENCODER.encode, **WIDTHS, encoder_name=ENCODER.name, encoder_fingerprint=ENCODER.fingerprint
-    )
+    projections = fit_projections(facts, ENCODERS, **WIDTHS)
     tokenizer = tiny_tokenizer()
     base = make_base(folder, facts, questions, projections)
     return TinyWorld(
@@ -173,10 +173,8 @@ def make_base(
     store = KBValueStore.build(
         folder / "kb",
         facts,
-        ENCODER.encode,
+        ENCODERS,
         projections,
-        encoder_name=ENCODER.name,
-        encoder_fingerprint=ENCODER.fingerprint,
         questions={"train": [question.question for question in questions]},
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index")
