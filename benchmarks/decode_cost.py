@@ -37,6 +37,7 @@ from kblampp.backbone.load import Backbone, load_backbone
 from kblampp.core.errors import KBLaMError
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.windows import year_window
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections, fit_projections, general_relation_labels
 from kblampp.encoding.sentence_encoder import DeterministicEncoder
 from kblampp.encoding.store import KBValueStore
@@ -55,7 +56,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
     "sampled": {"do_sample": True, "temperature": 1.0, "top_k": 0},
 }
-ENCODER = DeterministicEncoder()
+ENCODERS = Encoders.of(DeterministicEncoder())
 WIDTHS = {"d_k": 384, "d_v": 192, "d_ctx": 64, "d_tau": 16}
 MODULES = {"d_context_score": 16, "d_fusion": 128}
 SELECTION = SelectorOptions(top_k=16, over_fetch=64)
@@ -116,15 +117,14 @@ def make_questions(facts: Sequence[FiveTuple], n_questions: int) -> EncodedQuest
         Question(f"q{place}", "made up", text, fact.tail.name, (), "single-hop", (), None)
         for place, (text, fact) in enumerate(zip(texts, chosen, strict=True))
     ]
-    vectors = ENCODER.encode([without_time(text) for text in texts]).astype(np.float32)
+    vectors = ENCODERS.embed_questions([without_time(text) for text in texts]).astype(np.float32)
     return with_times(questions, vectors)
 
 
 def make_base(folder: Path, facts: Sequence[FiveTuple], device: str) -> tuple[KnowledgeBase, Projections]:
     """The facts as a store with its index, in `folder`, and the projections that made it."""
-    encoder: dict[str, Any] = {"encoder_name": ENCODER.name, "encoder_fingerprint": ENCODER.fingerprint}
-    projections = fit_projections(facts, ENCODER.encode, **WIDTHS, **encoder)
-    store = KBValueStore.build(folder / "kb", facts, ENCODER.encode, projections, **encoder)
+    projections = fit_projections(facts, ENCODERS, **WIDTHS)
+    store = KBValueStore.build(folder / "kb", facts, ENCODERS, projections)
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index")
     return KnowledgeBase.load(folder / "kb", folder / "index", device=device), projections
 

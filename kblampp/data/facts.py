@@ -270,11 +270,6 @@ def key_phrase(fact: FiveTuple) -> str:
     return f"{fact.relation.name} of {fact.head.name}"
 
 
-def inverse_phrase(fact: FiveTuple) -> str:
-    """Relation and tail in one phrase, "keeper: Sigrid Aune": what a question for the head is about."""
-    return f"{fact.relation.name}: {fact.tail.name}"
-
-
 def read_facts(path: Path) -> list[FiveTuple]:
     """Reads a facts file.
 

@@ -187,16 +187,12 @@ def load_encoder(
     """
     if name == DETERMINISTIC:
         return DeterministicEncoder()
+    # Before the library looks at it: it says of a folder without a model that its config.json lacks a key.
+    folder_mark = _folder_fingerprint(Path(name)) if name != BUNDLED and Path(name).is_dir() else None
     model = load_sentence_transformer(name, device=device)
-    if name == BUNDLED:
-        mark = BUNDLED_SHA256
-    elif Path(name).is_dir():
-        mark = _folder_fingerprint(Path(name))
-    else:
-        mark = _weights_fingerprint(model, name)
+    mark = BUNDLED_SHA256 if name == BUNDLED else folder_mark or _weights_fingerprint(model, name)
     if adapter is not None:
-        mark = fingerprint(mark, sha256_file(adapter / ADAPTER_WEIGHTS))
-        _merge(model, adapter)
+        mark = fingerprint(mark, _merge(model, adapter))
     return TransformerEncoder(model, name=name, fingerprint=mark, batch_size=batch_size)
 
 
@@ -207,12 +203,6 @@ def load_sentence_transformer(name: str, *, device: str = "cpu") -> SentenceTran
         EncoderError: It is missing, broken, or not the expected weights.
     """
     return _load_model(str(bundled_folder()) if name == BUNDLED else name, name, device)
-
-
-def embed_unique(embed: Embed, texts: Sequence[str]) -> DoubleArray:
-    """Call ``embed`` once with the distinct texts; rows come back in the order asked."""
-    places = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    return embed(list(places))[[places[text] for text in texts]]
 
 
 def bundled_folder() -> Path:
@@ -255,8 +245,12 @@ def _load_model(source: str, name: str, device: str) -> SentenceTransformer:
         ) from error
 
 
-def _merge(model: SentenceTransformer, adapter: Path) -> None:
-    """Adds low-rank updates to a model's weights, in double precision; every way it fails is one EncoderError."""
+def _merge(model: SentenceTransformer, adapter: Path) -> str:
+    """Adds low-rank updates to a model's weights, in double precision; every way it fails is one EncoderError.
+
+    Returns:
+        sha256 of the updates.
+    """
     from peft import PeftConfig, get_peft_model, set_peft_model_state_dict  # slow to import: only when used
     from safetensors.torch import load_file
 
@@ -268,6 +262,7 @@ def _merge(model: SentenceTransformer, adapter: Path) -> None:
         if missing or found.unexpected_keys:
             raise ValueError(f"{len(missing)} weights are missing, {len(found.unexpected_keys)} too many")
         model[0].auto_model = updated.merge_and_unload()
+        return sha256_file(adapter / ADAPTER_WEIGHTS)
     except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
         raise EncoderError(f"{adapter} does not fit the encoder ({_one_line(error)}); run `dvc repro tune`") from error
 

@@ -51,7 +51,19 @@ def test_unknown_and_mistyped_parameters_come_in_one_message(bench: Bench) -> No
 
 @pytest.mark.parametrize(
     "stage",
-    ["generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "transfer", "dump_evidence", "plots"],
+    [
+        "generate",
+        "backbone",
+        "tune",
+        "encode",
+        "index",
+        "trainA",
+        "trainB",
+        "eval",
+        "transfer",
+        "dump_evidence",
+        "plots",
+    ],
 )
 def test_every_stage_checks_the_whole_file_first(stage: str, bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"selector.top_k": "eight"})

@@ -27,7 +27,19 @@ from tests.pipeline.workspace import run, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "transfer", "dump_evidence", "plots")
+STAGES = (
+    "generate",
+    "backbone",
+    "tune",
+    "encode",
+    "index",
+    "trainA",
+    "trainB",
+    "eval",
+    "transfer",
+    "dump_evidence",
+    "plots",
+)
 STEPS = 40
 LONGER = {"trainA.max_steps": STEPS, "trainA.checkpoint_every": 2, "trainA.log_every": 4}
 
@@ -97,6 +109,15 @@ def test_metrics_and_plots_can_be_shown(produced: Produced, tmp_path: Path) -> N
     assert "errors" not in drawn, drawn.get("errors")
     names = {Path(name).name for name in drawn["data"]}
     assert {"em_by_type.json", "recall_by_k.json", "risk_coverage.json", "loss.tsv", "em_by_type.png"} <= names
+
+
+def test_without_weights_there_is_nothing_to_tune(produced: Produced) -> None:
+    """The stage says so, and both encoders are one."""
+    assert digest(produced.folder / "store" / "encoder").keys() == {"manifest.json"}
+    manifest = json.loads((produced.folder / "store/encoder/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["name"] == "deterministic"
+    assert manifest["tuned"] is False
+    assert json.loads((produced.folder / "metrics/tune/metrics.json").read_text(encoding="utf-8")) == {}
 
 
 def test_every_split_is_measured(produced: Produced) -> None:

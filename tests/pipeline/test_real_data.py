@@ -17,7 +17,7 @@ from tests.pipeline.workspace import ROOT, TINY, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = ("generate", "backbone", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots")
+STAGES = ("generate", "backbone", "tune", "encode", "index", "trainA", "trainB", "eval", "dump_evidence", "plots")
 LIGHT: Mapping[str, Any] = {
     "threads": 1,
     "convert.max_samples": 6,

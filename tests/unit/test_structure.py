@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, str] = {
     "synthetic": "core data",
     "converters": "core data time_expressions",
     "encoding": "core data time_expressions",
+    "tuning": "core data time_expressions encoding synthetic",
     "index": "core encoding",
     "backbone": "core",
     "model": "core data time_expressions encoding index backbone",

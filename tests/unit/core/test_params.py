@@ -261,7 +261,7 @@ def test_widths_are_accepted_where_every_block_of_keys_and_values_has_room(
             accepted = False
     vectors = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
     try:
-        made = Projections.fit(*[vectors] * 4, **widths, whitening=0.5, encoder_name="e", encoder_fingerprint="f")
+        made = Projections.fit(*[vectors] * 3, **widths, whitening=0.5, encoder_name="e", encoder_fingerprint="f")
         blocks = made.dims()
         room = min(blocks["d_ent"], blocks["d_rel"], blocks["d_val_ctx"]) > 0 and blocks["d_val_ctx"] <= d_ctx
     except ParamsError:

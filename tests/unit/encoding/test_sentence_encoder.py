@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +12,13 @@ from kblampp.core.errors import EncoderError, KBLaMError
 from kblampp.encoding.sentence_encoder import (
     BUNDLED_SHA256,
     DeterministicEncoder,
-    DoubleArray,
     EmbeddingCache,
     SentenceEncoder,
-    embed_unique,
     load_encoder,
 )
+from tests.encoders import Counting
 
 TEXTS = ["Silver Harbor", "Who led Silver Harbor in 2012?", "", "Łódź – 東京", "Clara Weber"]
-
-
-class CountingEncoder:
-    """Passes texts on and remembers them."""
-
-    def __init__(self) -> None:
-        self.inner = DeterministicEncoder(32)
-        self.name, self.fingerprint, self.dim = self.inner.name, self.inner.fingerprint, self.inner.dim
-        self.seen: list[str] = []
-
-    def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
-        self.seen += texts
-        return self.inner.encode(texts, progress=progress)
 
 
 @pytest.fixture(scope="module")
@@ -158,19 +143,8 @@ def test_batch_size_must_be_positive(batch_size: int) -> None:
         load_encoder("all-MiniLM-L6-v2", batch_size=batch_size)
 
 
-def test_embed_unique_calls_once() -> None:
-    calls: list[list[str]] = []
-
-    def embed(texts: Sequence[str]) -> DoubleArray:
-        calls.append(list(texts))
-        return DeterministicEncoder(8).encode(texts)
-
-    assert embed_unique(embed, ["x", "x", "y"]).shape == (3, 8)
-    assert calls == [["x", "y"]]
-
-
 def test_cache_encodes_each_string_once_over_its_life() -> None:
-    encoder = CountingEncoder()
+    encoder = Counting(32)
     cache = EmbeddingCache(encoder)
     first = cache.embed(["a", "b", "a"])
     second = cache.embed(["c", "b"], progress=False)

@@ -11,11 +11,13 @@ import torch
 from kblampp.core.errors import DataError, KBLaMError, StoreError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation, evidence_sentence
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN, UNKNOWN_DAY, Window, day, year_window
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections, fit_projections
-from kblampp.encoding.sentence_encoder import DeterministicEncoder, DoubleArray, EmbeddingCache
+from kblampp.encoding.sentence_encoder import DeterministicEncoder, DoubleArray
 from kblampp.encoding.store import KBValueStore
+from tests.encoders import Counting, Reversed
 
-ENCODER = DeterministicEncoder(48)
+ENCODER, RELATIONS = DeterministicEncoder(48), Reversed(48)
 QUESTIONS = {"train": ["Who led Town 1?", "Who led Town 2?", "Who led Town 1?"], "dev": ["Town 1"]}
 WIDTHS = {"d_k": 40, "d_v": 24, "d_ctx": 8, "d_tau": 4}
 
@@ -35,21 +37,14 @@ FACTS = [
 
 @pytest.fixture(scope="module")
 def projections() -> Projections:
-    return fit_projections(
-        FACTS, ENCODER.encode, **WIDTHS, encoder_name=ENCODER.name, encoder_fingerprint=ENCODER.fingerprint
-    )
+    return fit_projections(FACTS, Encoders.of(ENCODER, RELATIONS), **WIDTHS)
 
 
 def build(
     directory: Path, projections: Projections, facts: Sequence[FiveTuple] = FACTS, **changes: object
 ) -> KBValueStore:
-    arguments = {
-        "encoder_name": ENCODER.name,
-        "encoder_fingerprint": ENCODER.fingerprint,
-        "questions": QUESTIONS,
-        **changes,
-    }
-    return KBValueStore.build(directory, facts, ENCODER.encode, projections, **arguments)  # type: ignore[arg-type]
+    arguments = {"encoders": Encoders.of(ENCODER, RELATIONS), "questions": QUESTIONS, **changes}
+    return KBValueStore.build(directory, facts, projections=projections, **arguments)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -63,20 +58,20 @@ def test_arrays_are_what_the_projections_make(tmp_path: Path, projections: Proje
     store = KBValueStore.load(tmp_path / "store", projections.fingerprint)
     heads = ENCODER.encode([f.head.name for f in FACTS])
     tails = ENCODER.encode([f.tail.name for f in FACTS])
-    relations = ENCODER.encode([f.relation.name for f in FACTS])
+    relations = ENCODER.encode([f.relation.name for f in FACTS])[:, ::-1]
     contexts = ENCODER.encode([evidence_sentence(f) for f in FACTS])
     assert store.keys.dtype == store.values.dtype == store.ctx.dtype == np.dtype(dtype)
     tolerance = 1e-3 if dtype == "float16" else 1e-6
-    phrases = ENCODER.encode([f"{f.relation.name} of {f.head.name}" for f in FACTS])
-    inverse = ENCODER.encode([f"{f.relation.name}: {f.tail.name}" for f in FACTS])
     assert store.keys.shape == (2 * len(FACTS), 40)
-    np.testing.assert_allclose(store.keys[:4], projections.keys(heads, relations, phrases), atol=tolerance)
-    np.testing.assert_allclose(store.keys[4:], projections.keys(tails, relations, inverse), atol=tolerance)
+    np.testing.assert_allclose(store.keys[:4], projections.keys(heads, relations), atol=tolerance)
+    np.testing.assert_allclose(store.keys[4:], projections.keys(tails, relations), atol=tolerance)
     values = projections.values(tails, contexts, store.tau_min, store.tau_max)
     np.testing.assert_allclose(store.values, values, atol=tolerance)
     np.testing.assert_allclose(store.ctx, projections.contexts(contexts), atol=tolerance)
     np.testing.assert_allclose(store.sentence_vectors, contexts, atol=tolerance)
-    np.testing.assert_allclose(store.question_vectors("train"), ENCODER.encode(QUESTIONS["train"]), atol=tolerance)
+    asked = ENCODER.encode(QUESTIONS["train"])
+    questions = np.concatenate([asked, asked[:, ::-1]], axis=1)
+    np.testing.assert_allclose(store.question_vectors("train"), questions, atol=tolerance)
 
 
 def test_keys_and_values_stay_on_disk(store: KBValueStore) -> None:
@@ -110,40 +105,21 @@ def test_ids_are_shared_by_heads_and_tails_and_tell_homonyms_apart(store: KBValu
     assert len(set(store.rel_ids.tolist())) == 1
 
 
-def test_each_distinct_string_is_encoded_once(tmp_path: Path, projections: Projections) -> None:
-    seen: list[str] = []
-
-    def embed(texts: Sequence[str]) -> DoubleArray:
-        seen.extend(texts)
-        return ENCODER.encode(texts)
-
-    KBValueStore.build(
-        tmp_path / "s",
-        FACTS,
-        embed,
-        projections,
-        encoder_name=ENCODER.name,
-        encoder_fingerprint=ENCODER.fingerprint,
-        questions=QUESTIONS,
-    )
-    assert len(seen) == len(set(seen))
-    phrases = {"leader of Town 1", "leader: Ada Low"}
-    assert {"Town 1", "leader", "Ada Low led Town 1.", "Who led Town 2?", *phrases} <= set(seen)
-
-
-def test_a_cache_serves_projections_and_stores_together(tmp_path: Path, projections: Projections) -> None:
-    cache = EmbeddingCache(ENCODER)
-    for name in ("a", "b"):
-        KBValueStore.build(
-            tmp_path / name,
-            FACTS,
-            cache.embed,
-            projections,
-            encoder_name=ENCODER.name,
-            encoder_fingerprint=ENCODER.fingerprint,
-        )
-        count = cache.n_encoded
-    assert cache.n_encoded == count
+def test_each_encoder_gets_what_it_is_for_and_each_distinct_string_once(tmp_path: Path) -> None:
+    names, relations = Counting(48), Reversed(48)
+    encoders = Encoders.of(names, relations)
+    projections = fit_projections(FACTS, encoders, **WIDTHS)
+    fitted = list(relations.seen)
+    build(tmp_path / "s", projections, encoders=encoders)
+    for seen in (names.seen, relations.seen):
+        assert len(seen) == len(set(seen))
+    asked = {text for texts in QUESTIONS.values() for text in texts}
+    ends = {entity.name for fact in FACTS for entity in (fact.head, fact.tail)}
+    assert set(names.seen) == ends | asked | {evidence_sentence(fact) for fact in FACTS}
+    assert set(relations.seen) == {"leader"} | asked | set(fitted)
+    before = encoders.n_encoded
+    build(tmp_path / "again", projections, encoders=encoders)
+    assert encoders.n_encoded == before
 
 
 def test_building_twice_gives_equal_bytes(tmp_path: Path, projections: Projections) -> None:
@@ -201,22 +177,22 @@ def test_store_of_another_projection_is_refused(store: KBValueStore) -> None:
         KBValueStore.load(store.directory, "f" * 64)
 
 
-def test_encoder_that_is_not_the_projections_is_refused(tmp_path: Path, projections: Projections) -> None:
+@pytest.mark.parametrize(
+    "encoders", [Encoders.of(ENCODER), Encoders.of(RELATIONS, RELATIONS)], ids=["of relations", "of names"]
+)
+def test_encoder_that_is_not_the_projections_is_refused(
+    tmp_path: Path, projections: Projections, encoders: Encoders
+) -> None:
     with pytest.raises(StoreError, match="fitted on encoder"):
-        build(tmp_path / "s", projections, encoder_fingerprint="other")
+        build(tmp_path / "s", projections, encoders=encoders)
     assert not (tmp_path / "s").exists()
 
 
 def test_vectors_of_another_width_are_refused(tmp_path: Path, projections: Projections) -> None:
+    narrow = Counting(5)
+    narrow.fingerprint = ENCODER.fingerprint
     with pytest.raises(StoreError, match="width 5"):
-        KBValueStore.build(
-            tmp_path / "s",
-            FACTS,
-            DeterministicEncoder(5).encode,
-            projections,
-            encoder_name=ENCODER.name,
-            encoder_fingerprint=ENCODER.fingerprint,
-        )
+        build(tmp_path / "s", projections, encoders=Encoders.of(narrow, RELATIONS))
 
 
 def test_manifest_without_its_fields_is_refused(store: KBValueStore) -> None:
@@ -250,18 +226,12 @@ def test_bad_arguments_leave_nothing_behind(
 
 
 def test_failed_rebuild_keeps_the_former_store(store: KBValueStore, projections: Projections) -> None:
-    def broken(texts: Sequence[str]) -> DoubleArray:
-        raise KeyboardInterrupt
+    class Broken(Counting):
+        def encode(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        KBValueStore.build(
-            store.directory,
-            FACTS,
-            broken,
-            projections,
-            encoder_name=ENCODER.name,
-            encoder_fingerprint=ENCODER.fingerprint,
-        )
+        build(store.directory, projections, encoders=Encoders.of(Broken(48), RELATIONS))
     assert KBValueStore.load(store.directory).n == len(FACTS)
 
 

@@ -97,7 +97,7 @@ def test_rag_shows_the_sentences_nearest_to_the_question(
     for place, (prompt, answer) in enumerate(zip(seen, answers, strict=True)):
         (found,) = answer.ranked
         assert len(found) == n
-        nearness = vectors @ world.vectors[place]
+        nearness = vectors @ world.vectors[place, : ENCODER.dim]  # the part of names and sentences
         assert nearness[list(found)] == pytest.approx(np.sort(nearness)[::-1][:n], abs=2e-3)  # the store is float16
         shown, question = prompt.split("Question: ")
         assert shown.splitlines() == list(dict.fromkeys(sentences[i] for i in found))

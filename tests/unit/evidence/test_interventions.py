@@ -12,13 +12,12 @@ import pytest
 
 from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.data.windows import Window
-from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.evaluation.metrics import normalize_answer
 from kblampp.evidence.edits import EDITED, Edited, Editor, close_windows, swap_tails
 from kblampp.evidence.interventions import random_others
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.time_expressions.parse import parse_question_time, without_time
-from tests.kb import ENCODER, TinyWorld, make_facts, make_questions, make_world
+from tests.kb import ENCODER, ENCODERS, TinyWorld, make_facts, make_questions, make_world
 from tests.unit.evidence.test_measures import make_trace
 
 FACTS = make_facts()
@@ -32,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
 
 
 def make_editor(world: TinyWorld) -> Editor:
-    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"factory": "Flat"})
+    return Editor(ENCODERS, world.projections, "float16", {"factory": "Flat"})
 
 
 def kinds(facts: list[FiveTuple]) -> Counter[tuple[str, str, str]]:
@@ -181,4 +180,4 @@ def test_a_closed_base_keeps_every_old_key_and_encodes_the_questions(world: Tiny
     assert np.allclose(before["ctx"], after["ctx"][:n], rtol=2**-10, atol=2**-14)
     assert (before["tau_max"] != after["tau_max"][:n]).sum() == 4
     texts = [without_time(question.question) for question in edited.questions]
-    assert np.allclose(vectors, ENCODER.encode(texts), atol=1e-3)
+    assert np.allclose(vectors, np.tile(ENCODER.encode(texts), 2), atol=1e-3), "one encoder for both parts"

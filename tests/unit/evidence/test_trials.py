@@ -13,7 +13,6 @@ import pytest
 
 from kblampp.data.facts import KINDS, FiveTuple, Question
 from kblampp.encoding.projections import fit_projections
-from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.evaluation.questions import with_times
 from kblampp.evidence.edits import Editor
 from kblampp.evidence.measures import Explained
@@ -23,7 +22,7 @@ from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.synthetic.open_questions import OpenQuestionWriter
 from kblampp.synthetic.open_worlds import make_open_base
-from tests.kb import ENCODER, WIDTHS
+from tests.kb import ENCODERS, WIDTHS
 from tests.open_solver import OpenSolver
 from tests.unit.evidence.test_measures import make_trace
 
@@ -161,9 +160,9 @@ class Solving:
 
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_who_reads_the_base_follows_every_edit_and_who_does_not_follows_none(stubborn: bool, tmp_path: Path) -> None:
-    facts, names = made()[0], {"encoder_name": ENCODER.name, "encoder_fingerprint": ENCODER.fingerprint}
-    projections = fit_projections(facts, ENCODER.encode, **WIDTHS, **names)
-    editor = Editor(EmbeddingCache(ENCODER), projections, "float16", {"factory": "Flat"})
+    facts = made()[0]
+    projections = fit_projections(facts, ENCODERS, **WIDTHS)
+    editor = Editor(ENCODERS, projections, "float16", {"factory": "Flat"})
     some = explained().part(range(0, len(explained().predictions), 2))
     predictor = cast(Predictor, Solving(stubborn=stubborn))
     rows = try_edits(predictor, editor, facts, some, samples=10, seed=0)

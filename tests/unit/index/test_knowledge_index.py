@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kblampp.core.errors import StoreError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import UNKNOWN
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import fit_projections
 from kblampp.encoding.sentence_encoder import DeterministicEncoder
 from kblampp.encoding.store import KBValueStore
@@ -322,14 +323,13 @@ def test_keys_that_cannot_be_indexed_are_refused(keys: np.ndarray) -> None:
 
 
 def make_store(directory: Path, width: int = 48, n: int = 80) -> KBValueStore:
-    encoder = DeterministicEncoder(width)
-    mark = {"encoder_name": encoder.name, "encoder_fingerprint": encoder.fingerprint}
+    encoders = Encoders.of(DeterministicEncoder(width))
     facts = [
         FiveTuple(Entity(None, f"Town {i}"), Relation(None, "leader"), Entity(None, f"P{i}"), Context("t"), UNKNOWN)
         for i in range(n)
     ]
-    projections = fit_projections(facts, encoder.encode, d_k=16, d_v=24, d_ctx=8, d_tau=6, **mark)
-    return KBValueStore.build(directory, facts, encoder.encode, projections, **mark)
+    projections = fit_projections(facts, encoders, d_k=16, d_v=24, d_ctx=8, d_tau=6)
+    return KBValueStore.build(directory, facts, encoders, projections)
 
 
 @pytest.mark.parametrize("similarity", ["ip", "cosine"])
