@@ -97,5 +97,5 @@ def figures_of(table: Table) -> Figures:
             found = model[part]
             figures[base] = {name: {key: found[name][key] for key in SHOWN} for name in rows if name in found}
             if base == DOSSIERS:
-                figures[base]["auroc"] = model["auroc"]
+                figures[base]["auroc"] = model.get("auroc")
     return figures
