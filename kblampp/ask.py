@@ -28,12 +28,11 @@ from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.windows import Window, iso
 from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
-from kblampp.evaluation.questions import with_times
 from kblampp.model.checkpoint import load_trained
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import open_backbone, selector_options
-from kblampp.time_expressions.parse import read_time, without_time
+from kblampp.time_expressions.parse import TimeReading, read_time
 
 logger = logging.getLogger(__name__)
 DIGITS = 5
@@ -125,14 +124,13 @@ class Reader:
     def ask(self, questions: Sequence[str], top: int) -> list[Reply]:
         """Answers questions, with at most `top` facts each."""
         typed = [Question(f"asked_{i}", "asked", text, "", (), "unanswerable", ()) for i, text in enumerate(questions)]
-        encoded = with_times(
-            typed, self.encoders.embed_questions([without_time(question) for question in questions]).astype(np.float32)
-        )
+        times = [read_time(question, self.predictor.options.as_of) for question in questions]
+        vectors = self.encoders.embed_questions([time.rest for time in times]).astype(np.float32)
+        encoded = EncodedQuestions(typed, vectors, tuple(time.window for time in times))
         predictions = self.predictor.predict(self.base, encoded)
-        rows = zip(questions, encoded.windows, predictions, strict=True)
-        return [self._reply(question, window, said, top) for question, window, said in rows]
+        return [self._reply(*row, top) for row in zip(questions, times, predictions, strict=True)]
 
-    def _reply(self, question: str, window: Window | None, said: Prediction, top: int) -> Reply:
+    def _reply(self, question: str, asked: TimeReading, said: Prediction, top: int) -> Reply:
         last = _once(said)
         facts = [{"alpha": round(alpha, DIGITS), **_shown(self.base.store.facts[number])} for number, alpha in last]
         null = None if said.null is None else round(said.null, DIGITS)
@@ -141,8 +139,8 @@ class Reader:
             if said.sources is None
             else [{"field": source.field, **_shown(self.base.store.facts[source.fact])} for source in said.sources]
         )
-        time, problem = None if window is None else window.to_row(), read_time(question).problem
-        return Reply(question, said.text, time, facts[:top], null, sources, problem)
+        time = None if asked.window is None else asked.window.to_row()
+        return Reply(question, said.text, time, facts[:top], null, sources, asked.problem)
 
 
 def find_adapter(params: Params, store: Path, dataset: str) -> Path:

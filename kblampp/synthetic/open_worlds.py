@@ -144,7 +144,10 @@ class _Dossiers:
                 if tail == tails[-1]:
                     continue
             else:
-                tail = self._tail(relation, {head.name, *(tail.name for tail in tails)}, people, maker)
+                new = self._tail(relation, {head.name, *(tail.name for tail in tails)}, people, maker)
+                if new is None:
+                    break
+                tail = new
             tails.append(tail)
             self.facts.append(self._fact(head, relation, label, tail, window))
         return tails
@@ -167,8 +170,8 @@ class _Dossiers:
         used: set[str],
         people: dict[str, list[Entity]],
         maker: Callable[[], str] | None,
-    ) -> Entity:
-        """A tail that is not used: of the dossier's own (a third), else new."""
+    ) -> Entity | None:
+        """A tail that is not used: of the dossier's own (a third), else new; None where a row has every small size."""
         kind, rng = relation.tail, self._rng
         own = [entity for entity in people.get(kind, ()) if entity.name not in used]
         if own and rng.random() < 0.35:
@@ -185,6 +188,8 @@ class _Dossiers:
                 if kind not in _VALUES:
                     people.setdefault(kind, []).append(entity)
                 return entity
+        if maker is not None:  # a firm of two to four has had every number of staff that it can have
+            return None
         raise DataError(
             f"generate: no further {kind} for the relation {relation.name}; ask for fewer facts in params.yaml, "
             "section generate"

@@ -121,6 +121,15 @@ def test_an_encoder_that_does_not_exist(bench: Bench) -> None:
     bench.refuses("encode", "encoder 'models/missing/encoder' cannot be loaded", "set encoder.model to")
 
 
+def test_an_encoder_that_was_not_tuned(bench: Bench) -> None:
+    """That of the bench is `deterministic`."""
+    set_params(bench.folder / "params.yaml", {"encoder.model": "all-MiniLM-L6-v2"})
+    says = "store/encoder was tuned from another encoder than 'all-MiniLM-L6-v2'"
+    bench.refuses("encode", says, "run `dvc repro tune`")
+    shutil.rmtree(bench.folder / "store" / "encoder")
+    bench.refuses("encode", "store/encoder/manifest.json does not exist", "run `dvc repro tune`")
+
+
 def test_a_backbone_that_does_not_exist(bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"backbone.name": "./models/missing"})
     bench.refuses("backbone", "backbone.name is ./models/missing", "no such folder", "correct the path")

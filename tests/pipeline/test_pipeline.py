@@ -22,6 +22,7 @@ from kblampp.evaluation.table import headline
 from kblampp.evidence import dump as evidence_stage
 from kblampp.index import build as indexing
 from kblampp.model import checkpoint as adapters
+from kblampp.tuning import tune as tuning
 from tests.pipeline.conftest import Bench, Produced, digest
 from tests.pipeline.workspace import run, set_params
 
@@ -254,6 +255,7 @@ def on_call(number: int, function: Callable[..., Any], error: BaseException) -> 
 
 LATE: dict[str, tuple[Any, str, int]] = {
     "generate": (datasets.DatasetWriter, "add_question", 100),
+    "tune": (tuning, "write_manifest", 1),
     "encode": (encoding.KBValueStore, "build", 2),
     "index": (indexing.KnowledgeIndex, "save", 2),
     "trainA": (adapters, "write_manifest", 1),

@@ -311,6 +311,15 @@ def test_names_are_new_and_of_their_part(part: Part) -> None:
     assert all(is_held_out_name(entry) == (part == "unseen") for entry in pools_of(part)["CITY"]["names"])
 
 
+def test_a_row_that_has_had_every_small_number_ends() -> None:
+    """With these seeds a firm of two to four was to have more numbers of staff than there are, and no base was made."""
+    for seed in ("tune/3", "tune/4"):
+        facts = make_open_base(5000, seed=seed, part="train", taken=set()).facts
+        assert len(facts) == 5000
+        rows = Counter((fact.head.name, fact.relation.id, fact.tail.name, fact.window) for fact in facts)
+        assert max(rows.values()) == 1
+
+
 def test_a_base_too_small_is_refused_in_one_sentence() -> None:
     taken: set[str] = set()
     base = make_open_base(60, seed=0, part="train", taken=taken)
