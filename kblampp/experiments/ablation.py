@@ -121,6 +121,8 @@ def run_ablation(
     """
     if params.dataset != DATASET:
         raise ParamsError(f"dataset is {params.dataset}, expected {DATASET}: the rows differ in how it is made")
+    if steps <= params.trainA.warmup_steps:  # before anything is asked, which takes long
+        raise ParamsError(f"--steps is {steps}, expected more than trainA.warmup_steps, {params.trainA.warmup_steps}")
     rows = [
         *(_asked_row(name, params, store, work) for name in ASKED),
         *(_trained_row(name, params, steps, store, work) for name in TRAINED),

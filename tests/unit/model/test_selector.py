@@ -341,7 +341,7 @@ def brute_force(
         context = naive_context(w, h, e, tensors.ctx[number].double().numpy())
         time = naive_time(w, question, world.base.store.horizon, fact)
         time += modes["now"] * naive_time(w, today, world.base.store.horizon, fact)
-        if not inverse:
+        if not inverse and options.time_order:
             time += naive_order(world, w, modes, forms["value"], question, options.as_of, number)
         named, own, other = naive_name(world, w, forms, modes, text, number, inverse)
         likely = 1 / (1 + math.exp(-float(reading.inverse[row]) * (1 if inverse else -1)))
@@ -407,6 +407,7 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int,
         {"hop": False},
         {"hidden_query": False},
         {"names": False},
+        {"time_order": False},
     ],
     ids=str,
 )
