@@ -20,6 +20,7 @@ from kblampp.report.tables import transfer_ablation_table
 from kblampp.transfer.ablation import ASKED, figures_of
 from kblampp.transfer.scoring import GROUPS
 from tests.converting import SAMPLES
+from tests.encoders import save_tiny_bert
 from tests.integration.conftest import NAME, last_error, stage, working_in
 from tests.integration.test_transfer import add_dossier
 from tests.pipeline.conftest import digest
@@ -171,6 +172,26 @@ def test_a_tuned_encoder_is_taken_where_the_row_does_not_change_it(again: Made) 
     rows = {name: Path(".ckpt/ablation") / f"{name}-{row['key']}" for name, row in file["trained"].items()}
     assert (rows["no_pull"] / "store" / TUNED / "note").exists()
     assert not (rows["plain_encoder"] / "store" / TUNED / "note").exists()
+
+
+def test_without_tuning_relations_are_encoded_anew_as_names_are(prepared: Path, tmp_path: Path) -> None:
+    folder = prepare(prepared, tmp_path / "work")
+    save_tiny_bert(folder / "models/tiny")
+    with working_in(folder):
+        changes = {"encoder.model": "models/tiny", "tune.steps": 2, "tune.batch_size": 8, "tune.lora_rank": 4}
+        set_params(Path("params.yaml"), changes)
+        for name in ("tune", "encode", "index"):
+            assert stage(name) == 0
+        assert run("no_pull", "plain_encoder") == 0
+        file = read_json(FILE)
+    rows = Made(folder, [], file)
+    own, plain = (rows.row(name) / "store" for name in ("no_pull", "plain_encoder"))
+    assert digest(own / TUNED) == digest(folder / "store" / TUNED)
+    assert read_json(plain / TUNED / "manifest.json")["tuned"] is False
+    assert digest(own / NAME / "kb") == digest(folder / "store" / NAME / "kb")
+    assert digest(plain / NAME / "kb") != digest(own / NAME / "kb")
+    assert not (rows.row("plain_encoder") / "data").exists()
+    assert file["asked"] == {}
 
 
 def test_a_finished_row_is_not_made_again(again: Made, monkeypatch: pytest.MonkeyPatch) -> None:

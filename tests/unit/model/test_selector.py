@@ -416,6 +416,20 @@ def test_selection_is_the_designs_formula_over_the_whole_base(world: TinyWorld, 
     check_against_brute_force(world, ask(world, **options), seed, doubtful(seed))
 
 
+@pytest.mark.parametrize("mode", ["first", "last", "any"])
+def test_without_places_in_time_it_selects_as_if_they_had_never_counted(world: TinyWorld, mode: str) -> None:
+    selector, hidden, reading = make_selector(world, 3), hidden_states(), reading_of(mode=mode)
+    with_places = select(selector, hidden, ask(world), None, reading)
+    without = select(selector, hidden, ask(world, time_order=False), None, reading)
+    with torch.no_grad():
+        selector.time.raw_order.fill_(-200.0)
+        selector.time.raw_past.fill_(-200.0)
+    never = select(selector, hidden, ask(world), None, reading)
+    assert torch.equal(without.ids, never.ids)
+    assert torch.equal(without.scores, never.scores)
+    assert not torch.equal(without.scores, with_places.scores)
+
+
 @pytest.mark.parametrize("asked", [{"mode": mode} for mode in MODES] + [{"form": "yes_no"}, {"inverse": 60.0}], ids=str)
 def test_a_sure_reading_is_part_of_the_formula(world: TinyWorld, asked: dict[str, Any]) -> None:
     check_against_brute_force(world, ask(world), 7, reading_of(**asked))
