@@ -21,7 +21,11 @@ START_LOGIT = 10.0
 """Meaning score, about, of a perfectly matching entity block (and relation block) before training: two matching blocks
 outweigh thousands of facts that match in one, so the untrained query finds facts and training starts from there."""
 
-HOP_CUTS = (0.75, 0.0)
+RELATION_START = 2.0
+"""Weight of a query's relation block at the start: with `START_LOGIT` the inverse of `tune.temperature`, at which the
+cosines of relations were tuned."""
+
+HOP_CUTS = (-1.0, 0.0)
 """Logits above which a first and a second hop are taken outside training.  Most questions need no hop, and one too many
 loses what was found; chosen on the base `unseen` (docs/log.md)."""
 
@@ -150,12 +154,12 @@ class KBQuery(nn.Module):
         """
         if self.hops:
             self.from_value.weight.copy_(torch.eye(self.d_ent))
-        for name, own in (("entity", self.names), ("relation", self.from_question)):
+        for name, own, share in (("entity", self.names, 1.0), ("relation", self.from_question, RELATION_START)):
             linear = projections.of_question(name)
             weight, bias = torch.from_numpy(linear.weight), torch.from_numpy(linear.bias)
             norm = (questions @ weight.T + bias).norm(dim=-1).mean()
-            own.weight.copy_(weight / norm)
-            own.bias.copy_(bias / norm)
+            own.weight.copy_(share * weight / norm)
+            own.bias.copy_(share * bias / norm)
 
     def forward(
         self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge, due: Tensor, depth: int

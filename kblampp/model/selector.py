@@ -210,7 +210,7 @@ class KBSelector(nn.Module):
     ) -> ScoreParts:
         base, tensors, windows = knowledge.base, knowledge.base.tensors, knowledge.questions.windows
         meaning = query @ tensors.keys[found.rows[:, 0]].transpose(1, 2) / math.sqrt(query.shape[-1])
-        context = self.context(hidden, questions, tensors.ctx[found.facts])
+        context = self._context(hidden, questions, tensors.ctx[found.facts], knowledge.training)
         low, high = tensors.tau_min[found.facts], tensors.tau_max[found.facts]
         time = self.time(windows, base.store.horizon, low, high)
         today = windows.new_tensor([[knowledge.options.as_of, knowledge.options.as_of + 1]]).expand_as(windows)
@@ -227,6 +227,18 @@ class KBSelector(nn.Module):
         named = name if knowledge.options.names else torch.zeros_like(name)
         names = (1 - hopped) * (named + way) + hopped * onward + label
         return ScoreParts(meaning, context, time, names[:, None])
+
+    def _context(
+        self, hidden: Tensor, questions: Tensor, sentences: Tensor, training: TrainingCandidates | None
+    ) -> Tensor:
+        """phi, (batch, 1, n).  In training of noisy questions, and silent where the hidden state is not read either: the
+        wordings of training questions and sentences are known by heart else, and mislead about others (docs/log.md)."""
+        if training is not None and training.question_noise is not None:
+            questions = questions + training.question_noise
+        context: Tensor = self.context(hidden, questions, sentences)
+        if training is not None and training.read_hidden is not None:
+            context = context * training.read_hidden[:, None, None]
+        return context
 
     def _fit(
         self,
