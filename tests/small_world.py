@@ -8,7 +8,7 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from kblampp.core.params import DevParams, GenerateParams, OpenParams, WorldParams, load_params
+from kblampp.core.params import DevParams, GenerateParams, OpenParams, UnseenParams, WorldParams, load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.facts import Question
 from kblampp.synthetic.dataset import make_synthetic
@@ -35,7 +35,7 @@ def small_section() -> GenerateParams:
             "swap": WorldParams(facts=700, questions_per_type=100),
             "novel": WorldParams(facts=700, questions_per_type=100),
             "open": OpenParams(facts=1000, questions_per_kind=20),
-            "unseen": OpenParams(facts=500, questions_per_kind=10),
+            "unseen": UnseenParams(facts=500, questions_per_kind=10),
         }
     )
 

@@ -94,7 +94,14 @@ class DevParams(Section):
 
 
 class OpenParams(Section):
-    """An open knowledge base, with questions of every kind."""
+    """An open knowledge base, with questions of every kind; 0 of both is none."""
+
+    facts: CountOrZero
+    questions_per_kind: CountOrZero
+
+
+class UnseenParams(OpenParams):
+    """One that is never left out: training ends with it."""
 
     facts: Count
     questions_per_kind: Count
@@ -108,7 +115,7 @@ class GenerateParams(Section):
     dev: DevParams
     swap: WorldParams
     novel: WorldParams
-    unseen: OpenParams
+    unseen: UnseenParams
     three_hop_share: Share
     timed_hop_share: Share
     max_answer_share: Annotated[float, Field(gt=0, le=1)]
@@ -459,6 +466,11 @@ def _width_problems(d_k: int, d_v: int, d_ctx: int, d_tau: int) -> list[str]:
     return []
 
 
+def _open_problems(facts: int, questions_per_kind: int) -> list[str]:
+    problem = f"generate.open.questions_per_kind is {questions_per_kind}, but generate.open.facts is 0; expected 0 too"
+    return [problem] if questions_per_kind and not facts else []
+
+
 def _fold_problems(folds: int, fold: int) -> list[str]:
     return [] if fold < folds else [f"convert.fold is {fold}, expected less than convert.folds, {folds}"]
 
@@ -470,6 +482,7 @@ def _start_problems(dataset: str, start_from: str) -> list[str]:
 
 _RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
     (_start_problems, ("dataset", "start_from")),
+    (_open_problems, ("generate.open.facts", "generate.open.questions_per_kind")),
     (_fold_problems, ("convert.folds", "convert.fold")),
     (_width_problems, ("encoder.d_k", "encoder.d_v", "encoder.d_ctx", "encoder.d_tau")),
     (_fetch_problems, ("selector.top_k", "selector.over_fetch")),

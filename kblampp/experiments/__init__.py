@@ -1,7 +1,8 @@
-"""Programs that measure: sweeps over a parameter, cross-validation on real data, transfer to bases never seen.
+"""Programs that measure: sweeps over a parameter, cross-validation on real data, transfer to bases never seen, what
+each step of the design brings there.
 
-Imports `core`, `report` and `transfer`.
+Imports `core`, `data`, `synthetic`, `tuning`, `encoding`, `index`, `training`, `report` and `transfer`.
 
 Public names: `dvc_runs.run_experiment`, `sweep.run_sweeps`, `cross_validation.run_dataset`,
-`transfer.main`, `whole_answers.main`.
+`transfer.main`, `whole_answers.main`, `ablation.run_ablation`.
 """

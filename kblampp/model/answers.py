@@ -68,6 +68,8 @@ def answers(
     gate: Tensor,
     withheld: Tensor | None = None,
     as_of: int | None = None,
+    *,
+    in_forms: bool = True,
 ) -> list[list[Answer]]:
     """The possible answers to each question from the facts, the most probable first; own words have what is left.
 
@@ -79,12 +81,16 @@ def answers(
         gate: lambda, (batch,).
         withheld: Facts that are not listed or counted, (batch, m); -1 pads.
         as_of: The day of asking, on which facts must hold that are listed or counted as those of now; None for any.
+        in_forms: Whether facts are read as the question asks; else each gives the name at its other end.
     """
     hidden = [()] * len(gate) if withheld is None else withheld.tolist()
     ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
     null, yes = selection.null[:, 0].tolist(), selection.yes[:, 0].sigmoid().tolist()
-    forms, gates = selection.forms.exp().tolist(), gate.tolist()
-    refusing, now = 1 - reading.form_of("yes_no"), reading.mode_of("now").tolist()
+    shares, refusing = selection.forms.exp(), 1 - reading.form_of("yes_no")
+    if not in_forms:
+        plain = shares.new_tensor([form == "value" for form in FORMS])
+        shares, refusing = plain.expand_as(shares), torch.ones_like(refusing)
+    forms, gates, now = shares.tolist(), gate.tolist(), reading.mode_of("now").tolist()
     today = windows.new_full((1, 2), UNKNOWN_DAY) if as_of is None else windows.new_tensor([[as_of, as_of + 1]])
     return [
         _of_question(
@@ -94,7 +100,7 @@ def answers(
             list(zip(ids[row], inverse[row], alpha[row], strict=True)),
             null[row],
             yes[row],
-            [dict(zip(FORMS, shares, strict=True)) for shares in forms[row]],
+            [dict(zip(FORMS, each, strict=True)) for each in forms[row]],
             float(refusing[row]),
             gates[row],
         )

@@ -67,8 +67,8 @@ class CallState:
         last = self.selections[max(self.selections)]
         knowledge = self.knowledge.expand(len(last.ids))
         gate = gate if knowledge.options.copy_head else torch.zeros_like(gate)
-        windows, as_of = knowledge.questions.windows, knowledge.options.as_of
-        return answers(knowledge.base, last, reading, windows, gate, knowledge.withheld, as_of)
+        base, windows, options = knowledge.base, knowledge.questions.windows, knowledge.options
+        return answers(base, last, reading, windows, gate, knowledge.withheld, options.as_of, in_forms=options.forms)
 
     def own_words(self) -> list[float]:
         """Probability that each question is answered in the model's own words, 1 - lambda."""

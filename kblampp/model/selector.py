@@ -215,9 +215,9 @@ class KBSelector(nn.Module):
         time = self.time(windows, base.store.horizon, low, high)
         today = windows.new_tensor([[knowledge.options.as_of, knowledge.options.as_of + 1]]).expand_as(windows)
         time = time + reading.mode_of("now")[:, None, None] * self.time(today, base.store.horizon, low, high)
-        place = found.place(base)
-        ordered = self.time.order(reading, windows, place, knowledge.options.as_of)
-        time = time + ordered[:, None] * (~found.inverse)
+        if knowledge.options.time_order:
+            ordered = self.time.order(reading, windows, found.place(base), knowledge.options.as_of)
+            time = time + ordered[:, None] * (~found.inverse)
         # Whom the question names, and from which end it asks, is about the fact that it names: not after a hop.
         name = self.name(reading, found.own, found.other, found.before, found.after)
         label = self.name.label * found.label

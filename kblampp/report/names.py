@@ -112,6 +112,24 @@ KIND_NAMES: Mapping[str, str] = {
 }
 """Kinds of question that people ask."""
 
+TRANSFER_ASKED: Mapping[str, str] = {
+    "full": "the whole model",
+    "no_names": ABLATION_NAMES["no_names"],
+    "no_time_order": "no places in a row in time",
+    "no_forms": "every answer a plain name: no dates, lists, counts, yes or no",
+    "no_hop": ABLATION_NAMES["no_hop"],
+    "no_null": "never refuses",
+    "no_context": ABLATION_NAMES["no_gamma"],
+}
+"""Parts that are switched off, without training, where unseen bases are asked."""
+TRANSFER_TRAINED: Mapping[str, str] = {
+    "full": "everything",
+    "plain_encoder": "one encoder as it comes: relations not tuned",
+    "worlds_alone": "no open bases in training",
+    "no_pull": "queries not held to their start",
+}
+"""What is changed before a training of its own."""
+
 REASONS: Mapping[str, str] = {
     "unknown_head": "unknown head",
     "missing_relation": "missing relation",

@@ -19,8 +19,10 @@ from kblampp.report.names import (
     MODELS,
     REASONS,
     REFUSALS,
+    TRANSFER_ASKED,
     TRANSFER_GROUPS,
     TRANSFER_SYSTEMS,
+    TRANSFER_TRAINED,
     TYPE_NAMES,
     WORLDS,
     splits_in_order,
@@ -33,8 +35,13 @@ BEGIN, END = "<!-- worlds: begin (python -m kblampp.report --write) -->", "<!-- 
 HEADLINE_BEGIN, HEADLINE_END = "<!-- headline: begin (python -m kblampp.report --write) -->", "<!-- headline: end -->"
 TRANSFER_BEGIN, TRANSFER_END = "<!-- transfer: begin (python -m kblampp.report --write) -->", "<!-- transfer: end -->"
 """Around the tables of unseen bases, of README and page alike."""
+ABLATION_BEGIN = "<!-- transfer ablation: begin (python -m kblampp.report --write) -->"
+ABLATION_END = "<!-- transfer ablation: end -->"
+"""Around the page's table of what each part brings on unseen bases."""
 TRANSFER_SMALL = ("dossiers", "yago")
 """Bases of the README's table."""
+YAGO_SHOWN = ("temporal", "tail")
+"""Kinds of question of the table of what each part brings."""
 HEADLINE_ROWS = frozenset({"stage_a", "stage_b", "rag_4", "in_context"})
 """Rows of the README's table, in the order of all tables; its splits are `WORLDS`."""
 SHOWN = ("f1", "recall_at_1", "recall_at_8", "time_accuracy")
@@ -206,6 +213,33 @@ def small_transfer_table(table: Mapping[str, Any]) -> str:
     return "\n".join(_shares(chosen, "groups", TRANSFER_GROUPS, [FIGURES["auroc"], "broken"]))
 
 
+def transfer_ablation_table(result: Mapping[str, Any]) -> str:
+    """What each part brings on bases that nobody trained on; a row that is not finished is left out.
+
+    Args:
+        result: `metrics/transfer/ablation.json`.
+    """
+    steps = result["steps"]
+    kinds = {name: KIND_NAMES[name] for name in YAGO_SHOWN}
+    heads = [*TRANSFER_GROUPS.values(), FIGURES["auroc"], *(f"YAGO: {name}" for name in kinds.values())]
+    lines = table_head(["", "without", *heads])
+    for part, how, names in (
+        ("asked", "asked", TRANSFER_ASKED),
+        ("trained", f"trained, {steps} steps", TRANSFER_TRAINED),
+    ):
+        for name in (name for name in names if name in result[part]):
+            dossiers, yago = (result[part][name].get(base, {}) for base in TRANSFER_SMALL)
+            groups = [_share(dossiers.get(group)) for group in TRANSFER_GROUPS]
+            cells = [*groups, shown(dossiers.get("auroc")), *(_share(yago.get(kind)) for kind in kinds)]
+            lines.append(table_line([how, names[name], *cells]))
+    note = (
+        "Share of right answers ± bootstrap standard error, (n) questions; the first six figures are of all dossiers "
+        "together. Asked: the adapter as it is, one part switched off at a time, without another training. Trained: "
+        f"Stage A anew, {steps} steps for every row, one parameter changed; compare these rows with each other alone."
+    )
+    return "\n".join([*lines, "", note])
+
+
 def _shares(table: Mapping[str, Any], part: str, names: Mapping[str, str], more: Sequence[str] = ()) -> list[str]:
     """A line for each base and system, all dossiers together first; with `more`, AUROC and broken answers as well."""
     lines = table_head(["base", "system", *names.values(), *more])
@@ -276,8 +310,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         tables, transfer = results(arguments.metrics), arguments.metrics.parent / "transfer" / "table.json"
         unseen = read_json(transfer, error=DataError) if transfer.is_file() else {}
+        ablation = transfer.with_name("ablation.json")
+        parts = transfer_ablation_table(read_json(ablation, error=DataError)) if ablation.is_file() else ""
         if not arguments.write:
-            sys.stdout.write(tables + "\n" + ("\n" + transfer_tables(unseen) + "\n" if unseen else ""))
+            found = [tables, *([transfer_tables(unseen)] if unseen else []), *([parts] if parts else [])]
+            sys.stdout.write("\n\n".join(found) + "\n")
             return
         small = headline_table(read_json(arguments.metrics / "table.json", error=DataError))
         readme = with_table(README.read_text(encoding="utf-8"), small, str(README), HEADLINE_BEGIN, HEADLINE_END)
@@ -285,6 +322,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unseen:
             readme = with_table(readme, small_transfer_table(unseen), str(README), TRANSFER_BEGIN, TRANSFER_END)
             page = with_table(page, transfer_tables(unseen), str(PAGE), TRANSFER_BEGIN, TRANSFER_END)
+        if parts:
+            page = with_table(page, parts, str(PAGE), ABLATION_BEGIN, ABLATION_END)
         for path, text in ((README, readme), (PAGE, page)):
             with atomic_write(path) as file:
                 file.write(text)

@@ -3,6 +3,5 @@
 Imports `core`, `data`, `converters`, `encoding`, `index`, `backbone`, `model` and `evaluation`.
 
 Public names: `bases.HELD_OUT`, `phrase_lookup.phrase_lookup`, `scoring.GROUPS`, `measure.run_transfer`,
-`whole.run_whole`,
-`hubs.run_hubs`.
+`whole.run_whole`, `hubs.run_hubs`, `ablation.ask_without`.
 """

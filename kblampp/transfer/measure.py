@@ -16,7 +16,7 @@ from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.baselines import answer_by_lookup
 from kblampp.evaluation.systems import Split
 from kblampp.model.checkpoint import load_trained
-from kblampp.model.predictor import Predictor
+from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import open_backbone, selector_options
 from kblampp.transfer.bases import ON_DEMAND, Source, open_base, sources
 from kblampp.transfer.phrase_lookup import phrase_lookup
@@ -75,7 +75,7 @@ def run_transfer(
             for name, split in open_base(source, params, store, backbone, encoders, Path(scratch)).items():
                 bases[name] = source
                 answers += _ask(name, split, predictor, encoders)
-    table = _table(bases, answers, params)
+    table = scored(bases, answers, params)
     alone = "held_out" if held_out else next((source.name for source in chosen if source.name in ON_DEMAND), None)
     if alone:
         write_json(metrics / f"{alone}.json", table)
@@ -86,26 +86,39 @@ def run_transfer(
     return table
 
 
+def ask_model(base: str, split: Split, predictor: Predictor) -> list[Prediction]:
+    """What the model says to the questions about one base; one smaller than `top_k` is weighed as a whole."""
+    options = replace(predictor.options, top_k=min(predictor.options.top_k, split.base.store.n))
+    return replace(predictor, options=options).predict(split.base, split.encoded, base)
+
+
 def _ask(base: str, split: Split, predictor: Predictor, encoders: Encoders) -> list[Answer]:
-    """What every system says to the questions about one base; one smaller than `top_k` is weighed as a whole."""
+    """What every system says to the questions about one base."""
     facts, encoded = split.base.store.facts, split.encoded
     logger.info("%s: %d questions, %d facts", base, len(encoded), len(facts))
-    options = replace(predictor.options, top_k=min(predictor.options.top_k, len(facts)))
-    predictions = replace(predictor, options=options).predict(split.base, encoded, base)
+    predictions = ask_model(base, split, predictor)
     said = {"model": [prediction.text for prediction in predictions]}
-    if options.top_k:
+    if predictor.options.top_k:
         said["lookup"] = [prediction.text for prediction in answer_by_lookup(predictions, facts)]
     said["phrase_lookup"] = phrase_lookup(facts, encoded, encoders.embed)
-    names = names_of(facts)
+    return answers_of(base, split, predictions, said)
+
+
+def answers_of(
+    base: str, split: Split, predictions: Sequence[Prediction], said: Mapping[str, Sequence[str]]
+) -> list[Answer]:
+    """The answers about one base, to be scored: the model's predictions, and the texts of each system."""
+    names = names_of(split.base.store.facts)
     answers = []
-    for place, (question, prediction) in enumerate(zip(encoded.questions, predictions, strict=True)):
+    for place, (question, prediction) in enumerate(zip(split.encoded.questions, predictions, strict=True)):
         texts = {system: everything[place] for system, everything in said.items()}
         broken = frozenset(system for system, text in texts.items() if is_broken(text, names))
         answers.append(Answer(base, question, texts, broken, prediction.null))
     return answers
 
 
-def _table(bases: Mapping[str, Source], answers: Sequence[Answer], params: Params) -> Table:
+def scored(bases: Mapping[str, Source], answers: Sequence[Answer], params: Params) -> Table:
+    """The table of all answers, by base; the first row is of all dossiers together, where there are several."""
     rows = {name: {name} for name in bases}
     dossiers = {name for name, source in bases.items() if source.is_dossier}
     if len(dossiers) > 1:

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, str] = {
     "evidence": "core data time_expressions encoding index backbone model evaluation",
     "report": "core data",
     "transfer": "core data converters encoding index backbone model evaluation",
-    "experiments": "core report transfer",
+    "experiments": "core data synthetic tuning encoding index training report transfer",
     "doctor": "core encoding backbone",
     "ask": "core data time_expressions encoding model evaluation",
 }

@@ -332,6 +332,17 @@ def test_whole_file_is_checked_whatever_is_read(load: Load, tree: Tree) -> None:
         load(tree, only=["seed"])
 
 
+def test_the_open_base_may_be_left_out_and_the_unseen_one_not(load: Load, tree: Tree) -> None:
+    put(tree, "generate.open", {"facts": 0, "questions_per_kind": 0})
+    assert load(tree).generate.open.facts == 0
+    put(tree, "generate.open.questions_per_kind", 5)
+    assert "generate.open.questions_per_kind is 5, but generate.open.facts is 0" in message(load, tree)
+    put(tree, "generate.open", {"facts": 5, "questions_per_kind": 0})
+    assert load(tree).generate.open.questions_per_kind == 0
+    put(tree, "generate.unseen.facts", 0)
+    assert "generate.unseen.facts is 0" in message(load, tree)
+
+
 def test_declaring_what_does_not_exist_is_refused(load: Load, tree: Tree) -> None:
     with pytest.raises(ParamsError, match=r"'encoder\.dk' \(did you mean encoder\.d_k\?\)"):
         load(tree, only=["encoder.dk"])

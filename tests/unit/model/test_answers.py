@@ -110,12 +110,14 @@ def found(
     withheld: Sequence[int] | None = None,
     now: float = 0.0,
     as_of: int | None = None,
+    in_forms: bool = True,
     **forms: float,
 ) -> list[Answer]:
     hidden = None if withheld is None else torch.tensor([list(withheld)])
     reading = reading_of(now, **forms)
     selection = selection_of(weights, inverse, yes, reading.form.expand(len(weights), -1))
-    (one,) = answers(base, selection, reading, torch.tensor([window]), torch.tensor([gate]), hidden, as_of)
+    asked = torch.tensor([window])
+    (one,) = answers(base, selection, reading, asked, torch.tensor([gate]), hidden, as_of, in_forms=in_forms)
     return one
 
 
@@ -154,6 +156,16 @@ def test_a_value_is_the_tail_or_the_head_of_a_fact_and_the_null_fact_refuses(bas
     assert [row.sources for row in rows] == [(Source(1, "tail"),), (Source(3, "tail"),), ()]
     (row, *_) = found(base, {5: 0.9}, inverse=[5], value=1.0)
     assert (row.text, row.sources) == ("Tower", (Source(5, "head"),))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_forms_every_question_is_answered_as_one_for_a_value(base: KnowledgeBase, form: str) -> None:
+    """Also one that wants yes or no, which would else not be refused."""
+    asked: dict[str, Any] = {"gate": 0.9, "inverse": [5], "yes": 2.0, "now": 0.5, "as_of": day("1950-01-01")}
+    weights = {1: 0.4, 3: 0.2, 5: 0.1}
+    rows = found(base, weights, **asked, in_forms=False, **{form: 1.0})
+    assert rows == found(base, weights, **asked, value=1.0)
+    assert (rows == found(base, weights, **asked, **{form: 1.0})) == (form == "value")
 
 
 def test_the_same_text_from_two_facts_is_one_answer_with_the_better_source(base: KnowledgeBase) -> None:

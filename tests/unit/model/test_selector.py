@@ -341,7 +341,7 @@ def brute_force(
         context = naive_context(w, h, e, tensors.ctx[number].double().numpy())
         time = naive_time(w, question, world.base.store.horizon, fact)
         time += modes["now"] * naive_time(w, today, world.base.store.horizon, fact)
-        if not inverse:
+        if not inverse and options.time_order:
             time += naive_order(world, w, modes, forms["value"], question, options.as_of, number)
         named, own, other = naive_name(world, w, forms, modes, text, number, inverse)
         likely = 1 / (1 + math.exp(-float(reading.inverse[row]) * (1 if inverse else -1)))
@@ -407,12 +407,27 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int,
         {"hop": False},
         {"hidden_query": False},
         {"names": False},
+        {"time_order": False},
     ],
     ids=str,
 )
 def test_selection_is_the_designs_formula_over_the_whole_base(world: TinyWorld, options: dict[str, Any]) -> None:
     seed = len(str(options))
     check_against_brute_force(world, ask(world, **options), seed, doubtful(seed))
+
+
+@pytest.mark.parametrize("mode", ["first", "last", "any"])
+def test_without_places_in_time_it_selects_as_if_they_had_never_counted(world: TinyWorld, mode: str) -> None:
+    selector, hidden, reading = make_selector(world, 3), hidden_states(), reading_of(mode=mode)
+    with_places = select(selector, hidden, ask(world), None, reading)
+    without = select(selector, hidden, ask(world, time_order=False), None, reading)
+    with torch.no_grad():
+        selector.time.raw_order.fill_(-200.0)
+        selector.time.raw_past.fill_(-200.0)
+    never = select(selector, hidden, ask(world), None, reading)
+    assert torch.equal(without.ids, never.ids)
+    assert torch.equal(without.scores, never.scores)
+    assert not torch.equal(without.scores, with_places.scores)
 
 
 @pytest.mark.parametrize("asked", [{"mode": mode} for mode in MODES] + [{"form": "yes_no"}, {"inverse": 60.0}], ids=str)

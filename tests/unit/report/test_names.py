@@ -15,11 +15,13 @@ from kblampp.data import facts
 from kblampp.evaluation import systems as measured
 from kblampp.evaluation.table import SEPARATE_TYPES, SYSTEM_OF
 from kblampp.evaluation.table import TYPES as ROWS
-from kblampp.experiments import cross_validation
+from kblampp.experiments import ablation, cross_validation
 from kblampp.experiments.sweep import SWEEPS
 from kblampp.report import names
-from kblampp.report.tables import SHOWN
+from kblampp.report.tables import SHOWN, YAGO_SHOWN
 from kblampp.training.losses import Losses
+from kblampp.transfer.ablation import ASKED
+from kblampp.transfer.measure import YAGO_KINDS
 from kblampp.transfer.scoring import GROUPS
 from tests.house import ROOT
 
@@ -40,6 +42,9 @@ def test_every_split_reason_and_ablation_has_a_name() -> None:
 def test_every_group_and_kind_of_the_measurement_of_transfer_has_a_name() -> None:
     assert tuple(names.TRANSFER_GROUPS) == tuple(GROUPS)
     assert tuple(names.KIND_NAMES) == facts.KINDS
+    assert tuple(names.TRANSFER_ASKED) == tuple(ASKED)
+    assert tuple(names.TRANSFER_TRAINED) == tuple(ablation.TRAINED)
+    assert YAGO_SHOWN == YAGO_KINDS
 
 
 def test_every_system_of_the_evaluation_has_a_name() -> None:

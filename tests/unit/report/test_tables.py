@@ -13,6 +13,8 @@ from kblampp.core.files import read_json, write_json
 from kblampp.core.params import load_params
 from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.report.tables import (
+    ABLATION_BEGIN,
+    ABLATION_END,
     BEGIN,
     END,
     HEADLINE_BEGIN,
@@ -27,6 +29,7 @@ from kblampp.report.tables import (
     result_table,
     results,
     small_transfer_table,
+    transfer_ablation_table,
     transfer_tables,
     with_table,
 )
@@ -310,6 +313,51 @@ def test_the_command_writes_them_where_they_were_measured(metrics: Path, pages: 
     readme, page = (path.read_text(encoding="utf-8") for path in pages)
     assert readme.endswith(f"{TRANSFER_BEGIN}\n{small_transfer_table(TRANSFER)}\n{TRANSFER_END}\n")
     assert page.endswith(f"{TRANSFER_BEGIN}\n{transfer_tables(TRANSFER)}\n{TRANSFER_END}\n")
+
+
+def part(share: float, n: int) -> dict[str, Any]:
+    """A share of a row of what each part brings."""
+    return {"share": share, "stderr": 0.05, "n": n}
+
+
+ABLATION = {
+    "steps": 30,
+    "trained": {"no_pull": {"yago": {"tail": part(0.8, 9)}, "key": "0"}, "full": {"dossiers": {"auroc": None}}},
+    "asked": {
+        "no_hop": {
+            "dossiers": {"facts": part(0.5, 24), "unanswerable_refused": part(0.25, 4), "auroc": 0.75},
+            "yago": {"temporal": part(0.9, 10), "tail": part(0.7, 9)},
+        }
+    },
+}
+
+
+def test_what_each_part_brings_has_a_line_a_row_those_asked_first() -> None:
+    head, _, *lines = transfer_ablation_table(ABLATION).splitlines()
+    assert head.endswith("| unanswerable refused | answerable not refused | AUROC | YAGO: temporal | YAGO: tail |")
+    assert lines[:4] == [
+        "| asked | no hop | 0.500 ± 0.050 (24) | – | – | 0.250 ± 0.050 (4) | – | 0.750 | 0.900 ± 0.050 (10) | "
+        "0.700 ± 0.050 (9) |",
+        "| trained, 30 steps | everything | – | – | – | – | – | – | – | – |",
+        "| trained, 30 steps | queries not held to their start | – | – | – | – | – | – | – | 0.800 ± 0.050 (9) |",
+        "",
+    ]
+    assert "30 steps for every row" in lines[4]
+
+
+def test_the_command_shows_what_each_part_brings_where_it_was_measured(
+    metrics: Path, pages: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, page = pages
+    page.write_text(f"{page.read_text(encoding='utf-8')}{ABLATION_BEGIN}\n{ABLATION_END}\n", encoding="utf-8")
+    assert main(["--metrics", str(metrics), "--write"]) == 0
+    assert page.read_text(encoding="utf-8").endswith(f"{ABLATION_BEGIN}\n{ABLATION_END}\n")
+    write_json(metrics.parent / "transfer" / "ablation.json", ABLATION)
+    assert main(["--metrics", str(metrics), "--write"]) == 0
+    table = transfer_ablation_table(ABLATION)
+    assert page.read_text(encoding="utf-8").endswith(f"{ABLATION_BEGIN}\n{table}\n{ABLATION_END}\n")
+    assert main(["--metrics", str(metrics)]) == 0
+    assert capsys.readouterr().out.endswith(f"\n\n{table}\n")
 
 
 def test_the_command_prints_the_tables(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:

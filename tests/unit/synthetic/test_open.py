@@ -169,6 +169,15 @@ def test_the_worlds_do_not_depend_on_the_open_bases() -> None:
     assert other.kbs["novel"] == small_dataset().kbs["novel"]
 
 
+def test_without_an_open_base_training_is_of_the_world_alone() -> None:
+    alone = small_section().model_copy(update={"open": OpenParams(facts=0, questions_per_kind=0)})
+    dataset, both = make_synthetic(alone, name="synth_world", seed=0), small_dataset()
+    world = [fact for fact in both.kbs["train"] if fact.relation.id not in OPEN_BY_ID]
+    assert dataset.kbs["train"] == world
+    assert dataset.questions["train"] == both.questions["train"][: len(dataset.questions["train"])]
+    assert dataset.questions["unseen"]
+
+
 @PARTS
 def test_same_seed_same_base_and_questions(part: Part) -> None:
     made.cache_clear()
