@@ -1,4 +1,7 @@
-"""The null fact's bias: set after training on bases that nothing was trained on, so that it refuses where it should.
+"""What is set after training on a base that nothing was trained on: the context score's weight, the null fact's bias.
+
+The context score reads question and sentence through an MLP, and some of what it has learned holds for the training
+base's wordings alone.  So much of it stays as finds the most facts on the other base.
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
 holds.  The bias makes the null fact outweigh all others for one in twenty of the questions whose fact was found, and so
@@ -9,16 +12,18 @@ Problem of the Most Efficient Tests of Statistical Hypotheses").
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kblampp.data.facts import Question
 from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, SelectorOptions
-from kblampp.model.predictor import Predictor
+from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.scores import NULL_SCALE
 from kblampp.model.selector import KBSelector
 from kblampp.model.workspace import Workspace
@@ -32,10 +37,14 @@ CALIBRATION = "unseen"
 """Split whose questions it is set on: an open base of held-out relations and names."""
 
 
-def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
-    """Moves the null fact's bias in the last layer to the `refusal_cut` of the questions of `CALIBRATION`.
+CONTEXT_SHARES = (0.0, 0.25, 0.5, 1.0)
+"""How much of the context score may stay."""
 
-    Those that want yes or no are left out, since they are never refused.
+
+def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
+    """Sets the weight of all layers' context scores, then the null fact's bias in the last layer to the `refusal_cut`.
+
+    Both on the questions of `CALIBRATION`; those that want yes or no are left out, since they are never refused.
 
     Args:
         model: The trained model, changed in place.
@@ -55,19 +64,42 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     encoded = EncodedQuestions(chosen, base.store.question_vectors(CALIBRATION)[places], windows)
     options = SelectorOptions(top_k=min(TOP_K, base.store.n), over_fetch=OVER_FETCH, as_of=SYNTHETIC_TODAY)
     predictor = Predictor(model.eval(), workspace.backbone, options, batch_size=64, max_new_tokens=1)
-    predictions = predictor.predict(base, encoded, "calibration")
-    null = np.array([prediction.null for prediction in predictions], dtype=np.float64)
-    odds = np.log(np.clip(null, TINY, 1) / np.clip(1 - null, TINY, 1))
-    found = [
-        bool(question.hops) and prediction.ranked[-1][0] in question.hops[-1]
-        for question, prediction in zip(chosen, predictions, strict=True)
-    ]
-    cut = refusal_cut(odds[np.array(found)])
-    last = cast(KBSelector, model.selectors[len(model.selectors) - 1])
+    selectors = [cast(KBSelector, selector) for selector in model.selectors]
+    trained = [selector.context.out.weight.detach().clone() for selector in selectors]
+
+    def keep(share: float) -> None:
+        with torch.no_grad():
+            for selector, weight in zip(selectors, trained, strict=True):
+                selector.context.out.weight.copy_(share * weight)
+
+    tried = {}
+    for share in CONTEXT_SHARES:
+        keep(share)
+        predictions = predictor.predict(base, encoded, f"calibration, context {share:g}")
+        tried[share] = _odds(predictions), _found(chosen, predictions)
+    best = max(CONTEXT_SHARES, key=lambda share: tried[share][1].sum())  # of equal ones the first
+    keep(best)
+    odds, found = tried[best]
+    cut = refusal_cut(odds[found])
     with torch.no_grad():
-        last.null.out.bias.sub_(cut / NULL_SCALE)
-    logger.info("calibration on %d questions: the null fact's log-odds get %+.2f", len(chosen), -cut)
+        selectors[-1].null.out.bias.sub_(cut / NULL_SCALE)
+    shares = ", ".join(f"{share:g}: {found.mean():.3f}" for share, (_, found) in tried.items())
+    logger.info("calibration on %d questions: facts found by share of the context score %s", len(chosen), shares)
+    logger.info("%g of it stays; the null fact's log-odds get %+.2f", best, -cut)
     return -cut
+
+
+def _odds(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+    """The null fact's log-odds, (n,)."""
+    null = np.array([prediction.null for prediction in predictions], dtype=np.float64)
+    odds: NDArray[np.float64] = np.log(np.clip(null, TINY, 1) / np.clip(1 - null, TINY, 1))
+    return odds
+
+
+def _found(questions: Sequence[Question], predictions: Sequence[Prediction]) -> NDArray[np.bool_]:
+    """For which questions the heaviest fact of the last layer is the right one, (n,)."""
+    pairs = zip(questions, predictions, strict=True)
+    return np.array([bool(q.hops) and said.ranked[-1][0] in q.hops[-1] for q, said in pairs])
 
 
 def refusal_cut(odds: NDArray[Any]) -> float:

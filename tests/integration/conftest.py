@@ -19,6 +19,7 @@ from kblampp.core.params import load_params
 from kblampp.core.program import run_stage
 from kblampp.data.dataset import Dataset, knowledge_bases
 from kblampp.encoding.encode import encode_dataset
+from kblampp.encoding.encoders import load_encoders
 from kblampp.index.build import build_indexes
 from kblampp.synthetic.dataset import make_synthetic
 from kblampp.training.stage_a import train_stage_a
@@ -69,7 +70,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (store / "backbone").mkdir(parents=True)
         manifest = json.dumps(backbone_manifest(params.backbone.name))
         (store / "backbone" / "manifest.json").write_text(manifest, encoding="utf-8")
-        encode_dataset(Dataset.load(data, NAME), store / NAME, params.encoder)
+        encoders = load_encoders(params.encoder.model, store)
+        encode_dataset(Dataset.load(data, NAME), store / NAME, params.encoder, encoders)
         build_indexes(knowledge_bases(data, NAME), store / NAME, params.index)
         torch.manual_seed(0)
         train_stage_a(params, data=data, store=store, metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt"))

@@ -11,6 +11,7 @@ import pytest
 from kblampp.core.params import load_params
 from kblampp.data.dataset import Dataset
 from kblampp.encoding.encode import encode_dataset
+from kblampp.encoding.encoders import load_encoders
 from kblampp.model import workspace as opening
 from tests.integration.conftest import NAME, stage
 from tests.pipeline.conftest import digest
@@ -42,7 +43,8 @@ def test_stores_and_training_are_the_same_on_another_day(later: Path, prepared: 
     params, store = load_params(), Path("store") / NAME
     for name in ("kb", "projection", "trainA"):
         shutil.rmtree(store / name)
-    encode_dataset(Dataset.load(Path("data"), NAME), store, params.encoder)
+    encoders = load_encoders(params.encoder.model, Path("store"))
+    encode_dataset(Dataset.load(Path("data"), NAME), store, params.encoder, encoders)
     assert stage("trainA") == 0
     for name in ("kb", "projection", "trainA"):
         assert digest(store / name) == digest(prepared / store / name), name

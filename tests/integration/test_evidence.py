@@ -17,7 +17,6 @@ from kblampp.core.files import read_json
 from kblampp.core.params import Params, declared_params, load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.jsonl import read_rows
-from kblampp.encoding.sentence_encoder import EmbeddingCache
 from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation.metrics import is_correct
 from kblampp.evaluation.questions import with_times
@@ -33,7 +32,7 @@ from kblampp.model.prompts import closed_book_prompt
 from kblampp.model.workspace import Workspace
 from kblampp.time_expressions.parse import without_time
 from tests.house import ROOT
-from tests.kb import ENCODER, TinyWorld, make_world
+from tests.kb import ENCODERS, TinyWorld, make_world
 from tests.pipeline.workspace import set_params
 from tests.tiny import FAMILIES
 
@@ -70,9 +69,9 @@ def explained(world: TinyWorld, predictor: Predictor) -> Explained:
 
 
 def aim(world: TinyWorld, predictor: Predictor, facts: list[int]) -> Any:
-    """Question vectors whose query is the key of a fact (n, d_sentence): questions that cannot be misunderstood."""
+    """Question vectors whose query is the key of a fact (n, d_question): questions that cannot be misunderstood."""
     query = predictor.model.selectors[0].query
-    maps = (query.names, query.from_question, query.phrases)
+    maps = (query.names, query.from_question)
     with torch.no_grad():
         weight, bias = torch.cat([linear.weight for linear in maps]), torch.cat([linear.bias for linear in maps])
         return (torch.linalg.pinv(weight) @ (world.base.tensors.keys[facts] - bias).T).T.numpy()
@@ -88,7 +87,7 @@ def ask(world: TinyWorld, predictor: Predictor, rows: list[int]) -> Explained:
 
 
 def make_editor(world: TinyWorld) -> Editor:
-    return Editor(EmbeddingCache(ENCODER), world.projections, "float16", {"factory": "Flat"})
+    return Editor(ENCODERS, world.projections, "float16", {"factory": "Flat"})
 
 
 def test_the_model_of_these_tests_answers(explained: Explained) -> None:
@@ -242,10 +241,9 @@ def test_the_chain_is_what_the_last_layers_copy_from(explained: Explained) -> No
 @pytest.fixture
 def workspace(tmp_path: Path, world: TinyWorld, predictor: Predictor) -> Workspace:
     """The tiny world as the base of split swap, where the stage looks for it."""
-    names = {"encoder_name": ENCODER.name, "encoder_fingerprint": ENCODER.fingerprint}
     texts = {"swap": [without_time(question.question) for question in world.questions]}
     kb = tmp_path / "tiny" / "kb" / "swap"
-    store = KBValueStore.build(kb, world.facts, ENCODER.encode, world.projections, questions=texts, **names)
+    store = KBValueStore.build(kb, world.facts, ENCODERS, world.projections, questions=texts)
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(tmp_path / "tiny" / "index" / "swap")
     dataset = Dataset("tiny", {"swap": world.facts}, {"swap": world.questions}, {"swap": "swap"})
     return Workspace(dataset, predictor.backbone, world.projections, tmp_path / "tiny")
@@ -259,7 +257,7 @@ def run(workspace: Workspace, predictor: Predictor, monkeypatch: pytest.MonkeyPa
     params = load_params(file, only=declared_params("dump_evidence", ROOT / "dvc.yaml"))
     monkeypatch.setattr(Workspace, "open", lambda *_: workspace)
     monkeypatch.setattr(evidence_stage, "load_trained", lambda *_: predictor.model)
-    monkeypatch.setattr(evidence_stage, "load_encoder", lambda *_, **__: ENCODER)
+    monkeypatch.setattr(evidence_stage, "load_encoders", lambda *_, **__: ENCODERS)
     evidence_stage.dump_evidence(params, data=metrics, store=metrics, metrics=metrics)
     return params
 

@@ -28,7 +28,7 @@ from kblampp.model.workspace import Workspace, selector_options
 from kblampp.report.tables import results
 from kblampp.time_expressions.parse import without_time
 from tests.house import ROOT
-from tests.kb import ENCODER, TinyWorld, make_world
+from tests.kb import ENCODERS, TinyWorld, make_world
 from tests.pipeline.conftest import digest
 from tests.tiny import FAMILIES
 
@@ -41,10 +41,8 @@ def save_base(folder: Path, world: TinyWorld) -> None:
     store = KBValueStore.build(
         folder / "kb" / "town",
         world.facts,
-        ENCODER.encode,
+        ENCODERS,
         world.projections,
-        encoder_name=ENCODER.name,
-        encoder_fingerprint=ENCODER.fingerprint,
         questions=dict.fromkeys((*SPLITS, *CONVERTED), texts),
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index" / "town")

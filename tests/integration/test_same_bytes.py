@@ -10,13 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 
 from kblampp.core.params import load_params
 from kblampp.data.dataset import TRAINING_KB, Dataset
 from kblampp.encoding.encode import encode_dataset
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import general_relation_labels
-from kblampp.encoding.sentence_encoder import TransformerEncoder, load_encoder
+from kblampp.encoding.sentence_encoder import BUNDLED, TransformerEncoder, load_encoder, load_sentence_transformer
 from kblampp.encoding.vector_cache import CACHE_VARIABLE
+from kblampp.tuning import tune
 from tests.house import ROOT
 from tests.kb import make_facts, make_questions
 
@@ -42,11 +46,28 @@ def make_dataset() -> Dataset:
     return Dataset("tiny", {TRAINING_KB: facts}, {TRAINING_KB: make_questions(facts)}, {TRAINING_KB: TRAINING_KB})
 
 
-def encode(output: Path, batch_size: int) -> None:
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands in for what the stage `tune` writes: low-rank updates that were drawn, as large as learned ones."""
+    folder = tmp_path_factory.mktemp("encoder")
+    model = load_sentence_transformer(BUNDLED)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=tune.TARGETS, task_type="FEATURE_EXTRACTION")
+    model[0].auto_model = get_peft_model(model[0].auto_model, config)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model[0].auto_model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.03, generator=generator)
+    tune._save(model, folder)
+    return folder
+
+
+def encode(output: Path, batch_size: int, tuned: Path) -> None:
     """A process of a variant: writes projections and stores, and what float32 would have rounded to."""
     params = load_params(ROOT / "params.yaml").encoder.model_copy(update={"batch_size": batch_size})
-    encode_dataset(make_dataset(), output, params)
-    encoder = load_encoder("all-MiniLM-L6-v2", batch_size=batch_size)
+    encoder = load_encoder(BUNDLED, batch_size=batch_size)
+    encoders = Encoders.of(encoder, load_encoder(BUNDLED, batch_size=batch_size, adapter=tuned))
+    encode_dataset(make_dataset(), output, params, encoders)
     assert isinstance(encoder, TransformerEncoder)
     encoder._model.float()
     vectors = encoder.encode(general_relation_labels()[:100])
@@ -54,14 +75,14 @@ def encode(output: Path, batch_size: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+def written(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """File -> sha256, by variant; each variant in a process of its own, since kernels are chosen at the start."""
     hashes = {}
     for name, (batch_size, threads, environment) in VARIANTS.items():
         output = tmp_path_factory.mktemp("store")
         count = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         subprocess.run(
-            [sys.executable, "-m", __name__, str(output), str(batch_size)],
+            [sys.executable, "-m", __name__, str(output), str(batch_size), str(tuned)],
             env={**os.environ, **count, **environment, CACHE_VARIABLE: "off"},
             cwd=ROOT,
             check=True,
@@ -81,12 +102,22 @@ def test_enough_texts_are_compared() -> None:
     assert len({*general_relation_labels(), *questions}) + len(dataset.kbs[TRAINING_KB]) > 500
 
 
+def test_the_second_encoder_is_another(tuned: Path) -> None:
+    """So that its part of what is compared is its own."""
+    texts = general_relation_labels()[:20]
+    plain, updated = (load_encoder(BUNDLED, adapter=adapter) for adapter in (None, tuned))
+    assert plain.fingerprint != updated.fingerprint
+    cosines = (plain.encode(texts) * updated.encode(texts)).sum(-1)
+    assert 0.1 < cosines.mean() < 0.99
+
+
 @pytest.mark.parametrize("variant", list(VARIANTS)[1:])
 def test_what_is_written_is_the_same(written: dict[str, dict[str, str]], variant: str) -> None:
     expected, found = dict(written["as it comes"]), dict(written[variant])
     for files in (expected, found):
         del files["single.f2"]
-    assert {Path(name).name for name in expected} >= {"projection.safetensors", "K.npy", "V.npy", "ctx_vec.npy"}
+    files_of_vectors = {"projection.safetensors", "K.npy", "V.npy", "ctx_vec.npy", f"{TRAINING_KB}.npy"}
+    assert {Path(name).name for name in expected} >= files_of_vectors
     assert found == expected, json.dumps([name for name in expected if found.get(name) != expected[name]])
 
 
@@ -99,4 +130,4 @@ def test_single_precision_would_not_be_the_same(written: dict[str, dict[str, str
 
 
 if __name__ == "__main__":
-    encode(Path(sys.argv[1]), int(sys.argv[2]))
+    encode(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import torch
 from kblampp.backbone.load import load_backbone
 from kblampp.core.params import load_params
 from kblampp.core.program import run_stage
+from kblampp.data.dataset import Dataset
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.lora import LAYERS, LORA, backbone_unchanged
 from kblampp.model.workspace import Workspace
-from kblampp.training import stage_a
+from kblampp.training import stage_a, stage_b
+from kblampp.training.calibration import CALIBRATION, calibrate
 from kblampp.training.loop import train
 from kblampp.training.stage_a import train_stage_a
 from stages import trainB
@@ -127,6 +130,44 @@ def test_without_steps_trainas_adapter_passes_through_and_the_declared_files_exi
     curves = [path for path in (bench / "metrics/trainB/plots/metrics").rglob("*") if path.is_file()]
     assert [path.name for path in curves] == ["loss.tsv"]
     assert curves[0].read_text() == "step\tloss\n"
+
+
+@pytest.mark.parametrize("with_split", [True, False])
+def test_the_null_fact_is_set_anew_where_there_are_questions_for_it(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, with_split: bool
+) -> None:
+    """After training and before saving; without steps trainA's adapter, which has been set already, is left alone."""
+    moved: list[float] = []
+    monkeypatch.setattr(stage_b, "calibrate", lambda *given: moved.append(calibrate(*given)))
+    if not with_split:
+        whole = Dataset.load(Path("data"), NAME)
+        kept = {split: kb for split, kb in whole.kb_of_split.items() if split != CALIBRATION}
+        replace(whole, questions={split: whole.questions[split] for split in kept}, kb_of_split=kept).save(Path("data"))
+    assert run(max_steps=0) == 0
+    assert not moved
+    assert run(max_steps=2) == 0
+    assert len(moved) == with_split
+
+
+def test_a_run_that_fails_after_training_is_not_trained_again(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run() == 0
+    expected = results(bench)
+    shutil.rmtree(bench / "store" / NAME / "trainB")
+
+    def fail(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage_b, "save_adapter", fail)
+        with pytest.raises(Killed):
+            run()
+    assert len(list((bench / ".ckpt" / "trainB").glob("*/state.pt"))) == 1
+    steps: list[int] = []
+    monkeypatch.setattr(stage_a, "train", partial(train, after_step=steps.append))
+    assert run() == 0
+    assert not steps
+    assert results(bench) == expected
+    assert not list((bench / ".ckpt" / "trainB").glob("*/state.pt"))
 
 
 def test_knowledge_modules_alone_can_go_on_learning(bench: Path) -> None:

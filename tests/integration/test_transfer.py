@@ -13,6 +13,7 @@ import pytest
 from kblampp.core.files import read_json
 from kblampp.core.params import load_params
 from kblampp.data.facts import Entity, Relation
+from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.experiments import hubs, transfer, whole_answers
 from kblampp.model.checkpoint import load_trained
@@ -149,7 +150,7 @@ def test_a_hidden_fact_counts_as_if_it_were_not_there(folder: Path) -> None:
     added = [
         replace(facts[0], relation=Relation(None, label), tail=Entity(None, "Ilse Tarn")) for label in ("age", "use")
     ]
-    asker = Asker(params, store, backbone, predictor)
+    asker = Asker(params, store, backbone, load_encoders(params.encoder.model, store), predictor)
     (without,), (with_one,) = asker.ask(facts, questions), asker.ask([*facts, added[1]], questions)
     hidden = [[len(facts), len(facts) + 1], [len(facts)]]
     assert list(asker.ask([*facts, *added], questions, hidden)) == [without, with_one]

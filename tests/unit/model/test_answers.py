@@ -95,7 +95,7 @@ def selection_of(
     null, log_odds = 1 - alpha.sum(-1), torch.tensor([[yes]])
     forms = reading_of(value=1.0).form.expand(len(weights), -1) if forms is None else forms
     return Selection(
-        unused, unused, ids, ways, alpha, null, unused, parts, unused, unused, log_odds, forms[None], unused
+        unused, unused, ids, ways, alpha, null, unused, parts, unused, unused, log_odds, forms[None], unused, unused
     )
 
 

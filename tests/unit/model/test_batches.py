@@ -202,11 +202,13 @@ def test_no_row_is_trained_without_both_vector_and_hidden_state() -> None:
     assert not make(drop_hidden_query=1.0).batch(0).read_hidden.any()
 
 
-def test_question_noise_is_new_for_each_row_and_as_long_as_asked_for() -> None:
+def test_question_noise_is_new_for_each_row_and_in_each_part_as_long_as_asked_for() -> None:
+    """A question's vector is that of its names and that of its relations, each one long."""
     batches = make(question_noise=0.3)
     noise = torch.cat([batches.batch(step).question_noise for step in range(100)])
     assert noise.shape == (400, VECTORS.shape[1])
-    assert noise.square().sum(-1).mean().sqrt() == pytest.approx(0.3, rel=0.1)
+    for part in noise.chunk(2, dim=1):
+        assert part.square().sum(-1).mean().sqrt() == pytest.approx(0.3, rel=0.1)
     assert len(noise.unique(dim=0)) == 400
     assert not make().batch(0).question_noise.any()
 

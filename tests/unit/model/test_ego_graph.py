@@ -30,7 +30,7 @@ def make_readout(world: TinyWorld, radius: int = 1, degree: int = 8) -> EgoGraph
     """A readout with no weight at zero, whose attention is far from uniform."""
     torch.manual_seed(radius)
     p = world.projections
-    readout = EgoGraphReadout(p.d_sent, p.d_ent + p.d_rel, p.d_v, p.d_ent, radius, degree)
+    readout = EgoGraphReadout(p.d_question, p.d_ent + p.d_rel, p.d_v, p.d_ent, radius, degree)
     torch.nn.init.normal_(readout.attend.weight, std=2.0)
     torch.nn.init.normal_(readout.message.weight)
     torch.nn.init.normal_(readout.out.weight)
@@ -176,7 +176,7 @@ def test_a_tail_that_is_nowhere_a_head_adds_nothing(world: TinyWorld) -> None:
 
 def test_an_untrained_readout_adds_exactly_zero_and_learns(world: TinyWorld) -> None:
     p = world.projections
-    readout = EgoGraphReadout(p.d_sent, p.d_ent + p.d_rel, p.d_v, p.d_ent, 2, 8)
+    readout = EgoGraphReadout(p.d_question, p.d_ent + p.d_rel, p.d_v, p.d_ent, 2, 8)
     ids, alpha = some_facts(world, len(ROWS), 2, 5)
     added = read(readout, world.base, asked(world), ids, alpha)
     assert added.shape == (len(ROWS), 2, p.d_v)
@@ -202,11 +202,11 @@ def test_attention_starts_on_the_relation_that_is_asked_for(world: TinyWorld) ->
     mayor = 0
     for relation in ("place of birth", "employer", "residence"):
         (wanted,) = [n for n in about(world, mayor) if world.facts[n].relation.name == relation]
-        readout, block = make_readout(world), tensors.keys[wanted, d_ent : d_ent + world.projections.d_rel]
+        readout, block = make_readout(world), tensors.keys[wanted, d_ent:]
         with torch.no_grad():
             readout.attend.weight[:d_ent] = 0
             readout.attend.bias[:d_ent] = 0
-        readout.start_from(torch.zeros(len(block), world.projections.d_sent), 100 * block)
+        readout.start_from(torch.zeros(len(block), world.projections.d_question), 100 * block)
         added = read(readout, world.base, asked(world, [None]), torch.tensor([[[mayor]]]), torch.ones(1, 1, 1))
         end = torch.cat([tensors.values[wanted, :d_ent], block])
         expected = readout.out(torch.nn.functional.gelu(readout.message(end)))

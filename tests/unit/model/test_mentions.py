@@ -22,7 +22,7 @@ from kblampp.model.mentions import (
 
 def coverage(question: str, *names: str) -> list[float]:
     """How much of each name a question contains."""
-    table = NameTable.of(names, names)
+    table = NameTable.of(names, names, names)
     found: torch.Tensor = table.coverage(table.heads[None], question_grams([question]))
     return found[0].tolist()
 
@@ -117,19 +117,34 @@ def test_of_a_long_name_the_start_counts() -> None:
     assert coverage("Who wrote nothing?", long)[0] < 0.1
 
 
-def test_the_table_knows_heads_and_tails_of_every_fact_and_each_name_once() -> None:
-    table = NameTable.of(["Ada", "Bo", "Ada"], ["Port", "Ada", "Bo"])
-    assert len(table.grams) == 3
-    names = ["Ada", "Bo", "Port"]
-    for rows, expected in ((table.heads, ["Ada", "Bo", "Ada"]), (table.tails, ["Port", "Ada", "Bo"])):
+def test_the_table_knows_heads_tails_and_relations_of_every_fact_and_each_name_once() -> None:
+    """One that is a name and a relation's label at once too."""
+    columns = ["Ada", "Bo", "Ada"], ["Port", "Ada", "Bo"], ["mayor", "Port", "mayor"]
+    table = NameTable.of(*columns)
+    assert len(table.grams) == 4
+    for rows, expected in zip((table.heads, table.tails, table.relations), columns, strict=True):
         for row, name in zip(rows.tolist(), expected, strict=True):
             buckets = trigram_buckets(name)
             assert table.grams[row].tolist() == buckets + [-1] * (MOST_GRAMS - len(buckets))
-            assert row == names.index(name) or len(names) == 3
+
+
+@pytest.mark.parametrize(
+    ("question", "label", "share"),
+    [
+        ("Who was mayor of Quarr in 2001?", "mayor", 1.0),
+        ("What is the twin town of Quarr?", "Twin Town", 1.0),
+        ("Which town is twinned with Quarr?", "twin town", 0.7),
+        ("Where was Ada Low born?", "employer", 0.0),
+    ],
+)
+def test_a_question_spells_a_relations_label_as_it_spells_a_name(question: str, label: str, share: float) -> None:
+    table = NameTable.of(["Ada Low"], ["Quarr"], [label])
+    found = table.coverage(table.relations[None], question_grams([question]))
+    assert found.item() == pytest.approx(share, abs=0.15)
 
 
 def test_each_question_of_a_batch_has_its_own_words() -> None:
-    table = NameTable.of(["Ada Low", "Bo High"], ["Port", "Ilmen"])
+    table = NameTable.of(["Ada Low", "Bo High"], ["Port", "Ilmen"], ["mayor", "mayor"])
     grams = question_grams(["Where was Ada Low born?", "Where was Bo High born?"])
     assert grams.shape == (2, BUCKETS)
     found = table.coverage(table.heads.expand(2, -1), grams)

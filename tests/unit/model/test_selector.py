@@ -17,7 +17,7 @@ from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day,
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import trigram_buckets
-from kblampp.model.query import GATE_NOISE, GATE_SCALE, HOP_CUTS, PHRASE_START, RELATION_START, START_LOGIT
+from kblampp.model.query import GATE_NOISE, GATE_SCALE, HOP_CUTS, START_LOGIT
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, KBSelector, Selection
@@ -47,8 +47,8 @@ def no_gradients() -> Any:
 
 def untrained(world: TinyWorld, *, hops: bool, **options: Any) -> KBSelector:
     p = world.projections
-    widths = {"d_sentence": p.d_sent, "d_k": p.d_k, "d_v": p.d_v, "d_ctx": p.d_ctx, "d_ent": p.d_ent, "d_rel": p.d_rel}
-    selector = KBSelector(d_hidden=HIDDEN, d_context_score=8, hops=hops, **widths, **options)
+    widths = {name: getattr(p, name) for name in ("d_k", "d_v", "d_ctx", "d_ent", "d_rel")}
+    selector = KBSelector(d_hidden=HIDDEN, d_sentence=p.d_question, d_context_score=8, hops=hops, **widths, **options)
     selector.start_from(p, torch.from_numpy(world.vectors))
     return selector
 
@@ -76,7 +76,7 @@ def aimed(world: TinyWorld, query: Tensor, *, hops: bool = False) -> KBSelector:
     """A selector whose own query is always this one (of a later layer, its relation block), by meaning alone."""
     selector = make_selector(world, hops=hops)
     own, d_ent = selector.query, world.projections.d_ent
-    held = () if hops else (own.names.weight, own.names.bias, own.phrases.weight, own.phrases.bias)
+    held = () if hops else (own.names.weight, own.names.bias)
     for parameter in (
         own.from_hidden.weight,
         own.from_question.weight,
@@ -91,7 +91,6 @@ def aimed(world: TinyWorld, query: Tensor, *, hops: bool = False) -> KBSelector:
     own.from_question.bias.copy_(query[own.blocks[1]] / own.scale)
     if not hops:
         own.names.bias.copy_(query[:d_ent] / own.scale)
-        own.phrases.bias.copy_(query[own.blocks[2]] / own.scale)
     return selector
 
 
@@ -164,7 +163,7 @@ def naive_query(
     p, options, training = world.projections, knowledge.options, knowledge.training
     if before is not None and not options.hop:
         return before["query"], before["rest"], -math.inf
-    e, noise = knowledge.questions.vectors[row].double().numpy(), np.zeros(p.d_sent)
+    e, noise = knowledge.questions.vectors[row].double().numpy(), np.zeros(p.d_question)
     if training is not None and training.question_noise is not None:
         noise = training.question_noise[row].double().numpy()
     own = w["query.from_question.weight"] @ (e + noise) + w["query.from_question.bias"]
@@ -173,15 +172,14 @@ def naive_query(
     scale = START_LOGIT * math.sqrt(p.d_k)
     if before is None:
         names = w["query.names.weight"] @ e + w["query.names.bias"]
-        phrases = w["query.phrases.weight"] @ (e + noise) + w["query.phrases.bias"]
-        return scale * np.concatenate([names, own, phrases]), e, -math.inf
+        return scale * np.concatenate([names, own]), e, -math.inf
     maps = w["query.names.weight"], w["query.from_question.weight"]
     rest = naive_rest(*maps, before["rest"], before["key"], p.d_ent)
     logit = float(reading.hops[row, depth - 1]) + naive_gate(w, "query.hop_gate", rest + GATE_NOISE * noise)
     if training is None:
         logit = math.inf if logit > HOP_CUTS[depth - 1] else -math.inf
     name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
-    onward = scale * np.concatenate([name, own, np.zeros(p.d_k - p.d_ent - p.d_rel)])
+    onward = scale * np.concatenate([name, own])
     return (1 - share(logit)) * before["query"] + share(logit) * onward, rest, logit
 
 
@@ -192,7 +190,7 @@ def share(logit: float) -> float:
 
 def naive_rest(names: Any, relations: Any, question: Any, key: Any, d_ent: int) -> Any:
     """The question less what of it points to the head and to the relation that were read."""
-    for part, rows in ((key[:d_ent], names), (key[d_ent : d_ent + len(relations)], relations)):
+    for part, rows in ((key[:d_ent], names), (key[d_ent:], relations)):
         matched = part @ rows
         matched = matched / np.linalg.norm(matched)
         question = question - np.linalg.norm(part) * (question @ matched) * matched
@@ -200,9 +198,7 @@ def naive_rest(names: Any, relations: Any, question: Any, key: Any, d_ent: int) 
 
 
 def cosine(a: Any, b: Any) -> float:
-    """Zero for a block that is empty, as that of phrases after a hop."""
-    lengths = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / lengths) if lengths else 0.0
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def naive_odds(w: dict[str, Any], *fit: float) -> float:
@@ -336,7 +332,7 @@ def brute_force(
     forms = {name: math.exp(reading.form[row, at]) for at, name in enumerate(FORMS)}
     modes = {name: math.exp(reading.mode[row, at]) for at, name in enumerate(MODES)}
     query, rest, logit = naive_query(world, w, knowledge, reading, h, row, depth, before)
-    hop = share(logit)
+    stayed = (1 - share(logit)) * (1.0 if before is None else before["stayed"])  # no layer up to here has hopped
     scored, fits, today = [], [], (options.as_of, options.as_of + 1)
     for number, inverse in [(number, way) for way in (False, True) for number in range(n)]:
         fact = (int(tensors.tau_min[number]), int(tensors.tau_max[number]))
@@ -349,13 +345,13 @@ def brute_force(
             time += naive_order(world, w, modes, forms["value"], question, options.as_of, number)
         named, own, other = naive_name(world, w, forms, modes, text, number, inverse)
         likely = 1 / (1 + math.exp(-float(reading.inverse[row]) * (1 if inverse else -1)))
-        name = (1 - hop) * (named * options.names + math.log(max(likely, LEAST))) + hop * inverse * math.log(NEVER)
-        score = meaning + options.gamma * context + options.eta * time + name
-        blocks = (slice(0, p.d_ent), slice(p.d_ent, p.d_ent + p.d_rel), slice(p.d_ent + p.d_rel, None))
-        head, relation, phrase = (cosine(query[block], key[block]) for block in blocks)
-        asked = (1 - hop) * phrase + hop * relation
-        own = own if options.names else 1.0
-        fits.append((score, head, asked, (1 - hop) * own + hop, other, options.gamma * context, options.eta * time))
+        name = stayed * (named * options.names + math.log(max(likely, LEAST)))
+        name += (1 - stayed) * inverse * math.log(NEVER)
+        label = covered(world.facts[number].relation.name, text)
+        score = meaning + options.gamma * context + options.eta * time + name + float(w["name.label"]) * label
+        head, asked = cosine(query[: p.d_ent], key[: p.d_ent]), cosine(query[p.d_ent :], key[p.d_ent :])
+        own = stayed * (own if options.names else 1.0) + (1 - stayed)
+        fits.append((score, head, asked, own, other, label, options.gamma * context, options.eta * time))
         scored.append((options.eta > 0 and is_apart(question, fact), -score, number + n * inverse))
     chosen = sorted(scored)[: options.top_k]
     rows = [place for _, _, place in chosen]
@@ -372,7 +368,7 @@ def brute_force(
             values[at, : p.d_ent] = tensors.keys[place - n, : p.d_ent].double().numpy()
     value = weights[:-1] @ values + weights[-1] * w["null_value"]
     found = {"query": query, "rest": rest, "scores": scores, "weights": weights, "key": key, "value": value}
-    found["hop_logit"] = logit
+    found |= {"hop_logit": logit, "stayed": stayed}
     return {**found, "ids": [place % n for place in rows], "inverse": [place >= n for place in rows]}
 
 
@@ -388,6 +384,7 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int,
             h = states[row, 0].double().numpy()
             expected = before = brute_force(world, selector, knowledge, reading, h, row, depth, before)
             assert selection.hop_logit[where].item() == expected["hop_logit"]
+            assert selection.hopped[where].item() == 1 - expected["stayed"]
             np.testing.assert_allclose(selection.query[where], expected["query"], rtol=1e-4, atol=1e-4)
             np.testing.assert_allclose(selection.rest[where], expected["rest"], rtol=1e-4, atol=1e-5)
             assert selection.ids[where].tolist() == expected["ids"]
@@ -423,6 +420,13 @@ def test_a_sure_reading_is_part_of_the_formula(world: TinyWorld, asked: dict[str
     check_against_brute_force(world, ask(world), 7, reading_of(**asked))
 
 
+@pytest.mark.parametrize("options", [{}, {"names": False}], ids=str)
+def test_the_formula_holds_whichever_layers_hop(world: TinyWorld, options: dict[str, Any]) -> None:
+    """In particular for a layer that does not hop after one that did."""
+    hops = torch.tensor([[60.0, 60.0], [60.0, -60.0], [-60.0, 60.0], [-60.0, -60.0], [60.0, -60.0]])
+    check_against_brute_force(world, ask(world, **options), 11, doubtful(11)._replace(hops=hops))
+
+
 def test_every_fact_is_weighed_when_top_k_is_the_base(world: TinyWorld) -> None:
     """Both ways of each: what the other way than asked for weighs is next to nothing."""
     n = world.base.store.n
@@ -436,8 +440,9 @@ def test_every_fact_is_weighed_when_top_k_is_the_base(world: TinyWorld) -> None:
 def test_facts_are_read_from_the_end_that_the_question_names(world: TinyWorld, inverse: bool) -> None:
     """The other way is `LEAST` probable, not impossible: names may know better than a sure reading."""
     reading = reading_of(inverse=60.0 if inverse else -60.0)
-    knowledge = ask(world, top_k=2 * world.base.store.n, names=False)
-    found = make_selector(world)(hidden_states(), knowledge, None, reading)
+    knowledge, selector = ask(world, top_k=2 * world.base.store.n, names=False), make_selector(world)
+    torch.nn.init.zeros_(selector.name.label)
+    found = selector(hidden_states(), knowledge, None, reading)
     expected = torch.where(found.inverse == inverse, 0.0, math.log(LEAST))
     torch.testing.assert_close(found.parts.name, expected)
 
@@ -548,7 +553,7 @@ def test_the_first_layer_does_not_hop(world: TinyWorld) -> None:
 def test_a_layer_without_one_before_has_no_weights_for_hops(world: TinyWorld) -> None:
     first, later = (dict(untrained(world, hops=hops).named_parameters()) for hops in (False, True))
     assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate"}
-    assert {name.split(".")[1] for name in first.keys() - later.keys()} == {"phrases"}
+    assert not first.keys() - later.keys()
 
 
 def test_whether_it_is_so_and_what_a_fact_is_asked_for_are_read_in_the_last_layer_alone(world: TinyWorld) -> None:
@@ -589,19 +594,49 @@ def test_each_fact_says_what_is_asked_of_it(world: TinyWorld) -> None:
     assert torch.equal(earlier.forms, reading.form[:, None])
 
 
-def test_names_are_matched_by_the_projection_and_held_and_every_map_starts_as_one(world: TinyWorld) -> None:
-    p, query = world.projections, untrained(world, hops=False).query
+@pytest.mark.parametrize("hops", [False, True])
+def test_maps_start_as_the_projections_each_of_its_part_of_the_question_and_that_of_names_is_held(
+    world: TinyWorld, hops: bool
+) -> None:
+    """On training questions each is one long; the part that a map does not read it does not look at."""
+    p, query = world.projections, untrained(world, hops=hops).query
     held = {name for name, parameter in query.named_parameters() if not parameter.requires_grad}
     assert held == {"names.weight", "names.bias"}
-    for own, linear, share in (
-        (query.names, p.entity, 1.0),
-        (query.phrases, p.phrase, PHRASE_START),
-        (query.from_question, p.relation, RELATION_START),
+    halves = slice(None, p.d_sent), slice(p.d_sent, None)
+    for own, linear, (read, unread) in (
+        (query.names, p.entity, halves),
+        (query.from_question, p.relation, halves[::-1]),
     ):
-        weight = torch.from_numpy(linear.weight)
-        torch.testing.assert_close(own.weight, weight * (own.weight.norm() / weight.norm()), rtol=1e-4, atol=1e-5)
+        norm = np.linalg.norm(world.vectors[:, read] @ linear.weight.T + linear.bias, axis=-1).mean()
+        np.testing.assert_allclose(own.weight[:, read], linear.weight / norm, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(own.bias, linear.bias / norm, rtol=1e-4, atol=1e-6)
+        assert not own.weight[:, unread].any()
         norms = torch.nn.functional.linear(torch.from_numpy(world.vectors), own.weight, own.bias).norm(dim=-1)
-        assert norms.mean().item() == pytest.approx(share, rel=1e-4)
+        assert norms.mean().item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_an_untrained_query_is_that_of_the_projections(world: TinyWorld) -> None:
+    """Block by block but for its length, for questions whose two vectors say different things."""
+    p, rng = world.projections, np.random.default_rng(0)
+    vectors = rng.standard_normal((len(ROWS), p.d_question)).astype(np.float32)
+    knowledge = ask(world)
+    asked = replace(knowledge, questions=replace(knowledge.questions, vectors=torch.from_numpy(vectors)))
+    query = select(untrained(world, hops=False), hidden_states(), asked, None).query[:, 0]
+    expected = torch.from_numpy(p.queries(vectors.astype(np.float64))).float()
+    for block in (slice(None, p.d_ent), slice(p.d_ent, None)):
+        found, wanted = (torch.nn.functional.normalize(one[:, block], dim=-1) for one in (query, expected))
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_the_context_score_starts_from_the_question_as_the_encoder_of_sentences_has_it(world: TinyWorld) -> None:
+    p, scorer = world.projections, untrained(world, hops=False).context
+    vectors = torch.randn(4, p.d_question, generator=torch.Generator().manual_seed(2))
+    other = torch.cat([vectors[:, : p.d_sent], torch.zeros(4, p.d_sent)], dim=1)
+    context = torch.from_numpy(p.context(vectors[:, : p.d_sent].double().numpy())[:, : p.d_ctx]).float()
+    torch.testing.assert_close(
+        scorer.from_question(vectors), context @ scorer.from_context.weight.T, atol=1e-4, rtol=1e-3
+    )
+    torch.testing.assert_close(scorer.from_question(vectors), scorer.from_question(other))
 
 
 def test_every_layer_learns_to_ask_for_a_relation_alone(world: TinyWorld) -> None:
@@ -640,7 +675,8 @@ def test_the_identity_chains_to_facts_about_the_tail(world: TinyWorld) -> None:
             continue
         first = select(aimed(world, world.base.tensors.keys[number] * 300), hidden_states(1), knowledge, None)
         assert first.ids[0, 0, 0] == number
-        assert first.alpha[0, 0, 0] > 0.999
+        # "Twin town" leads round: what a town is found by as head is what it is found by as the tail of another fact.
+        assert first.alpha[0, 0, 0] > 1 / (1 + LEAST) - 1e-3
         second = select(hopping(world), hidden_states(1), knowledge, first)
         assert second.hop.item() == pytest.approx(1.0)
         about_tail = {n for n, other in enumerate(world.facts) if other.head.name == fact.tail.name}
@@ -654,15 +690,14 @@ def test_the_identity_chains_to_facts_about_the_tail(world: TinyWorld) -> None:
 
 
 def test_a_hop_keeps_the_relation_that_is_asked_for(world: TinyWorld) -> None:
-    knowledge = ask(world, (None,), top_k=5, gamma=0.0)
+    knowledge, d_ent = ask(world, (None,), top_k=5, gamma=0.0), world.projections.d_ent
     twin = next(n for n, fact in enumerate(world.facts) if fact.relation.name == "twin town")
     town = world.facts[twin].tail.name
     first = select(aimed(world, world.base.tensors.keys[twin] * 300), hidden_states(1), knowledge, None)
     for relation in ("mayor", "twin town"):
         wanted = [n for n, f in enumerate(world.facts) if f.head.name == town and f.relation.name == relation]
         selector = hopping(world)
-        asked_for = world.base.tensors.keys[wanted[0], world.projections.d_ent :]
-        selector.query.from_question.bias.copy_(asked_for[: world.projections.d_rel])
+        selector.query.from_question.bias.copy_(world.base.tensors.keys[wanted[0], d_ent:])
         best = select(selector, hidden_states(1), knowledge, first).ids[0, 0, : len(wanted)].tolist()
         assert sorted(best) == wanted
 
@@ -671,6 +706,89 @@ def test_a_layer_that_does_not_hop_keeps_the_query_before(world: TinyWorld) -> N
     first, second = make_selector(world, 1), gated(make_selector(world, 2, hops=True), -200.0)
     before = select(first, hidden_states(), ask(world), None)
     assert torch.equal(select(second, hidden_states(), ask(world), before).query, before.query)
+
+
+def names_alone(found: Selection, world: TinyWorld) -> Tensor:
+    """What names and the way count, without the relation's label, (batch, n); `name.label` is one."""
+    labels = [
+        [covered(world.facts[fact].relation.name, world.questions[ROWS[row]].question) for fact in facts]
+        for row, facts in enumerate(found.ids[:, 0].tolist())
+    ]
+    return found.parts.name[:, 0] - torch.tensor(labels)
+
+
+def test_a_layer_after_a_hop_that_does_not_hop_itself_stays_silent_about_names(world: TinyWorld) -> None:
+    """The question mentions the head of the first fact, not that of the one it has hopped to."""
+    knowledge, reading = ask(world, top_k=2 * world.base.store.n), doubtful(5)
+    first = make_selector(world, 1)
+    layers = [gated(make_selector(world, 2 + depth, hops=True), 0.0) for depth in range(MOST_HOPS - 1)]
+
+    def last(*logits: float) -> Selection:
+        found = select(first, hidden_states(), knowledge, None, reading, 0)
+        hops = torch.tensor([logits]).expand(len(ROWS), -1)
+        for depth, layer in enumerate(layers, start=1):
+            found = select(layer, hidden_states(), knowledge, found, reading._replace(hops=hops), depth)
+        return found
+
+    after_a_hop, without = last(50.0, -50.0), last(-50.0, -50.0)
+    assert not after_a_hop.hop.any()
+    assert (after_a_hop.hopped == 1).all()
+    silent = torch.where(after_a_hop.inverse[:, 0], math.log(NEVER), 0.0)
+    torch.testing.assert_close(names_alone(after_a_hop, world), silent, atol=1e-5, rtol=1e-5)
+    assert not without.hopped.any()
+    outspoken = names_alone(without, world)
+    assert (outspoken.amax(-1) - outspoken.amin(-1) > 1).all()
+
+
+def test_in_training_no_layer_forgets_how_surely_one_before_has_hopped(world: TinyWorld) -> None:
+    """Cumulative: the odds are against all of the hops, and grow from layer to layer."""
+    knowledge, reading = replace(ask(world), training=training([[0, 1]] * len(ROWS), retrieved=4)), doubtful(4)
+    before, stayed, courses = None, torch.ones(len(ROWS), 1), []
+    for depth in range(MOST_HOPS):
+        selector = make_selector(world, depth, hops=depth > 0)
+        before = select(selector, hidden_states(), knowledge, before, reading, depth)
+        stayed = stayed * (1 - before.hop)
+        torch.testing.assert_close(before.hopped, 1 - stayed, atol=1e-6, rtol=1e-5)
+        courses.append(before.hopped)
+    assert not courses[0].any()
+    assert (courses[2] >= courses[1]).all()
+    assert (courses[2] > courses[1] + 0.01).any()
+
+
+@pytest.mark.parametrize("names", [False, True])
+@pytest.mark.parametrize("hopped", [False, True])
+def test_a_relations_label_counts_as_far_as_the_question_spells_it_whether_or_not_it_hops(
+    world: TinyWorld, hopped: bool, names: bool
+) -> None:
+    """Both ways of every fact: which relation is asked for is said of the second hop too."""
+    knowledge = ask(world, top_k=2 * world.base.store.n, names=names)
+    selectors = [make_selector(world, 1), gated(make_selector(world, 2, hops=True), 50.0 if hopped else -200.0)]
+    counts: list[Tensor] = []
+    for weight in (0.0, 2.5):
+        before: Selection | None = None
+        for selector in selectors:
+            selector.name.label.fill_(weight)
+            before = select(selector, hidden_states(), knowledge, before)
+        assert before is not None
+        place = (before.ids + world.base.store.n * before.inverse).argsort(-1)
+        counts.append(before.parts.name.gather(-1, place)[:, 0])
+    for row, number in enumerate(ROWS):
+        text = world.questions[number].question
+        labels = torch.tensor([covered(fact.relation.name, text) for fact in world.facts] * 2)
+        torch.testing.assert_close(counts[1][row] - counts[0][row], 2.5 * labels, atol=1e-4, rtol=1e-4)
+    spelt = [covered("mayor", world.questions[number].question) for number in ROWS]
+    assert 1.0 in spelt
+    assert min(spelt) < 0.5
+
+
+def test_the_weight_of_labels_is_learned_from_what_is_weighed_and_by_the_null_fact(world: TinyWorld) -> None:
+    selector = make_selector(world)
+    mayor, twin = (next(n for n, f in enumerate(world.facts) if f.relation.name == r) for r in ("mayor", "twin town"))
+    knowledge = replace(ask(world), training=training([[mayor, twin]] * len(ROWS)))
+    with torch.enable_grad():
+        select(selector, hidden_states(), knowledge, None).alpha[..., 0].sum().backward()
+    assert selector.name.label.grad is not None
+    assert selector.name.label.grad.abs() > 0
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -699,7 +817,7 @@ def test_a_hop_is_taken_or_not_by_what_is_due_except_in_training(world: TinyWorl
 def test_in_training_a_hop_is_as_much_of_one_as_its_gate_says(world: TinyWorld, noisy: bool) -> None:
     """The design's formula of the query, with the noise that each of its maps and gates reads."""
     reading, hidden = doubtful(4), hidden_states()
-    noise = torch.randn(len(ROWS), world.projections.d_sent, generator=torch.Generator().manual_seed(1)) / 10
+    noise = torch.randn(len(ROWS), world.projections.d_question, generator=torch.Generator().manual_seed(1)) / 10
     candidates = replace(training([[0, 1]] * len(ROWS), retrieved=4), question_noise=noise if noisy else None)
     knowledge = replace(ask(world), training=candidates)
     before: Selection | None = None
@@ -863,7 +981,7 @@ def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world
 def test_noise_reaches_gates_and_the_maps_that_learn_and_no_names(world: TinyWorld) -> None:
     first, second = make_selector(world, 1), make_selector(world, 2, hops=True)
     candidates = training([[0, 1]] * len(ROWS))
-    noise = torch.randn(len(ROWS), world.projections.d_sent, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(len(ROWS), world.projections.d_question, generator=torch.Generator().manual_seed(0))
     found = []
     for added in (None, torch.zeros_like(noise), noise):
         knowledge = replace(ask(world), training=replace(candidates, question_noise=added))
@@ -872,12 +990,10 @@ def test_noise_reaches_gates_and_the_maps_that_learn_and_no_names(world: TinyWor
     (quiet, plain), (_, zero), (noisy, other) = found
     assert torch.equal(plain.hop, zero.hop)
     assert not torch.isclose(plain.hop, other.hop).any()
-    names, relation, phrase = first.query.blocks
+    names, relation = first.query.blocks
     assert torch.equal(quiet.query[..., names], noisy.query[..., names])
-    query = first.query
-    for block, linear in ((relation, query.from_question), (phrase, query.phrases)):
-        moved = query.scale * (noise @ linear.weight.T)[:, None]
-        torch.testing.assert_close(noisy.query[..., block] - quiet.query[..., block], moved, atol=1e-2, rtol=1e-3)
+    moved = first.query.scale * (noise @ first.query.from_question.weight.T)[:, None]
+    torch.testing.assert_close(noisy.query[..., relation] - quiet.query[..., relation], moved, atol=1e-2, rtol=1e-3)
     for part in ("context", "time", "name"):
         assert torch.equal(getattr(quiet.parts, part), getattr(noisy.parts, part))
 
@@ -929,10 +1045,11 @@ def test_a_second_candidate_that_is_missing_is_far_behind(world: TinyWorld) -> N
     w, key = arrays(selector), world.base.tensors.keys[number + world.base.store.n * way].double().numpy()
     query = one.query[0, 0].double().numpy()
     best, context, time = (float(part[0, 0, 0]) for part in (one.scores, one.parts.context, one.parts.time))
-    head, _, phrase = (cosine(query[block], key[block]) for block in selector.query.blocks)
+    head, asked = (cosine(query[block], key[block]) for block in selector.query.blocks)
     text, fact = world.questions[ROWS[0]].question, world.facts[number]
     names = [covered(end.name, text) for end in ((fact.tail, fact.head) if way else (fact.head, fact.tail))]
-    expected = best + naive_odds(w, head, phrase, *names, context, time, best - NO_SCORE, 0.0)
+    label = covered(fact.relation.name, text)
+    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0)
     assert one.scores[0, 0, -1].item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -89,8 +89,9 @@ def make_selection(
     parts = ScoreParts(unused, unused, unused, unused)
     inverse, alpha, null = batch.from_tail[:, None], weights[..., :-1], weights[..., -1]
     forms = torch.zeros(len(ids), N, len(FORMS)).log_softmax(-1) if forms is None else forms.expand(-1, N, -1)
+    logits, hops = yes[:, None], hop[:, None]
     return Selection(
-        unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, yes[:, None], forms, hop[:, None]
+        unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, logits, forms, hops, hops.sigmoid()
     )
 
 
