@@ -271,8 +271,13 @@ def test_an_interrupted_stage_leaves_its_former_result(
 ) -> None:
     owner, name, call = LATE[stage]
     monkeypatch.setattr(owner, name, on_call(call, getattr(owner, name), KeyboardInterrupt()))
-    before = digest(bench.folder)
+    before = results(bench.folder)
     status, stderr = bench.run(stage)
     assert status == 130, stderr
     assert stderr.splitlines()[-1] == "interrupted"
-    assert digest(bench.folder) == before
+    assert results(bench.folder) == before
+
+
+def results(folder: Path) -> dict[str, str]:
+    """sha256 of every file but checkpoints: a training that is stopped after its last step keeps one."""
+    return {name: sha for name, sha in digest(folder).items() if not name.startswith(".ckpt")}
