@@ -1,4 +1,4 @@
-"""How well an encoder tells which relation a question asks for, on relations and names that nothing was tuned on."""
+"""How well an encoder tells which relation a question asks for, on held-out relations and names."""
 
 from __future__ import annotations
 

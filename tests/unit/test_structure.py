@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, str] = {
     "transfer": "core data converters encoding index backbone model evaluation",
     "experiments": "core data synthetic tuning encoding index training report transfer",
     "doctor": "core encoding backbone",
-    "ask": "core data time_expressions encoding model evaluation",
+    "ask": "core data time_expressions encoding model",
 }
 """Folder (or file beside the folders) -> the folders that it may import from.  A new arrow is a decision."""
 
