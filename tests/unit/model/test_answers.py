@@ -336,7 +336,7 @@ def test_a_list_of_now_and_of_a_time_is_of_what_holds_in_both(base: KnowledgeBas
 
 
 def test_when_and_who_do_not_depend_on_now(base: KnowledgeBase) -> None:
-    for form in ("value", "start", "end", "yes_no"):
+    for form in ("value", "start", "end"):
         shares = [
             {
                 row.text: row.probability
@@ -374,6 +374,85 @@ def test_yes_and_no_share_what_wants_them_and_rest_on_the_best_fact(base: Knowle
     assert [(row.text, row.sources) for row in rows] == [(YES, (Source(1, "fact"),)), (NO, (Source(1, "fact"),))]
     assert [row.probability for row in rows] == pytest.approx([0.375, 0.125])
     assert [row.text for row in found(base, {-1: 0.0}, yes=-3.0, yes_no=1.0)] == [NO, YES]
+
+
+def confirms(base: KnowledgeBase, fact: int, yes: float = 0.9, **asked: Any) -> float:
+    """Probability of "yes" if a fact has all the weight; the rest is "no"."""
+    rows = {row.text: row.probability for row in found(base, {fact: 1.0}, yes=math.log(yes / (1 - yes)), **asked)}
+    assert rows.keys() <= {YES, NO}
+    assert sum(rows.values()) == pytest.approx(1.0)
+    return rows.get(YES, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("fact", "window", "so"),
+    [
+        (GIL, year_window(2014), False),
+        (GIL, year_window(2015), True),
+        (GIL, Window(day("2015-12-31"), day("2021-01-01")), True),
+        (GIL, year_window(2016), False),
+        (GIL, year_window(2020), False),  # "Was Gil keeper in 2020?" of one that ended in 2015
+        (3, year_window(2020), True),
+        (3, year_window(2005), False),
+        (5, year_window(1850), True),
+        (5, year_window(1900), False),
+        (4, year_window(2020), True),
+        (CHOIR_EVE, year_window(1700), True),
+    ],
+)
+def test_a_fact_of_another_time_confirms_nothing_and_one_without_a_time_confirms(
+    base: KnowledgeBase, fact: int, window: Window, so: bool
+) -> None:
+    for inverse in ([], [fact]):
+        said = confirms(base, fact, window=bounds(window), yes_no=1.0, inverse=inverse)
+        assert said == pytest.approx(0.9 * so)
+    assert confirms(base, fact, yes_no=1.0) == pytest.approx(0.9)  # whose question names no time
+
+
+@pytest.mark.parametrize("now", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize(
+    ("fact", "as_of", "holds"),
+    [
+        (GIL, "2015-12-31", True),
+        (GIL, "2016-01-01", False),
+        (GIL, "2014-12-31", False),
+        (3, "2026-11-28", True),
+        (3, "2000-01-01", False),
+        (4, "2026-11-28", True),
+    ],
+)
+def test_what_no_longer_holds_confirms_as_far_as_now_is_not_meant(
+    base: KnowledgeBase, fact: int, as_of: str, holds: bool, now: float
+) -> None:
+    """By total probability; of now and a time together what holds in both, and without a day of asking of any."""
+    said = confirms(base, fact, now=now, as_of=day(as_of), yes_no=1.0)
+    assert said == pytest.approx(0.9 * (1.0 if holds else 1 - now))
+    assert confirms(base, fact, now=now, yes_no=1.0) == pytest.approx(0.9)
+    of_time = bounds(year_window(2015))
+    possible = fact in (GIL, 4) or day("2006-05-19") < of_time[1]
+    both = confirms(base, fact, now=now, as_of=day(as_of), window=of_time, yes_no=1.0)
+    assert both == pytest.approx(0.9 * possible * (1.0 if holds else 1 - now))
+    assert confirms(base, GIL, now=now, as_of=day(as_of), window=bounds(year_window(2020)), yes_no=1.0) == 0
+
+
+def test_the_heaviest_fact_says_whether_the_time_fits(base: KnowledgeBase) -> None:
+    window = bounds(year_window(2015))
+    for weights, so in (({GIL: 0.6, HAL: 0.3}, 0.9), ({GIL: 0.3, HAL: 0.6}, 0.0), ({-1: 0.0, GIL: 0.2}, 0.9)):
+        rows = found(base, weights, window=window, yes=math.log(9), yes_no=1.0)
+        shares = {row.text: row.probability for row in rows}
+        assert shares.get(YES, 0.0) == pytest.approx(so)
+        assert shares[NO] == pytest.approx(1 - so)
+
+
+def test_the_time_takes_from_yes_alone(base: KnowledgeBase) -> None:
+    """A value is given whatever its time, and "no" has what "yes" has lost."""
+    asked = {"gate": 0.8, "yes": math.log(4), "value": 0.5, "yes_no": 0.5}
+    timed = found(base, {GIL: 0.5}, window=bounds(year_window(2020)), **asked)  # type: ignore[arg-type]
+    plain = found(base, {GIL: 0.5}, **asked)  # type: ignore[arg-type]
+    shares, before = ({row.text: row.probability for row in rows} for rows in (timed, plain))
+    assert YES not in shares
+    assert shares.pop(NO) == pytest.approx(before.pop(NO) + before.pop(YES))
+    assert shares == pytest.approx(before)
 
 
 def test_each_fact_is_read_in_its_own_form(base: KnowledgeBase) -> None:

@@ -17,9 +17,10 @@ from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day,
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import trigram_buckets
-from kblampp.model.query import GATE_NOISE, GATE_SCALE, HOP_CUTS, START_LOGIT
+from kblampp.model.onward import FEATURES, MOST
+from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, HOP_CUTS, RELATION_START, START_LOGIT
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
-from kblampp.model.scores import DAYS_PER_YEAR, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
+from kblampp.model.scores import DAYS_PER_YEAR, FIT, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, KBSelector, Selection
 from tests.kb import TinyWorld, make_world
 
@@ -69,6 +70,9 @@ def make_selector(world: TinyWorld, seed: int = 0, *, hops: bool = False, **opti
         torch.nn.init.normal_(selector.form.from_fact.weight, std=0.3)
     if selector.graph is not None:
         torch.nn.init.normal_(selector.graph.out.weight)
+    if hops:
+        torch.nn.init.normal_(selector.query.onward.weight, std=0.4)
+        torch.nn.init.normal_(selector.query.onward.bias, std=0.1)
     return selector.eval()
 
 
@@ -167,7 +171,8 @@ def naive_query(
     if training is not None and training.question_noise is not None:
         noise = training.question_noise[row].double().numpy()
     own = w["query.from_question.weight"] @ (e + noise) + w["query.from_question.bias"]
-    if options.hidden_query:
+    silent = training is not None and training.read_hidden is not None and not training.read_hidden[row]
+    if options.hidden_query and not silent:
         own = own + w["query.from_hidden.weight"] @ h
     scale = START_LOGIT * math.sqrt(p.d_k)
     if before is None:
@@ -176,11 +181,44 @@ def naive_query(
     maps = w["query.names.weight"], w["query.from_question.weight"]
     rest = naive_rest(*maps, before["rest"], before["key"], p.d_ent)
     logit = float(reading.hops[row, depth - 1]) + naive_gate(w, "query.hop_gate", rest + GATE_NOISE * noise)
+    ahead = naive_ahead(world, knowledge, own, row, before)
+    looked_at = w["query.onward.weight"][0] @ (np.array(ahead) - FEATURE_MIDDLE) + w["query.onward.bias"][0]
+    logit += GATE_SCALE * float(looked_at)
     if training is None:
-        logit = math.inf if logit > HOP_CUTS[depth - 1] else -math.inf
+        logit = math.inf if logit > HOP_CUTS[depth - 1] and ahead[FEATURES.index("leads_on")] else -math.inf
     name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
     onward = scale * np.concatenate([name, own])
     return (1 - share(logit)) * before["query"] + share(logit) * onward, rest, logit
+
+
+def naive_ahead(world: TinyWorld, knowledge: Knowledge, wanted: Any, row: int, before: dict[str, Any]) -> list[float]:
+    """What is looked at of the fact that was read and of those about where it leads (`onward.FEATURES`)."""
+    text, d_ent = world.questions[ROWS[row]].question, world.projections.d_ent
+    heaviest = int(np.argmax(before["weights"][: len(before["ids"])]))
+    number, inverse = before["ids"][heaviest], before["inverse"][heaviest]
+    if number < 0:
+        return [0.0] * len(FEATURES)
+
+    def fits(fact: int) -> tuple[float, float]:
+        key = world.base.tensors.keys[fact, d_ent:].double().numpy()
+        return cosine(key, wanted), covered(world.facts[fact].relation.name, text)
+
+    ahead = [fits(fact) for fact in about_end(world, number, inverse=inverse)]
+    return [*max(ahead, default=(0.0, 0.0)), *fits(number), float(len(ahead) > 0)]
+
+
+def about_end(world: TinyWorld, number: int, *, inverse: bool) -> list[int]:
+    """The facts about the entity that a fact leads to."""
+    fact = world.facts[number]
+    entity = (fact.head if inverse else fact.tail).name
+    return [n for n, other in enumerate(world.facts) if other.head.name == entity][:MOST]
+
+
+def leading_on(world: TinyWorld, before: Selection) -> Tensor:
+    """Whether there are facts about the entity that the heaviest fact of each question leads to, (batch,)."""
+    rows = zip(before.ids[:, 0].tolist(), before.inverse[:, 0].tolist(), before.alpha[:, 0].tolist(), strict=True)
+    heaviest = [max(zip(alpha, ids, ways, strict=True)) for ids, ways, alpha in rows]
+    return torch.tensor([len(about_end(world, number, inverse=way)) > 0 for _, number, way in heaviest])
 
 
 def share(logit: float) -> float:
@@ -348,15 +386,17 @@ def brute_force(
         name = stayed * (named * options.names + math.log(max(likely, LEAST)))
         name += (1 - stayed) * inverse * math.log(NEVER)
         label = covered(world.facts[number].relation.name, text)
-        score = meaning + options.gamma * context + options.eta * time + name + float(w["name.label"]) * label
+        timeless = meaning + name + float(w["name.label"]) * label
+        score = timeless + options.gamma * context + options.eta * time
         head, asked = cosine(query[: p.d_ent], key[: p.d_ent]), cosine(query[p.d_ent :], key[p.d_ent :])
         own = stayed * (own if options.names else 1.0) + (1 - stayed)
-        fits.append((score, head, asked, own, other, label, options.gamma * context, options.eta * time))
+        fits.append((score, head, asked, own, other, label, options.gamma * context, options.eta * time, timeless))
         scored.append((options.eta > 0 and is_apart(question, fact), -score, number + n * inverse))
     chosen = sorted(scored)[: options.top_k]
     rows = [place for _, _, place in chosen]
     best, second = sorted(fits, reverse=True)[:2]
-    null = naive_odds(w, *best[1:], best[0] - second[0], forms["yes_no"]) * options.temperature + best[0]
+    passed = max(fit[-1] for fit in fits) - best[-1]
+    null = naive_odds(w, *best[1:-1], best[0] - second[0], passed, forms["yes_no"]) * options.temperature + best[0]
     null += options.temperature * math.log(sum(math.exp((fit[0] - best[0]) / options.temperature) for fit in fits))
     scores = np.array([-negative for _, negative, _ in chosen] + [null])
     weights = np.exp((scores - scores.max()) / options.temperature)
@@ -567,7 +607,7 @@ def test_the_first_layer_does_not_hop(world: TinyWorld) -> None:
 
 def test_a_layer_without_one_before_has_no_weights_for_hops(world: TinyWorld) -> None:
     first, later = (dict(untrained(world, hops=hops).named_parameters()) for hops in (False, True))
-    assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate"}
+    assert {name.split(".")[1] for name in later.keys() - first.keys()} == {"from_value", "hop_gate", "onward"}
     assert not first.keys() - later.keys()
 
 
@@ -613,21 +653,22 @@ def test_each_fact_says_what_is_asked_of_it(world: TinyWorld) -> None:
 def test_maps_start_as_the_projections_each_of_its_part_of_the_question_and_that_of_names_is_held(
     world: TinyWorld, hops: bool
 ) -> None:
-    """On training questions each is one long; the part that a map does not read it does not look at."""
+    """On training questions a name is one long, a relation two; a map looks at its part of a question alone."""
     p, query = world.projections, untrained(world, hops=hops).query
     held = {name for name, parameter in query.named_parameters() if not parameter.requires_grad}
     assert held == {"names.weight", "names.bias"}
     halves = slice(None, p.d_sent), slice(p.d_sent, None)
-    for own, linear, (read, unread) in (
-        (query.names, p.entity, halves),
-        (query.from_question, p.relation, halves[::-1]),
+    assert RELATION_START == 2.0
+    for own, linear, length, (read, unread) in (
+        (query.names, p.entity, 1.0, halves),
+        (query.from_question, p.relation, 2.0, halves[::-1]),
     ):
-        norm = np.linalg.norm(world.vectors[:, read] @ linear.weight.T + linear.bias, axis=-1).mean()
+        norm = np.linalg.norm(world.vectors[:, read] @ linear.weight.T + linear.bias, axis=-1).mean() / length
         np.testing.assert_allclose(own.weight[:, read], linear.weight / norm, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(own.bias, linear.bias / norm, rtol=1e-4, atol=1e-6)
         assert not own.weight[:, unread].any()
         norms = torch.nn.functional.linear(torch.from_numpy(world.vectors), own.weight, own.bias).norm(dim=-1)
-        assert norms.mean().item() == pytest.approx(1.0, rel=1e-4)
+        assert norms.mean().item() == pytest.approx(length, rel=1e-4)
 
 
 def test_an_untrained_query_is_that_of_the_projections(world: TinyWorld) -> None:
@@ -677,6 +718,8 @@ def gated(selector: KBSelector, bias: float) -> KBSelector:
     """The selector with the hop gate of every question at this logit."""
     torch.nn.init.zeros_(selector.query.hop_gate.out.weight)
     torch.nn.init.constant_(selector.query.hop_gate.out.bias, bias)
+    for parameter in selector.query.onward.parameters():
+        torch.nn.init.zeros_(parameter)
     return selector
 
 
@@ -746,10 +789,12 @@ def test_a_layer_after_a_hop_that_does_not_hop_itself_stays_silent_about_names(w
         return found
 
     after_a_hop, without = last(50.0, -50.0), last(-50.0, -50.0)
+    leads = leading_on(world, select(first, hidden_states(), knowledge, None, reading, 0))
+    assert leads.sum() >= 3
     assert not after_a_hop.hop.any()
-    assert (after_a_hop.hopped == 1).all()
+    assert torch.equal(after_a_hop.hopped[:, 0] == 1, leads)
     silent = torch.where(after_a_hop.inverse[:, 0], math.log(NEVER), 0.0)
-    torch.testing.assert_close(names_alone(after_a_hop, world), silent, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(names_alone(after_a_hop, world)[leads], silent[leads], atol=1e-5, rtol=1e-5)
     assert not without.hopped.any()
     outspoken = names_alone(without, world)
     assert (outspoken.amax(-1) - outspoken.amin(-1) > 1).all()
@@ -778,19 +823,23 @@ def test_a_relations_label_counts_as_far_as_the_question_spells_it_whether_or_no
     """Both ways of every fact: which relation is asked for is said of the second hop too."""
     knowledge = ask(world, top_k=2 * world.base.store.n, names=names)
     selectors = [make_selector(world, 1), gated(make_selector(world, 2, hops=True), 50.0 if hopped else -200.0)]
-    counts: list[Tensor] = []
-    for weight in (0.0, 2.5):
-        before: Selection | None = None
-        for selector in selectors:
+    before: Selection | None = None
+    for selector in selectors:
+        counts: list[Tensor] = []
+        for weight in (2.5, 0.0):
             selector.name.label.fill_(weight)
-            before = select(selector, hidden_states(), knowledge, before)
-        assert before is not None
-        place = (before.ids + world.base.store.n * before.inverse).argsort(-1)
-        counts.append(before.parts.name.gather(-1, place)[:, 0])
-    for row, number in enumerate(ROWS):
-        text = world.questions[number].question
-        labels = torch.tensor([covered(fact.relation.name, text) for fact in world.facts] * 2)
-        torch.testing.assert_close(counts[1][row] - counts[0][row], 2.5 * labels, atol=1e-4, rtol=1e-4)
+            found = select(selector, hidden_states(), knowledge, before)
+            place = (found.ids + world.base.store.n * found.inverse).argsort(-1)
+            counts.append(found.parts.name.gather(-1, place)[:, 0])
+        for row, number in enumerate(ROWS):
+            text = world.questions[number].question
+            labels = torch.tensor([covered(fact.relation.name, text) for fact in world.facts] * 2)
+            torch.testing.assert_close(counts[0][row] - counts[1][row], 2.5 * labels, atol=1e-4, rtol=1e-4)
+        if before is not None:
+            leads = leading_on(world, before)
+            assert leads.any()
+            assert torch.equal(found.hop[:, 0] == 1, leads & hopped)
+        before = found
     spelt = [covered("mayor", world.questions[number].question) for number in ROWS]
     assert 1.0 in spelt
     assert min(spelt) < 0.5
@@ -807,16 +856,27 @@ def test_the_weight_of_labels_is_learned_from_what_is_weighed_and_by_the_null_fa
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_a_hop_is_taken_or_not_by_what_is_due_except_in_training(world: TinyWorld, trained: bool) -> None:
-    """The logits are those of the layer's own hop, of the last one there is for a layer further on."""
-    logits = torch.tensor([[0.5, 0.1], [0.74, -0.1], [0.76, 0.9], [-3.0, 5.0], [5.0, -0.01]])
-    taken = torch.tensor([[False, True], [False, False], [True, True], [False, True], [True, False]])
+@pytest.mark.parametrize("relation", ["mayor", "employer"])
+def test_a_hop_is_taken_or_not_by_what_is_due_except_in_training(
+    world: TinyWorld, relation: str, trained: bool
+) -> None:
+    """The logits are those of the layer's own hop, of the last one there is for a layer further on.
+
+    A mayor has facts of her own, a mill has none: no question hops to nothing, however surely a hop is due.
+    """
+    logits = torch.tensor([[-0.99, 0.01], [-1.01, -0.1], [0.5, 0.9], [-3.0, 50.0], [50.0, -0.01]])
+    taken = torch.tensor([[True, True], [False, False], [True, True], [False, True], [True, False]])
+    read = next(number for number, fact in enumerate(world.facts) if fact.relation.name == relation)
+    if relation == "employer":
+        taken = torch.zeros_like(taken)
+    assert HOP_CUTS == (-1.0, 0.0)
     reading = reading_of()._replace(hops=logits)
     knowledge = ask(world)
     if trained:
         knowledge = replace(knowledge, training=training([[0, 1]] * len(ROWS)))
     first, later = make_selector(world, 1), gated(make_selector(world, 2, hops=True), 0.0)
     before = select(first, hidden_states(), knowledge, None, reading, 0)
+    before = replace(before, ids=torch.full_like(before.ids, read), inverse=torch.zeros_like(before.inverse))
     for depth in (1, 2, 3):
         place = min(depth, MOST_HOPS - 1) - 1
         found = select(later, hidden_states(), knowledge, before, reading, depth)
@@ -834,6 +894,8 @@ def test_in_training_a_hop_is_as_much_of_one_as_its_gate_says(world: TinyWorld, 
     reading, hidden = doubtful(4), hidden_states()
     noise = torch.randn(len(ROWS), world.projections.d_question, generator=torch.Generator().manual_seed(1)) / 10
     candidates = replace(training([[0, 1]] * len(ROWS), retrieved=4), question_noise=noise if noisy else None)
+    if noisy:
+        candidates = replace(candidates, read_hidden=torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0]))
     knowledge = replace(ask(world), training=candidates)
     before: Selection | None = None
     hops: list[float] = []
@@ -842,7 +904,11 @@ def test_in_training_a_hop_is_as_much_of_one_as_its_gate_says(world: TinyWorld, 
         found = select(selector, hidden, knowledge, before, reading, depth)
         for row in range(len(ROWS)):
             names = ("query", "rest", "key", "value")
-            read = {name: getattr(before, name)[row, 0].double().numpy() for name in names} if before else None
+            read: dict[str, Any] | None = None
+            if before is not None:
+                read = {name: getattr(before, name)[row, 0].double().numpy() for name in names}
+                read |= {name: getattr(before, name)[row, 0].tolist() for name in ("ids", "inverse")}
+                read["weights"] = before.alpha[row, 0].tolist()
             h = hidden[row, 0].double().numpy()
             query, rest, logit = naive_query(world, arrays(selector), knowledge, reading, h, row, depth, read)
             np.testing.assert_allclose(found.query[row, 0], query, rtol=1e-4, atol=1e-3)
@@ -963,10 +1029,11 @@ def test_the_gates_send_no_gradient_to_what_was_read(world: TinyWorld) -> None:
     with torch.enable_grad():
         before = select(first, hidden_states(), knowledge, None)
         select(second, hidden_states(), knowledge, before).hop.sum().backward()
-    assert second.query.hop_gate.inner.weight.grad is not None
-    assert second.query.hop_gate.inner.weight.grad.any()
-    others = {**dict(first.named_parameters()), **dict(second.named_parameters(prefix="second"))}
-    assert not [name for name, p in others.items() if p.grad is not None and "hop_gate" not in name]
+    gates = {name for name, _ in second.named_parameters() if name.startswith(("query.hop_gate.", "query.onward."))}
+    assert len(gates) == 6
+    assert {name for name, p in second.named_parameters() if p.grad is not None and p.grad.any()} == gates
+    others = {**dict(first.named_parameters(prefix="first")), **dict(second.named_parameters())}
+    assert {name for name, p in others.items() if p.grad is not None} == gates
 
 
 def test_nothing_is_left_out_of_a_question_for_a_fact_that_was_not_read(world: TinyWorld) -> None:
@@ -979,7 +1046,9 @@ def test_nothing_is_left_out_of_a_question_for_a_fact_that_was_not_read(world: T
 
 
 def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world: TinyWorld) -> None:
+    """But for how onward facts fit what is asked for, which is next."""
     first, second = make_selector(world, 1), make_selector(world, 2, hops=True)
+    torch.nn.init.zeros_(second.query.onward.weight)
     knowledge = replace(ask(world), training=training([[0, 1]] * len(ROWS), retrieved=4))
     before = select(first, hidden_states(), knowledge, None)
     hops = [select(second, states, knowledge, before).hop for states in (hidden_states(), -hidden_states())]
@@ -990,7 +1059,32 @@ def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world
     assert ((hops[0] > 0) & (hops[0] < 1)).all()
     decided = [select(second, states, ask(world), before).hop for states in (hidden_states(), -hidden_states())]
     assert torch.equal(*decided)
-    assert torch.equal(decided[0], (torch.logit(hops[0]) > HOP_CUTS[0]).float())
+    leads = leading_on(world, before)[:, None]
+    assert torch.equal(decided[0], ((torch.logit(hops[0]) > HOP_CUTS[0]) & leads).float())
+
+
+def test_how_onward_facts_fit_what_a_layer_asks_for_counts_with_the_weight_of_its_own(world: TinyWorld) -> None:
+    """The layer's relation block is what is compared, with the hidden state in it where that is read."""
+    reading, knowledge = doubtful(), replace(ask(world), training=training([[0, 1]] * len(ROWS), retrieved=4))
+    before = select(make_selector(world, 1), hidden_states(), knowledge, None)
+    second = make_selector(world, 2, hops=True)
+    w, p = arrays(second), world.projections
+    second.query.onward.bias.zero_()
+    for feature in range(len(FEATURES)):
+        logits = []
+        for weight in (0.0, 2.0):
+            second.query.onward.weight.zero_()
+            second.query.onward.weight[0, feature] = weight
+            logits.append(select(second, hidden_states(), knowledge, before, reading).hop_logit[:, 0])
+        for row in range(len(ROWS)):
+            e, h = knowledge.questions.vectors[row].double().numpy(), hidden_states()[row, 0].double().numpy()
+            wanted = w["query.from_question.weight"] @ e + w["query.from_question.bias"]
+            wanted = wanted + w["query.from_hidden.weight"] @ h
+            read = {"ids": before.ids[row, 0].tolist(), "inverse": before.inverse[row, 0].tolist()}
+            read["weights"] = before.alpha[row, 0].tolist()
+            assert len(wanted) == p.d_rel
+            counts = 2.0 * GATE_SCALE * (naive_ahead(world, knowledge, wanted, row, read)[feature] - FEATURE_MIDDLE)
+            assert float(logits[1][row] - logits[0][row]) == pytest.approx(counts, rel=1e-3, abs=1e-3)
 
 
 def test_noise_reaches_gates_and_the_maps_that_learn_and_no_names(world: TinyWorld) -> None:
@@ -1009,8 +1103,67 @@ def test_noise_reaches_gates_and_the_maps_that_learn_and_no_names(world: TinyWor
     assert torch.equal(quiet.query[..., names], noisy.query[..., names])
     moved = first.query.scale * (noise @ first.query.from_question.weight.T)[:, None]
     torch.testing.assert_close(noisy.query[..., relation] - quiet.query[..., relation], moved, atol=1e-2, rtol=1e-3)
-    for part in ("context", "time", "name"):
+    for part in ("time", "name"):
         assert torch.equal(getattr(quiet.parts, part), getattr(noisy.parts, part))
+    assert not torch.isclose(quiet.parts.context, noisy.parts.context).any()
+
+
+def test_in_training_the_context_score_reads_noise_and_is_silent_where_the_hidden_state_is(world: TinyWorld) -> None:
+    selector, hidden, knowledge = make_selector(world, 1), hidden_states(), ask(world)
+    noise = torch.randn(len(ROWS), world.projections.d_question, generator=torch.Generator().manual_seed(0)) / 4
+    reads = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0])
+    w, contexts = arrays(selector), []
+    for added, read in ((None, None), (noise, None), (None, reads), (noise, reads)):
+        candidates = replace(training([[0, 1, 30]] * len(ROWS)), question_noise=added, read_hidden=read)
+        found = select(selector, hidden, replace(knowledge, training=candidates), None).parts.context[:, 0]
+        asked = knowledge.questions.vectors.double().numpy() + (0 if added is None else added.double().numpy())
+        for row, column in np.ndindex(len(ROWS), 3):
+            sentence = world.base.tensors.ctx[[0, 1, 30][column]].double().numpy()
+            score = naive_context(w, hidden[row, 0].double().numpy(), asked[row], sentence)
+            score *= 1.0 if read is None else float(read[row])
+            assert float(found[row, column]) == pytest.approx(score, rel=1e-4, abs=1e-5)
+        contexts.append(found)
+    for silent in contexts[2:]:
+        assert (silent[reads == 0] == 0).all()
+    assert torch.equal(contexts[2][reads == 1], contexts[0][reads == 1])
+    searched = select(selector, hidden, ask(world, top_k=2 * world.base.store.n), None)
+    for row in range(len(ROWS)):  # outside training nothing is added and nothing silent
+        place = searched.ids[row, 0].tolist().index(30)
+        torch.testing.assert_close(searched.parts.context[row, 0, place], contexts[0][row, 2], atol=1e-5, rtol=1e-4)
+
+
+class Seen(torch.nn.Module):
+    """In place of the null fact's odds: keeps what is looked at."""
+
+    fit: Tensor
+
+    def forward(self, fit: Tensor) -> Tensor:
+        self.fit = fit
+        return fit[..., 0] * 0
+
+
+def test_who_fits_better_but_for_the_time_is_told_and_teaches_nothing(world: TinyWorld) -> None:
+    """Three mayors of one town, each of another time, and a fact of another relation."""
+    selector = make_selector(world)
+    selector.null = seen = Seen()  # type: ignore[assignment]
+    given = [[0, 1, 2, -1, 30]] * len(ROWS)
+    knowledge = replace(ask(world, gamma=0.3, eta=3.0), training=training(given))
+    with torch.enable_grad():
+        found = select(selector, hidden_states(), knowledge, None)
+        for name in ("lead", "passed"):
+            selector.zero_grad()
+            seen.fit[..., FIT.index(name)].sum().backward(retain_graph=True)
+            learns = [p for p in selector.parameters() if p.grad is not None and p.grad.any()]
+            assert (len(learns) > 0) == (name == "lead")
+    looked_at = seen.fit[:, 0, FIT.index("passed")].tolist()
+    for row, passed in enumerate(looked_at):
+        scores, parts = found.scores[row, 0, :-1].tolist(), found.parts
+        timeless = (parts.meaning + parts.name)[row, 0].tolist()
+        best = scores.index(max(scores))
+        others = [timeless[place] for place in (0, 1, 2, 4)]
+        assert passed == pytest.approx(max(others) - timeless[best], abs=1e-4)
+    assert max(looked_at) > 1
+    assert min(looked_at) == 0
 
 
 @pytest.mark.parametrize("temperature", [0.02, 0.25, 1.0, 3.0])
@@ -1064,7 +1217,7 @@ def test_a_second_candidate_that_is_missing_is_far_behind(world: TinyWorld) -> N
     text, fact = world.questions[ROWS[0]].question, world.facts[number]
     names = [covered(end.name, text) for end in ((fact.tail, fact.head) if way else (fact.head, fact.tail))]
     label = covered(fact.relation.name, text)
-    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0)
+    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0, 0.0)
     assert one.scores[0, 0, -1].item() == pytest.approx(expected, rel=1e-4)
 
 

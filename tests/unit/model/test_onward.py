@@ -1,0 +1,205 @@
+"""What a hop would find, against plain loops over the facts of small random bases."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kblampp.model import onward
+from kblampp.model.mentions import NameTable, question_grams, trigram_buckets
+from kblampp.model.onward import FEATURES, MOST, FactsByHead, hop_features
+
+LABELS = ("mayor", "place of birth", "twin town", "employer", "employee", "founder")
+QUESTIONS = (
+    "Where was the mayor born?",
+    "Who is the employer of the founder?",
+    "Which twin town has it?",
+    "What is the place of birth of the founder?",
+)
+D_REL = 5
+SEEDS = range(12)
+
+
+@dataclass(frozen=True)
+class Base:
+    """Facts by hand: (head, relation, tail) as numbers, a vector for each key, first those of the facts."""
+
+    facts: list[tuple[int, int, int]]
+    keys: Tensor
+
+    @property
+    def by_head(self) -> FactsByHead:
+        heads, tails = (np.array([fact[end] for fact in self.facts], dtype=np.int32) for end in (0, 2))
+        return FactsByHead.of(SimpleNamespace(head_ids=heads, tail_ids=tails))  # type: ignore[arg-type]
+
+    @property
+    def names(self) -> NameTable:
+        heads, tails = ([f"entity {fact[end]}" for fact in self.facts] for end in (0, 2))
+        return NameTable.of(heads, tails, [LABELS[relation] for _, relation, _ in self.facts])
+
+
+def random_base(seed: int) -> Base:
+    """Heads are the even entities of a dozen at most, so that no fact is about an odd one."""
+    rng = np.random.default_rng(seed)
+    n, entities = int(rng.integers(1, 30)), int(rng.integers(2, 12))
+    facts = [
+        (2 * int(rng.integers(0, entities // 2)), int(rng.integers(len(LABELS))), int(rng.integers(entities)))
+        for _ in range(n)
+    ]
+    return Base(facts, torch.from_numpy(rng.standard_normal((2 * n, D_REL))).float())
+
+
+def about(base: Base, entity: int, withheld: list[int], most: int = MOST) -> list[int]:
+    """The facts about an entity."""
+    found = [number for number, (head, _, _) in enumerate(base.facts) if head == entity]
+    return [number for number in found[:most] if number not in withheld]
+
+
+def covered(name: str, question: str) -> float:
+    grams = trigram_buckets(name)
+    return sum(gram in trigram_buckets(question) for gram in grams) / len(grams)
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    return dot / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+
+def expected_features(
+    base: Base, wanted: list[float], question: str, read: tuple[int, bool], withheld: list[int], most: int = MOST
+) -> list[float]:
+    number, inverse = read
+    if number < 0:
+        return [0.0] * 5
+
+    def fits(fact: int) -> tuple[float, float]:
+        return cosine(base.keys[fact].tolist(), wanted), covered(LABELS[base.facts[fact][1]], question)
+
+    head, _, tail = base.facts[number]
+    best, leads = (0.0, 0.0), 0.0
+    for other in about(base, head if inverse else tail, withheld, most):
+        if not leads or fits(other)[0] > best[0]:
+            best = fits(other)
+        leads = 1.0
+    return [*best, *fits(number), leads]
+
+
+def padded(rows: list[list[int]]) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[-1] * (width - len(row))] for row in rows], dtype=torch.int64).view(len(rows), width)
+
+
+def random_withheld(base: Base, rng: Any, rows: int) -> list[list[int]]:
+    n = len(base.facts)
+    return [rng.choice(n, int(rng.integers(0, n + 1)), replace=False).tolist() for _ in range(rows)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_facts_about_an_entity_are_those_with_it_as_head_in_their_order(seed: int) -> None:
+    base, rng = random_base(seed), np.random.default_rng(100 + seed)
+    entities = range(max(max(head, tail) for head, _, tail in base.facts) + 1)
+    withheld = random_withheld(base, rng, len(entities))
+    found = base.by_head.about(torch.arange(len(entities)), None).tolist()
+    left = base.by_head.about(torch.arange(len(entities)), padded(withheld)).tolist()
+    for entity in entities:
+        assert [fact for fact in found[entity] if fact >= 0] == about(base, entity, [])
+        assert [fact for fact in left[entity] if fact >= 0] == about(base, entity, withheld[entity])
+        if entity % 2:
+            assert set(found[entity]) <= {-1}
+        alone = base.by_head.about(torch.tensor([entity]), None)
+        assert alone.tolist() == [about(base, entity, [])]  # no wider than it has facts
+    assert base.by_head.ends.tolist() == [[head, tail] for head, _, tail in base.facts]
+
+
+def test_nobody_asked_about_has_no_facts() -> None:
+    assert random_base(0).by_head.about(torch.zeros(0, dtype=torch.int64), None).shape == (0, 0)
+
+
+def test_of_an_entity_with_many_facts_the_first_of_the_file_are_looked_at() -> None:
+    """Two such in turns, so that the facts of one do not stand together."""
+    facts = [(number % 2, 0, 2) for number in range(2 * MOST + 20)]
+    base = Base(facts, torch.zeros(2 * len(facts), D_REL))
+    found = base.by_head.about(torch.tensor([0, 1, 2]), None)
+    assert found.shape == (3, MOST)
+    assert found[0].tolist() == list(range(0, 2 * MOST, 2))
+    assert found[1].tolist() == list(range(1, 2 * MOST, 2))
+    assert found[2].tolist() == [-1] * MOST
+
+
+@pytest.mark.parametrize("most", [MOST, 2])
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_features_are_those_of_plain_loops(seed: int, hidden: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every fact read either way, and of none, by each of some questions."""
+    monkeypatch.setattr(onward, "MOST", most)
+    base, rng = random_base(seed), np.random.default_rng(200 + seed)
+    cases = [(number, way) for number in range(-1, len(base.facts)) for way in (False, True)]
+    questions = [QUESTIONS[int(rng.integers(len(QUESTIONS)))] for _ in cases]
+    wanted = torch.from_numpy(rng.standard_normal((len(cases), D_REL))).float()
+    withheld = random_withheld(base, rng, len(cases)) if hidden else [[]] * len(cases)
+    read = torch.tensor([number for number, _ in cases]), torch.tensor([way for _, way in cases])
+    found = hop_features(
+        base.by_head,
+        base.names,
+        base.keys,
+        wanted,
+        question_grams(questions),
+        read,
+        padded(withheld) if hidden else None,
+    )
+    assert found.shape == (len(cases), len(FEATURES))
+    for row, case in enumerate(cases):
+        expected = expected_features(base, wanted[row].tolist(), questions[row], case, withheld[row], most)
+        assert found[row].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_random_bases_have_what_is_tested() -> None:
+    """Facts that lead on and that do not, each way where some are withheld; and more facts about an entity than two."""
+    leads, most = {False: set[bool](), True: set[bool]()}, 0
+    for seed in SEEDS:
+        base = random_base(seed)
+        for head, _, tail in base.facts:
+            leads[False].add(len(about(base, tail, [])) > 0)
+            leads[True].add(len(about(base, head, random_withheld(base, np.random.default_rng(seed), 1)[0])) > 0)
+            most = max(most, len(about(base, head, [])))
+    assert leads == {False: {False, True}, True: {False, True}}
+    assert most > 2
+
+
+def test_where_no_fact_of_a_batch_leads_on_there_is_nothing_ahead() -> None:
+    base = Base([(0, 0, 1), (0, 1, 3)], torch.eye(4, D_REL))
+    read = torch.tensor([0, 1, -1]), torch.tensor([False, False, False])
+    wanted = torch.eye(4, D_REL)[[0, 0, 0]]
+    found = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:1] * 3), read, None)
+    spelt = covered("place of birth", QUESTIONS[0])
+    expected = [[0, 0, 1, 1, 0], [0, 0, 0, spelt, 0], [0, 0, 0, 0, 0]]
+    np.testing.assert_allclose(found.numpy(), np.array(expected), atol=1e-6)
+    whole = read[0], torch.tensor([True, True, True])  # from its tail a fact leads to its head, of which there are two
+    found = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:1] * 3), whole, None)
+    assert found[:, FEATURES.index("leads_on")].tolist() == [1, 1, 0]
+    assert found[:2, FEATURES.index("onward")].tolist() == pytest.approx([1, 1])
+
+
+def test_an_entity_whose_facts_are_all_withheld_leads_nowhere() -> None:
+    base = Base([(0, 0, 1), (1, 1, 2), (1, 2, 2)], torch.eye(6, D_REL))
+    read, wanted = (torch.tensor([0, 0]), torch.tensor([False, False])), torch.eye(4, D_REL)[[1, 1]]
+    withheld = torch.tensor([[1, 2], [1, -1]])
+    found = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:2]), read, withheld)
+    assert found[0, :2].tolist() == [0, 0]
+    assert found[:, FEATURES.index("leads_on")].tolist() == [0, 1]
+    assert found[1, :2].tolist() == pytest.approx([0, covered("twin town", QUESTIONS[1])])
+
+
+def test_no_gradient_flows_through_what_is_looked_at() -> None:
+    base = random_base(3)
+    keys, wanted = base.keys.requires_grad_(), torch.ones(1, D_REL, requires_grad=True)
+    read = torch.tensor([0]), torch.tensor([True])
+    found = hop_features(base.by_head, base.names, keys, wanted, question_grams(QUESTIONS[:1]), read, None)
+    assert not found.requires_grad
