@@ -260,10 +260,10 @@ class TrainingCandidates:
         ids: Gold facts and in-batch negatives, (batch, n); -1 pads.
         inverse: Which of them are read from the tail, (batch, n).
         retrieved: How many facts the query brings.
-        read_hidden: Which rows read the hidden state, (batch,) of 0 and 1; the others learn from the question alone, so
-            that hidden states of words never seen cannot mislead.
-        question_noise: Added to the question where the reader, the gates and the maps of the query read it, (batch,
-            d_sentence), so that they rest on more than a few questions' words.
+        read_hidden: Which rows read the hidden state, and sentences, (batch,) of 0 and 1; the others learn from the
+            question alone, so that hidden states of words never seen cannot mislead.
+        question_noise: Added to the question where the reader, the gates, the context score and the query read it,
+            (batch, d_sentence), so that they rest on more than a few questions' words.
     """
 
     ids: Tensor

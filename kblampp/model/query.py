@@ -149,8 +149,8 @@ class KBQuery(nn.Module):
 
         Args:
             projections: The maps that made the keys.
-            questions: Sentence vectors of training questions, (n, d_sentence): each block has its weight as mean
-                norm on them.
+            questions: Sentence vectors of training questions, (n, d_sentence): on them the names have mean norm
+                one, the relations `RELATION_START`.
         """
         if self.hops:
             self.from_value.weight.copy_(torch.eye(self.d_ent))

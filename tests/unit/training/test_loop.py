@@ -474,7 +474,7 @@ def test_the_pull_is_the_gradient_of_the_squared_distance_from_the_start_relativ
 
 
 def test_a_strong_pull_keeps_the_maps_near_their_start(world: TinyWorld, tmp_path: Path) -> None:
-    """Ten steps with and without: nothing else is held."""
+    """Ten steps with and without: nothing else is held, and later layers less."""
     start = weights_of(fresh_model(world))
     gone: list[dict[str, float]] = []
     for strength in (0.0, 1e4):
@@ -483,7 +483,7 @@ def test_a_strong_pull_keeps_the_maps_near_their_start(world: TinyWorld, tmp_pat
         after = weights_of(model)
         gone.append({name: float((after[name] - start[name]).norm()) for name in start})
     for name in PULLED:
-        assert gone[1][name] < 0.5 * gone[0][name]
+        assert gone[1][name] < (0.5 if name.startswith("selectors.0.") else 0.75) * gone[0][name]
 
 
 def test_a_resumed_run_is_pulled_to_where_the_whole_run_started(world: TinyWorld, tmp_path: Path) -> None:
