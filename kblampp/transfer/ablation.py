@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kblampp.core.params import Params
-from kblampp.encoding.encoders import load_encoders
-from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.systems import Split
-from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Predictor
-from kblampp.model.workspace import open_backbone, selector_options
-from kblampp.transfer.bases import Source, open_base, sources
+from kblampp.transfer.bases import Source, open_base, open_predictor, sources
 from kblampp.transfer.measure import DOSSIERS, YAGO_KINDS, Table, answers_of, ask_model, scored
 from kblampp.transfer.scoring import GROUPS, Answer
 
@@ -54,11 +50,7 @@ def ask_without(params: Params, names: Sequence[str], *, data: Path, store: Path
     """
     if not names:
         return
-    folder, section = store / params.dataset, params.eval
-    backbone = open_backbone(params, store)
-    model = load_trained(folder / section.adapter, backbone, Projections.load(folder / PROJECTION))
-    encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
-    options = selector_options(params)
+    predictor, encoders = open_predictor(params, store)
     splits: dict[str, Split] = {}
     bases: dict[str, Source] = {}
     # Windows does not remove files that are still mapped into memory, as the bases' keys are.
@@ -66,13 +58,12 @@ def ask_without(params: Params, names: Sequence[str], *, data: Path, store: Path
         for source in sources(data):
             place = Path(scratch) / source.name
             place.mkdir()
-            for name, split in open_base(source, params, store, backbone, encoders, place).items():
+            for name, split in open_base(source, params, store, predictor.backbone, encoders, place).items():
                 splits[name], bases[name] = split, source
         for number, name in enumerate(names, start=1):
             logger.info("asked %d of %d: %s", number, len(names), name)
-            changed = replace(options, **ASKED[name])
-            predictor = Predictor(model, backbone, changed, section.batch_size, section.max_new_tokens)
-            yield name, figures_of(scored(bases, _answers(splits, predictor), params))
+            changed = replace(predictor, options=replace(predictor.options, **ASKED[name]))
+            yield name, figures_of(scored(bases, _answers(splits, changed), params))
 
 
 def _answers(splits: Mapping[str, Split], predictor: Predictor) -> list[Answer]:

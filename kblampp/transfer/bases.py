@@ -13,11 +13,13 @@ from kblampp.core.params import ConvertParams, Params
 from kblampp.data.dataset import TRAINING_KB, Dataset
 from kblampp.data.windows import day
 from kblampp.encoding.encode import encode_dataset
-from kblampp.encoding.encoders import Encoders
+from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.systems import Split
 from kblampp.index.build import build_indexes
-from kblampp.model.workspace import Workspace
+from kblampp.model.checkpoint import load_trained
+from kblampp.model.predictor import Predictor
+from kblampp.model.workspace import Workspace, open_backbone, selector_options
 
 HELD_OUT = ("bakery", "family")
 """Dossiers that are asked once, at the end; nothing reads them unless they are asked for."""
@@ -93,6 +95,19 @@ def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = (), ra
             expected = [*known, *([] if held_out else ON_DEMAND)]
             raise DataError(f"there is no base {name!r} to ask about, expected {', '.join(expected) or 'none'}{remedy}")
     return [source for source in found if not names or source.name in names]
+
+
+def open_predictor(params: Params, store: Path) -> tuple[Predictor, Encoders]:
+    """The adapter that `eval.adapter` names, asked as `params` say, and the encoders of what it is asked about.
+
+    Raises:
+        KBLaMError: Backbone, projections, adapter or encoder are missing, damaged, or do not fit each other.
+    """
+    folder, section = store / params.dataset, params.eval
+    backbone = open_backbone(params, store)
+    model = load_trained(folder / section.adapter, backbone, Projections.load(folder / PROJECTION))
+    predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
+    return predictor, load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
 
 
 def open_base(

@@ -16,23 +16,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kblampp.backbone.load import Backbone
 from kblampp.core.errors import DataError
 from kblampp.core.files import write_json
 from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
 from kblampp.data.dataset import TRAINING_KB, Dataset
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
-from kblampp.encoding.encoders import Encoders, load_encoders
-from kblampp.encoding.projections import PROJECTION, Projections, general_relation_labels
+from kblampp.encoding.encoders import Encoders
+from kblampp.encoding.projections import general_relation_labels
 from kblampp.evaluation.metrics import is_abstention, normalize_answer
 from kblampp.evaluation.systems import Split
 from kblampp.evaluation.table import rounded
 from kblampp.model.answers import SEPARATOR
-from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Predictor, Withheld
-from kblampp.model.workspace import open_backbone, selector_options
-from kblampp.transfer.bases import SPLIT, open_dataset, read_base, sources
+from kblampp.transfer.bases import SPLIT, open_dataset, open_predictor, read_base, sources
 from kblampp.transfer.scoring import is_right
 
 logger = logging.getLogger(__name__)
@@ -53,14 +50,12 @@ class Asker:
     Attributes:
         params: Of encoder and index.
         store: The folder `store`.
-        backbone: For its tokenizer.
         encoders: Those of `params.encoder`.
         predictor: The model.
     """
 
     params: Params
     store: Path
-    backbone: Backbone
     encoders: Encoders
     predictor: Predictor
 
@@ -77,7 +72,7 @@ class Asker:
         dataset = Dataset(SOURCE, {TRAINING_KB: list(facts)}, {SPLIT: list(questions)}, {SPLIT: TRAINING_KB})
         # Windows does not remove files that are still mapped into memory, as the base's keys are.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            place = self.params, self.store, self.backbone, self.encoders, Path(scratch)
+            place = self.params, self.store, self.predictor.backbone, self.encoders, Path(scratch)
             opened = open_dataset(dataset, {SOURCE: SPLIT}, *place)
             for each in hidden:
                 yield self._answers(opened[SOURCE], each)
@@ -112,12 +107,8 @@ def run_hubs(
     (source,) = sources(data, names=[dossier])
     if not source.is_dossier:
         raise DataError(f"{dossier} is no dossier: facts are added to one of data/dossiers")
-    folder, section = store / params.dataset, params.eval
-    backbone = open_backbone(params, store)
-    model = load_trained(folder / section.adapter, backbone, Projections.load(folder / PROJECTION))
-    predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
-    encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
-    asker = Asker(params, store, backbone, encoders, predictor)
+    predictor, encoders = open_predictor(params, store)
+    asker = Asker(params, store, encoders, predictor)
     with tempfile.TemporaryDirectory() as scratch:
         dataset = read_base(source, params, Path(scratch))
     chosen = chosen_labels(labels, params.seed)

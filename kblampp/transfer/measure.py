@@ -11,14 +11,11 @@ from typing import Any
 
 from kblampp.core.files import write_json, write_jsonl
 from kblampp.core.params import Params
-from kblampp.encoding.encoders import Encoders, load_encoders
-from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.encoding.encoders import Encoders
 from kblampp.evaluation.baselines import answer_by_lookup
 from kblampp.evaluation.systems import Split
-from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Prediction, Predictor
-from kblampp.model.workspace import open_backbone, selector_options
-from kblampp.transfer.bases import ON_DEMAND, Source, open_base, sources
+from kblampp.transfer.bases import ON_DEMAND, Source, open_base, open_predictor, sources
 from kblampp.transfer.phrase_lookup import phrase_lookup
 from kblampp.transfer.scoring import GROUPS, Answer, is_broken, names_of, score
 
@@ -62,17 +59,13 @@ def run_transfer(
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     chosen = sources(data, held_out=held_out, names=names, raw=raw)
-    folder, section = store / params.dataset, params.eval
-    backbone = open_backbone(params, store)
-    model = load_trained(folder / section.adapter, backbone, Projections.load(folder / PROJECTION))
-    predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
-    encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
+    predictor, encoders = open_predictor(params, store)
     answers: list[Answer] = []
     bases: dict[str, Source] = {}
     for number, source in enumerate(chosen, start=1):
         logger.info("base %d of %d: %s", number, len(chosen), source.name)
         with tempfile.TemporaryDirectory() as scratch:
-            for name, split in open_base(source, params, store, backbone, encoders, Path(scratch)).items():
+            for name, split in open_base(source, params, store, predictor.backbone, encoders, Path(scratch)).items():
                 bases[name] = source
                 answers += _ask(name, split, predictor, encoders)
     table = scored(bases, answers, params)

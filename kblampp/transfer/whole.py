@@ -20,18 +20,17 @@ from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
 from kblampp.data.dataset import Dataset
 from kblampp.data.windows import day
-from kblampp.encoding.encoders import Encoders, load_encoders
+from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.metrics import is_abstention
 from kblampp.evaluation.systems import Split
 from kblampp.model.batches import prompt_batches, tokenize
-from kblampp.model.checkpoint import load_trained
 from kblampp.model.injection import CallState
 from kblampp.model.inputs import Knowledge
 from kblampp.model.predictor import Predictor
 from kblampp.model.prompts import answer_continuation, closed_book_prompt
-from kblampp.model.workspace import Workspace, open_backbone, selector_options
-from kblampp.transfer.bases import open_base, sources
+from kblampp.model.workspace import Workspace
+from kblampp.transfer.bases import open_base, open_predictor, sources
 
 logger = logging.getLogger(__name__)
 DOSSIERS, YAGO, WORLDS = "dossiers", "yago", ("swap", "novel")
@@ -64,15 +63,10 @@ def run_whole(params: Params, *, data: Path, store: Path, metrics: Path, questio
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
-    folder, section = store / params.dataset, params.eval
-    backbone = open_backbone(params, store)
-    projections = Projections.load(folder / PROJECTION)
-    model = load_trained(folder / section.adapter, backbone, projections)
-    encoders = load_encoders(params.encoder.model, store, batch_size=params.encoder.batch_size)
-    predictor = Predictor(model, backbone, selector_options(params), section.batch_size, section.max_new_tokens)
+    predictor, encoders = open_predictor(params, store)
     table: Table = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, splits in _groups(params, data, store, backbone, projections, encoders, Path(scratch)):
+        for name, splits in _groups(params, data, store, predictor.backbone, encoders, Path(scratch)):
             table[name] = {}
             for way, options in WAYS.items():
                 logger.info("%s, %s", name, way)
@@ -111,7 +105,6 @@ def _groups(
     data: Path,
     store: Path,
     backbone: Backbone,
-    projections: Projections,
     encoders: Encoders,
     scratch: Path,
 ) -> Iterator[tuple[str, list[Split]]]:
@@ -126,7 +119,8 @@ def _groups(
                 splits += open_base(source, params, store, backbone, encoders, place).values()
         yield name, splits
     dataset = Dataset.load(data, params.dataset, WORLDS)
-    workspace = Workspace(dataset, backbone, projections, store / params.dataset)
+    folder = store / params.dataset
+    workspace = Workspace(dataset, backbone, Projections.load(folder / PROJECTION), folder)
     for name in WORLDS:
         yield name, [Split.open(workspace, name, day(params.selector.as_of))]
 

@@ -13,14 +13,9 @@ import pytest
 from kblampp.core.files import read_json
 from kblampp.core.params import load_params
 from kblampp.data.facts import Entity, Relation
-from kblampp.encoding.encoders import load_encoders
-from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.experiments import hubs, transfer, whole_answers
-from kblampp.model.checkpoint import load_trained
-from kblampp.model.predictor import Predictor
-from kblampp.model.workspace import open_backbone, selector_options
 from kblampp.report.tables import transfer_tables
-from kblampp.transfer.bases import HELD_OUT, read_base, sources
+from kblampp.transfer.bases import HELD_OUT, open_predictor, read_base, sources
 from kblampp.transfer.hubs import Asker
 from tests.converting import SAMPLES, real_lines, real_list
 from tests.integration.conftest import last_error, stage, working_in
@@ -140,17 +135,14 @@ def test_a_dataset_on_demand_is_asked_from_a_folder_of_raw_files_and_by_level(
 def test_a_hidden_fact_counts_as_if_it_were_not_there(folder: Path) -> None:
     params = load_params(Path("params.yaml"))
     store = Path("store")
-    backbone = open_backbone(params, store)
-    adapter = store / params.dataset
-    model = load_trained(adapter / params.eval.adapter, backbone, Projections.load(adapter / PROJECTION))
-    predictor = Predictor(model, backbone, selector_options(params), batch_size=4, max_new_tokens=4)
+    predictor, encoders = open_predictor(params, store)
     (source,) = sources(Path("data"), names=["club"])
     dataset = read_base(source, params, folder / "converted")
     facts, questions = dataset.kbs["train"], dataset.questions["test"]
     added = [
         replace(facts[0], relation=Relation(None, label), tail=Entity(None, "Ilse Tarn")) for label in ("age", "use")
     ]
-    asker = Asker(params, store, backbone, load_encoders(params.encoder.model, store), predictor)
+    asker = Asker(params, store, encoders, predictor)
     (without,), (with_one,) = asker.ask(facts, questions), asker.ask([*facts, added[1]], questions)
     hidden = [[len(facts), len(facts) + 1], [len(facts)]]
     assert list(asker.ask([*facts, *added], questions, hidden)) == [without, with_one]

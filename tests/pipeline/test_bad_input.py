@@ -13,7 +13,7 @@ import pytest
 
 from kblampp.encoding.projections import Projections
 from tests.pipeline.conftest import Bench, Produced, check_refusal, digest
-from tests.pipeline.workspace import ROOT, set_params
+from tests.pipeline.workspace import ROOT, STAGES, set_params
 
 pytestmark = pytest.mark.pipeline
 
@@ -49,22 +49,7 @@ def test_unknown_and_mistyped_parameters_come_in_one_message(bench: Bench) -> No
     assert digest(bench.folder) == before
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [
-        "generate",
-        "backbone",
-        "tune",
-        "encode",
-        "index",
-        "trainA",
-        "trainB",
-        "eval",
-        "transfer",
-        "dump_evidence",
-        "plots",
-    ],
-)
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_checks_the_whole_file_first(stage: str, bench: Bench) -> None:
     set_params(bench.folder / "params.yaml", {"selector.top_k": "eight"})
     bench.refuses(stage, "params.yaml has 1 problem", "selector.top_k is 'eight'", "expected a valid integer")

@@ -24,23 +24,10 @@ from kblampp.index import build as indexing
 from kblampp.model import checkpoint as adapters
 from kblampp.tuning import tune as tuning
 from tests.pipeline.conftest import Bench, Produced, digest
-from tests.pipeline.workspace import run, set_params
+from tests.pipeline.workspace import STAGES, run, set_params
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = (
-    "generate",
-    "backbone",
-    "tune",
-    "encode",
-    "index",
-    "trainA",
-    "trainB",
-    "eval",
-    "transfer",
-    "dump_evidence",
-    "plots",
-)
 STEPS = 40
 LONGER = {"trainA.max_steps": STEPS, "trainA.checkpoint_every": 2, "trainA.log_every": 4}
 

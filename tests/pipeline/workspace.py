@@ -15,6 +15,19 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+STAGES = (
+    "generate",
+    "backbone",
+    "tune",
+    "encode",
+    "index",
+    "trainA",
+    "trainB",
+    "eval",
+    "transfer",
+    "dump_evidence",
+    "plots",
+)
 TINY: dict[str, Any] = {
     "generate.train": {"facts": 340, "questions_per_type": 40},
     "generate.dev.questions_per_type": 8,
