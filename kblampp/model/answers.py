@@ -85,7 +85,8 @@ def answers(
     """
     hidden = [()] * len(gate) if withheld is None else withheld.tolist()
     ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
-    null, yes = selection.null[:, 0].tolist(), selection.yes[:, 0].sigmoid().tolist()
+    null, best = selection.null[:, 0].tolist(), selection.best[:, 0].tolist()
+    yes = selection.yes[:, 0].sigmoid().tolist()
     shares, refusing = selection.forms.exp(), 1 - reading.form_of("yes_no")
     if not in_forms:
         plain = shares.new_tensor([form == "value" for form in FORMS])
@@ -99,6 +100,7 @@ def answers(
             hidden[row],
             list(zip(ids[row], inverse[row], alpha[row], strict=True)),
             null[row],
+            best[row],
             yes[row],
             [dict(zip(FORMS, each, strict=True)) for each in forms[row]],
             float(refusing[row]),
@@ -114,22 +116,23 @@ def _of_question(
     withheld: Sequence[int],
     candidates: Sequence[tuple[int, bool, float]],
     null: float,
+    best: int,
     yes: float,
     forms: Sequence[dict[str, float]],
     refusing: float,
     gate: float,
 ) -> list[Answer]:
     found = _Found()
-    best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
-    confirming = () if best is None else (Source(best[1], "fact"),)
+    weighed = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
+    confirming = () if weighed is None else (Source(weighed[1], "fact"),)
     forms = [
         _possible(base, fact, inverse, shares, withheld)
         for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
-    if best is not None:  # a fact of another time confirms nothing
-        yes *= sum(part for windows, part in times if _holding(base, [best[1]], windows))
+    if best >= 0:  # a fact of another time confirms nothing
+        yes *= sum(part for windows, part in times if _holding(base, [best], windows))
     found.add(YES, gate * confirmed * yes, confirming)
     found.add(NO, gate * confirmed * (1 - yes), confirming)
     found.add(UNKNOWN_ANSWER, gate * null * refusing, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from kblampp.encoding.store import KBValueStore, StoreTensors
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.ego_graph import FactGraph
 from kblampp.model.fact_order import FactOrder
-from kblampp.model.mentions import NameTable, question_grams, question_words
+from kblampp.model.mentions import AskedWords, NameTable, asked_words, question_grams, question_words
 from kblampp.model.onward import FactsByHead
 
 
@@ -158,12 +158,14 @@ class Questions:
         windows: Question windows, (batch, 2) int64 days with the sentinels of `windows`.
         grams: Which trigrams their words contain, (batch, BUCKETS) boolean (`mentions`).
         words: Which words and pairs of words they are made of, (batch, WORD_BUCKETS) boolean (`mentions`).
+        in_order: Their words as they follow one another.
     """
 
     vectors: Tensor
     windows: Tensor
     grams: Tensor
     words: Tensor
+    in_order: AskedWords
 
     @classmethod
     def make(
@@ -176,16 +178,16 @@ class Questions:
         """From sentence vectors (batch, d_sentence), windows, None where a question has none, and the words asked."""
         low, high = window_bounds([window or UNKNOWN for window in windows])
         bounds = torch.from_numpy(np.stack([low, high], axis=1).astype(np.int64))
-        made = cls(torch.as_tensor(vectors, dtype=torch.float32), bounds, question_grams(texts), question_words(texts))
-        return made.to(device)
+        rows = torch.as_tensor(vectors, dtype=torch.float32)
+        return cls(rows, bounds, question_grams(texts), question_words(texts), asked_words(texts)).to(device)
 
     def to(self, device: str) -> Questions:
         """The questions on a device."""
-        return Questions(*(part.to(device) for part in self._parts))
+        return self._each(lambda part: part.to(device))
 
     def part(self, places: list[int]) -> Questions:
         """Those at `places`, in this order."""
-        return Questions(*(part[places] for part in self._parts))
+        return self._each(lambda part: part[places])
 
     def expand(self, rows: int) -> Questions:
         """Repeats each question so that there are `rows` of them, as `generate` does for beams and return sequences.
@@ -201,11 +203,11 @@ class Questions:
             )
         if times == 1:
             return self
-        return Questions(*(part.repeat_interleave(times, 0) for part in self._parts))
+        return self._each(lambda part: part.repeat_interleave(times, 0))
 
-    @property
-    def _parts(self) -> tuple[Tensor, ...]:
-        return self.vectors, self.windows, self.grams, self.words
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Questions:
+        in_order = AskedWords(*map(change, self.in_order))
+        return Questions(change(self.vectors), change(self.windows), change(self.grams), change(self.words), in_order)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@
 name's character trigrams that a question contains tells them apart, forgives a typing error, and says whether it names
 a fact's tail, as "Was Oskar Lie keeper …?" does.  Subwords as features of names: Bojanowski et al. 2017, "Enriching
 Word Vectors with Subword Information", section 3.2.
+
+People also shorten: "Lie", "Mr. Lie" or "Keeper Lie" for Oskar Lie, "Kvitnes" for Kvitnes Lighthouse.  A word that few
+names have stands for the whole name, unless a word beside it makes it another one's: "Peter Lie", "Kvitnes Harbour".
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ import itertools
 import re
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from kblampp.data.forms_of_address import FORMS_OF_ADDRESS
 from kblampp.time_expressions.parse import without_time
 
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -34,20 +40,29 @@ KEPT = 1 << 16
 """Texts whose buckets are remembered: a training reads each of its questions again in every epoch."""
 MOST_GRAMS = 48
 """Trigrams that are kept of a long name, from its start: more are not needed to know it again."""
+MOST_NAME_WORDS, MOST_ASKED_WORDS = 8, 48
+"""Words that are kept of a name and of a question, from its start, where short forms of names are looked for."""
+LEAST_LETTERS = 3
+"""Of a word that can stand for a name."""
 
 
 @dataclass(frozen=True, eq=False)
 class NameTable:
-    """The trigrams of the names of a knowledge base, and of its relations' labels.
+    """The trigrams and words of the names of a knowledge base, and the trigrams of its relations' labels.
 
     Attributes:
         grams: (distinct names, MOST_GRAMS) int64 buckets, -1 after the last.
+        words: (distinct names, 2 MOST_NAME_WORDS) int64 hashes of the words and of their initials, -2 where none is.
+        shares: How surely each of the words alone means this name, one by the number of names that have it, of the
+            shape of `words`; 0 for initials and for words that are no names.
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
         relations: Row of each fact's relation label, (n,).
     """
 
     grams: Tensor
+    words: Tensor
+    shares: Tensor
     heads: Tensor
     tails: Tensor
     relations: Tensor
@@ -61,7 +76,18 @@ class NameTable:
         for name, row in rows.items():
             buckets = trigram_buckets(name)[:MOST_GRAMS]
             grams[row, : len(buckets)] = torch.tensor(buckets, dtype=torch.int64)
-        return cls(grams.to(device), *(torch.tensor(place).to(device) for place in places))
+        entities = set(heads) | set(tails)
+        users = Counter(word for name in entities for word in {_plain(word) for word in _name_words(name)})
+        words = torch.full((len(rows), 2 * MOST_NAME_WORDS), -2)
+        shares = torch.zeros(words.shape)
+        for name, row in rows.items():
+            if name in entities:
+                for place, word in enumerate(_name_words(name)):
+                    words[row, 2 * place] = _hash(word)
+                    words[row, 2 * place + 1] = _hash(word[0])
+                    shares[row, 2 * place] = _is_proper(word) / users[_plain(word)]
+        columns = (torch.tensor(place) for place in places)
+        return cls(*(column.to(device) for column in (grams, words, shares, *columns)))
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, (batch, n) from 0 to 1.
@@ -74,6 +100,73 @@ class NameTable:
         there = grams >= 0
         found = mentioned.gather(1, grams.clamp(min=0).flatten(1)).view_as(grams) & there
         return found.sum(-1) / there.sum(-1).clamp(min=1)
+
+    def short_form(self, names: Tensor, asked: AskedWords) -> Tensor:
+        """How surely questions mean names (batch, n), rows of the table, by one word of them, (batch, n) from 0 to 1.
+
+        Args:
+            names: Rows of the table.
+            asked: The questions' words.
+        """
+        same = self.words[names][..., None] == asked.words[:, None, None]  # (batch, n, words of the name, of questions)
+        own = same.any(-2)
+        strange = nn.functional.pad(asked.strange[:, None] & ~own, (1, 1))
+        beside = strange[..., :-2] | strange[..., 2:]
+        sure = (same * self.shares[names][..., None]).amax(-2)
+        return sure.masked_fill(beside, 0.0).amax(-1)
+
+    def mention(self, names: Tensor, grams: Tensor, asked: AskedWords) -> Tensor:
+        """How much of names (batch, n), rows of the table, questions contain, as it stands or shortened; (batch, n)."""
+        return torch.maximum(self.coverage(names, grams), self.short_form(names, asked))
+
+
+class AskedWords(NamedTuple):
+    """The words of questions, in their order and without those that name a time.
+
+    Attributes:
+        words: Hashes of those that can be part of a name, (batch, MOST_ASKED_WORDS) int64, -1 for others: in a question
+            with capital letters, words that have none.
+        strange: Which of them make another name of a name beside them, of the same shape: capitalised words, but no
+            form of address, and numbers.
+    """
+
+    words: Tensor
+    strange: Tensor
+
+
+def asked_words(questions: Sequence[str]) -> AskedWords:
+    """The words of questions (n,)."""
+    made = [_asked_words(question) for question in questions]
+    words = torch.tensor([row for row, _ in made], dtype=torch.int64).reshape(-1, MOST_ASKED_WORDS)
+    return AskedWords(words, torch.tensor([row for _, row in made], dtype=torch.bool).reshape(words.shape))
+
+
+@lru_cache(maxsize=KEPT)
+def _asked_words(question: str) -> tuple[list[int], list[bool]]:
+    words = WORD.findall(without_time(question))[:MOST_ASKED_WORDS]
+    written = "".join(words[1:])
+    cased = written != written.lower() and written != written.upper()
+    hashes, strange = [-1] * MOST_ASKED_WORDS, [False] * MOST_ASKED_WORDS
+    for place, word in enumerate(words):
+        number = any(letter.isdigit() for letter in word)
+        if number or not (cased and word[0].islower()):
+            hashes[place] = _hash(word)
+        title = _plain(word) in FORMS_OF_ADDRESS
+        strange[place] = number or (cased and place > 0 and word[0].isupper() and not title)
+    return hashes, strange
+
+
+def _name_words(name: str) -> list[str]:
+    return WORD.findall(name)[:MOST_NAME_WORDS]
+
+
+def _is_proper(word: str) -> bool:
+    """Whether a word of a name can stand for it: no small word, no number."""
+    return len(word) >= LEAST_LETTERS and not word[0].islower() and any(letter.isalpha() for letter in word)
+
+
+def _hash(word: str) -> int:
+    return zlib.crc32(_plain(word).encode())
 
 
 def question_grams(questions: Sequence[str]) -> Tensor:

@@ -125,10 +125,10 @@ class FormScorer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.from_fact = nn.Linear(3, len(FORMS), bias=False)
+        self.from_fact = nn.Linear(4, len(FORMS), bias=False)
         nn.init.zeros_(self.from_fact.weight)
 
-    def forward(self, reading: Reading, other: Tensor, several: Tensor, timed: Tensor) -> Tensor:
+    def forward(self, reading: Reading, other: Tensor, several: Tensor, timed: Tensor, shared: Tensor) -> Tensor:
         """Log-probabilities of `FORMS`, (batch, n, forms).
 
         Args:
@@ -136,8 +136,9 @@ class FormScorer(nn.Module):
             other: How much of the name at the fact's other end the question mentions, (batch, n) from 0 to 1.
             several: Whether no time tells the fact from others of the row, (batch, n) of 0 and 1.
             timed: Whether its window is known, (batch, n) of 0 and 1.
+            shared: How much of the time asked for another fact of the row takes, (batch, n) from 0 to 1.
         """
-        logits = LOGIT_SCALE * self.from_fact(torch.stack([other, several, timed], dim=-1))
+        logits = LOGIT_SCALE * self.from_fact(torch.stack([other, several, timed, shared], dim=-1))
         scores: Tensor = (reading.form[:, None] + logits).log_softmax(-1)
         return scores
 
@@ -270,6 +271,21 @@ def clip_to_horizon(windows: Tensor, horizon: tuple[int, int]) -> tuple[Tensor, 
     start = torch.where(start == OPEN_START, torch.clamp(end - 1, max=horizon[0]), start)
     end = torch.where(end == OPEN_END, torch.clamp(start + 1, min=horizon[1]), end)
     return start, end
+
+
+def share_taken(question: Tensor, horizon: tuple[int, int], tau_min: Tensor, tau_max: Tensor) -> Tensor:
+    """How much of the questions' windows facts take, (batch, n) from 0 to 1; 0 where either is unknown.
+
+    Args:
+        question: (batch, 2) int64 days with sentinels.
+        horizon: As of `clip_to_horizon`.
+        tau_min: Starts of the facts' windows, (batch, n).
+        tau_max: Their ends.
+    """
+    start, end = (bound[:, None] for bound in clip_to_horizon(question, horizon))
+    taken = (torch.minimum(end, tau_max) - torch.maximum(start, tau_min)).clamp(min=0).float()
+    known = (tau_min != UNKNOWN_DAY) & is_known(question)[:, None]
+    return (taken / (end - start).clamp(min=1)).masked_fill(~known, 0.0)
 
 
 def disjoint(question: Tensor, tau_min: Tensor, tau_max: Tensor) -> Tensor:

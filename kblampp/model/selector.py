@@ -23,7 +23,16 @@ from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
 from kblampp.model.query import START_LOGIT, KBQuery
 from kblampp.model.question_reader import Reading
-from kblampp.model.scores import ContextScorer, FitScorer, FormScorer, NameScorer, RowPlace, TimeScorer, disjoint
+from kblampp.model.scores import (
+    ContextScorer,
+    FitScorer,
+    FormScorer,
+    NameScorer,
+    RowPlace,
+    TimeScorer,
+    disjoint,
+    share_taken,
+)
 
 LEAST = 1e-2
 """A fact read the other way than the question seems to ask is never less probable than this: names may know better."""
@@ -68,7 +77,8 @@ class Selection:
         parts: What the scores are the weighted sum of.
         key: The mixture of the facts' keys, (batch, 1, d_k), without gradient; empty where no later layer reads it.
         value: That of their values, (batch, 1, d_v).
-        yes: Log-odds that what the question says is so, (batch, 1); of use where it wants yes or no;
+        best: The fact that fits best whatever its time, (batch, 1); -1 where there is none.
+        yes: Log-odds that what the question says is so by that fact, (batch, 1); of use where it wants yes or no;
             zero before the last layer.
         forms: Log-probabilities of `FORMS` if a fact is the one that answers, (batch, n, forms); before the last layer
             (batch, 1, forms), the question's own.
@@ -86,6 +96,7 @@ class Selection:
     parts: ScoreParts
     key: Tensor
     value: Tensor
+    best: Tensor
     yes: Tensor
     forms: Tensor
     hop_logit: Tensor
@@ -182,6 +193,7 @@ class KBSelector(nn.Module):
             hopped = 1 - (1 - hopped) * (1 - previous.hopped)
         parts = self._parts(hidden, query, questions, knowledge, found, reading, hopped)
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
+        best_fact = found.ids.gather(-1, score.argmax(-1, keepdim=True)).squeeze(-1)
         fit = self._fit(query, knowledge, found, parts, score, reading, hopped)  # of the best of all
         null = self._null(fit, score, options.temperature)
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
@@ -190,8 +202,10 @@ class KBSelector(nn.Module):
             rows, score = rows.gather(-1, best), score.gather(-1, best)
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
             found = found.part(best)
-        forms = reading.form[:, None] if self.form is None else self.form(reading, *found.form_features(base))
-        selection = self._weigh(query, rest, hop_logit, hopped, knowledge, rows, parts, score, null, yes, forms)
+        forms = reading.form[:, None] if self.form is None else self.form(reading, *found.form_features(knowledge))
+        selection = self._weigh(
+            query, rest, hop_logit, hopped, knowledge, rows, parts, score, null, best_fact, yes, forms
+        )
         if self.graph is None or not options.ego_graph:
             return selection
         windows = knowledge.questions.windows
@@ -304,6 +318,7 @@ class KBSelector(nn.Module):
         parts: ScoreParts,
         score: Tensor,
         null: Tensor,
+        best: Tensor,
         yes: Tensor,
         forms: Tensor,
     ) -> Selection:
@@ -322,7 +337,21 @@ class KBSelector(nn.Module):
         read_later = options.hop and not self.last
         key = mixture(alpha.detach(), tensors.keys[rows.clamp(min=0)]) if read_later else query.new_zeros(0)
         return Selection(
-            query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, yes, forms, hop_logit, hopped
+            query,
+            rest,
+            ids,
+            inverse,
+            alpha,
+            null_weight,
+            scores,
+            parts,
+            key,
+            value,
+            best,
+            yes,
+            forms,
+            hop_logit,
+            hopped,
         )
 
 
@@ -345,13 +374,13 @@ class _Candidates(NamedTuple):
     def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge) -> _Candidates:
         ids, inverse = _facts(rows, base.store.n)
         facts, way = ids.clamp(min=0), inverse[:, 0]
-        names, grams = base.names, knowledge.questions.grams
+        names, grams, words = base.names, knowledge.questions.grams, knowledge.questions.in_order
         flat = facts[:, 0]
-        head, tail = names.coverage(names.heads[flat], grams), names.coverage(names.tails[flat], grams)
+        head, tail = (names.mention(ends[flat], grams, words) for ends in (names.heads, names.tails))
         previous, following = base.order.neighbours(flat, knowledge.withheld)
         beside = []
         for neighbour in (previous, following):
-            named = names.coverage(names.tails[neighbour.clamp(min=0)], grams)
+            named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         label = names.coverage(names.relations[flat], grams)
@@ -363,11 +392,23 @@ class _Candidates(NamedTuple):
         flat = columns[:, 0]
         return _Candidates(*(p.gather(-1, columns if p.dim() == 3 else flat) for p in self))
 
-    def form_features(self, base: KnowledgeBase) -> tuple[Tensor, Tensor, Tensor]:
+    def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What `FormScorer` looks at, each (batch, n)."""
-        order, flat, way = base.order, self.facts[:, 0], self.inverse[:, 0]
+        order, tensors, flat, way = knowledge.base.order, knowledge.base.tensors, self.facts[:, 0], self.inverse[:, 0]
         several = torch.where(way, order.inverse_several[flat], order.several[flat])
-        return self.other, several.float(), (order.timed[flat] & ~way).float()
+        windows, horizon, beside = (
+            knowledge.questions.windows,
+            knowledge.base.store.horizon,
+            [self.previous, self.following],
+        )
+        taken = [
+            share_taken(
+                windows, horizon, tensors.tau_min[at.clamp(min=0)], tensors.tau_max[at.clamp(min=0)]
+            ).masked_fill(at < 0, 0.0)
+            for at in beside
+        ]
+        shared = torch.maximum(*taken).masked_fill(way, 0.0)
+        return self.other, several.float(), (order.timed[flat] & ~way).float(), shared
 
     def place(self, base: KnowledgeBase) -> RowPlace:
         order, tensors, flat = base.order, base.tensors, self.facts[:, 0]

@@ -12,21 +12,26 @@ after 2015") the first that begins in it; every other window overlaps one holder
 
 from __future__ import annotations
 
-import datetime
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import REASONS, Entity, FiveTuple, Question
-from kblampp.data.windows import MONTHS, SYNTHETIC_TODAY, Window, in_words, iso, month_window, year_window, years_bounds
+from kblampp.data.windows import SYNTHETIC_TODAY, Window, in_words, iso, year_window, years_bounds
 from kblampp.synthetic.open_names import OpenNames, name_words
 from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, OpenRelation
+from kblampp.synthetic.open_times import time_expression, year_of
 from kblampp.synthetic.open_worlds import OpenBase
+from kblampp.synthetic.spellings import Spellings
 
-T = TypeVar("T")
+_PAST = re.compile(r"(Was|Were|Did) (\{[xt]\}) (.*)", re.IGNORECASE)
+SINGULAR = 0.45
+"""Share of the lists that are asked for as if there were one."""
 TODAY = Window(SYNTHETIC_TODAY, SYNTHETIC_TODAY + 1, "question")
 ATTEMPTS = 400
 """Draws a question wanted, on average, after which the base counts as too small."""
@@ -37,11 +42,22 @@ STILL = (
     "Is {t} currently {x}'s {noun}?",
     "Is {x}'s {noun} {t} these days?",
     "is {t} the {noun} of {x} at present",
+    "Is {t} the {noun} of {x} today?",
+    "Does {x} have {t} as {noun} now?",
+    "Has {x} still got {t} as its {noun}?",
+    "Does {t} still serve as the {noun} of {x}?",
+    "{x}: is the {noun} still {t}?",
+    "does {x} still have the {noun} {t}",
+    "Is it still the case that {t} is the {noun} of {x}?",
 )
-ASKED_NOW = 1 / 3
+NEAR_RELATION = 0.4
+"""Share of the missing relations that are near one that the head has."""
+NEAR_NAME = 0.2
+"""Share of the untrue yes-or-no questions with a name that nobody has and that is near the right one."""
+ASKED_NOW = 1 / 2
 """Share of the yes-or-no questions about holders that ask who holds today."""
-NOISE = 1 / 6
-"""Share of the questions that are typed carelessly."""
+SHORT, NOISE = 1 / 6, 1 / 6
+"""Shares of the questions that shorten a name, if it can be, and that are typed carelessly."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,8 @@ class OpenQuestionWriter:
         for tail in dict.fromkeys(fact.tail for fact in self._facts):
             self._tails[str(tail.type)].append(tail)
         self._used = {relation: OPEN_BY_ID[relation] for _, relation in base.rows}
-        self._near = _NearNames(entity.name for fact in self._facts for entity in (fact.head, fact.tail))
+        self._kinds = {entity.name: str(entity.type) for fact in self._facts for entity in (fact.head, fact.tail)}
+        self._spellings = Spellings(rng, self._kinds)
 
     def write(self, per_kind: int) -> list[Question]:
         """Writes `per_kind` questions of each kind.
@@ -217,10 +234,10 @@ class OpenQuestionWriter:
         start = self._facts[row[self._rng.randrange(len(row))]].window.start
         if start is None:
             return None
-        year = _year(start) + self._rng.randint(0, 3)
+        year = year_of(start) + self._rng.randint(0, 3)
         window = Window(None, year_window(year).start, "question")
         path = self._holding(row, window)[-1:]
-        if not path or year > _year(SYNTHETIC_TODAY):
+        if not path or year > year_of(SYNTHETIC_TODAY):
             return None
         when = self._rng.choice((f"before {year}", f"right before {year}", f"just before {year}"))
         text = self._say(relation.questions, x=fact.head.name, when=when)
@@ -232,7 +249,7 @@ class OpenQuestionWriter:
         end = self._facts[row[self._rng.randrange(len(row))]].window.end
         if end is None:
             return None
-        year = _year(end - 1) - self._rng.randint(0, 1)
+        year = year_of(end - 1) - self._rng.randint(0, 1)
         window = Window(year_window(year).end, None, "question")
         path = self._holding(row, window)[:1]
         # Who holds it across the year's end began before: right after the year could be either.
@@ -258,7 +275,7 @@ class OpenQuestionWriter:
         relation, _ = self._about(row)
         answer = in_words(day, last=False) if form == "start" else in_words(day - 1, last=True)
         text = self._say(getattr(relation, kind), x=fact.head.name, t=fact.tail.name)
-        year = str(_year(day if form == "start" else day - 1))
+        year = str(year_of(day if form == "start" else day - 1))
         aliases = (year,) if "year" in text.casefold() and answer != year else ()  # "In what year ...?"
         ids, head, tail = [relation.id], fact.head.name, fact.tail.name
         return Draft(text, kind, [number], answer, ids, head, tail, form=form, aliases=aliases)
@@ -280,9 +297,8 @@ class OpenQuestionWriter:
         row = self._row(self._rng.choice(("single", "successive", "successive", "many")))
         relation, fact = self._about(row)
         now = relation.kind == "successive" and self._rng.random() < ASKED_NOW
-        wording = (
-            self._rng.choice(STILL).replace("{noun}", relation.noun) if now else self._rng.choice(relation.confirm)
-        )
+        wording = self._rng.choice((*STILL, *_still(relation.confirm)) if now else relation.confirm)
+        wording = wording.replace("{noun}", relation.noun)
         when, window = self._time_in(row) if "{when}" in wording else ("", None)
         holding = self._holding(row, TODAY) if now else row if window is None else self._holding(row, window)
         if not holding:
@@ -292,16 +308,28 @@ class OpenQuestionWriter:
             tail = self._name(self._rng.choice(holding))
             path = [number for number in holding if self._name(number) == tail]
         else:
-            held = {fact.head.name, *self._tail_names(holding)}
-            others = [self._facts[n].tail for n in row] if self._rng.random() < 0.5 else self._tails[relation.tail]
-            wrong = [other.name for other in others if other.name not in held]
-            if not wrong:
+            other = self._other_tail(row, holding, relation)
+            if other is None:
                 return None
-            tail, path = self._rng.choice(wrong), holding
+            tail, path = other, holding
         text = self._say((wording,), x=fact.head.name, t=tail, when=when)
         answer = "yes" if yes else "no"
         about = "now" if now else "any"
         return Draft(text, "yes_no", path, answer, [relation.id], fact.head.name, tail, window, "yes_no", about)
+
+    def _other_tail(self, row: Sequence[int], holding: Sequence[int], relation: OpenRelation) -> str | None:
+        """A tail that does not hold: one of another time, of another head, or nobody's and like one that does."""
+        held = {self._facts[row[0]].head.name, *self._tail_names(holding)}
+        if relation.tail in self._names.kinds and self._rng.random() < NEAR_NAME:
+            name = self._changed(self._name(self._rng.choice(holding)), relation.tail)
+            if name is None or name in self._kinds or self._spellings.is_part_of_another(name):
+                return None
+            self._taken.add(name)
+            self._kinds[name] = relation.tail
+            return name
+        others = [self._facts[n].tail for n in row] if self._rng.random() < 0.5 else self._tails[relation.tail]
+        wrong = [other.name for other in others if other.name not in held]
+        return self._rng.choice(wrong) if wrong else None
 
     def _list(self) -> Draft | None:
         return self._all("list")
@@ -312,7 +340,9 @@ class OpenQuestionWriter:
     def _all(self, form: str) -> Draft | None:
         row = self._row(self._rng.choice(("successive", "many")))
         relation, fact = self._about(row)
-        text, window, path = self._say(getattr(relation, form), x=fact.head.name), None, row
+        singular = form == "list" and bool(relation.singular) and self._rng.random() < SINGULAR
+        wordings = relation.singular if singular else getattr(relation, form)
+        text, window, path = self._say(wordings, x=fact.head.name), None, row
         if relation.kind == "successive" and self._rng.random() < 0.4:
             when, window = self._span(row)
             mark = text[-1] if text[-1] in "?." else ""
@@ -396,9 +426,23 @@ class OpenQuestionWriter:
             return None if held or not self._only_meaning("", tail, relation) else draft
         heads = [head.name for head in self._heads.values() if head.type == relation.head]
         head = self._rng.choice(heads)
+        if self._rng.random() < NEAR_RELATION:
+            near = [
+                other for other in self._used.values() if other.head == relation.head and self._is_near(other, head)
+            ]
+            if not near:
+                return None
+            relation = self._rng.choice(near)
         if self._relations_of[head] & (CONFLICTS[relation.id] | {relation.id}):
             return None
         return self._ask_of_nobody(relation, head, None)
+
+    def _is_near(self, relation: OpenRelation, head: str) -> bool:
+        """Whether the head has another relation with tails of the same type, or with a word of its labels."""
+        own = [OPEN_BY_ID[other] for other in self._relations_of[head] if other != relation.id]
+        return any(_label_words(relation) & _label_words(other) for other in own) or (
+            relation.tail not in ("PERSON", "PHRASE") and any(relation.tail == other.tail for other in own)
+        )
 
     def _ask_of_nobody(self, relation: OpenRelation, head: str | None, tail: str | None) -> Draft | None:
         """A question of any kind about a head or, if that is None, a tail that has no such fact."""
@@ -481,7 +525,7 @@ class OpenQuestionWriter:
     def _span(self, row: Sequence[int]) -> tuple[str, Window]:
         """ "since 2004", "between 2001 and 2005" and the like, about a row's time."""
         window = self._facts[self._rng.choice(row)].window
-        first = min(_year(window.start or (window.end or SYNTHETIC_TODAY) - 3000) + self._rng.randint(0, 2), 2025)
+        first = min(year_of(window.start or (window.end or SYNTHETIC_TODAY) - 3000) + self._rng.randint(0, 2), 2025)
         last = min(first + self._rng.randint(1, 12), 2026)
         start, end = years_bounds(first, last + 1) or (None, None)
         if self._rng.random() < 0.5:
@@ -499,32 +543,41 @@ class OpenQuestionWriter:
 
     def _unknown_name(self, kind: str) -> str | None:
         """A name nobody has: a new one or, half of the time, that of an entity with a word or number changed."""
-        name = self._names.draw(kind)
+        name: str | None = self._names.draw(kind)
         if self._rng.random() < 0.5:
             known = [head for head in self._heads.values() if head.type == kind] or self._tails[kind]
-            if not known:
-                return None
-            words = self._rng.choice(known).name.split(" ")
-            places = [n for n, word in enumerate(words) if name_words(word) or any(c.isdigit() for c in word)]
-            place = self._rng.choice(places) if places else 0
-            if any(c.isdigit() for c in words[place]):
-                words[place] = "".join(str(self._rng.randint(1, 9)) if c.isdigit() else c for c in words[place])
-            elif len(words) > 1 and name_words(name):
-                new = self._rng.choice([word for word in name.split(" ") if name_words(word)])
-                words[place] = new if words[place][0].isupper() == new[0].isupper() else new.swapcase()
-            else:
-                return None
-            name = " ".join(words)
-        if any(name in other for other in self._near.names):
+            name = self._changed(self._rng.choice(known).name, kind) if known else None
+        if name is None or self._spellings.is_part_of_another(name):
             return None
         self._taken.add(name)
+        self._kinds[name] = kind
         return name
+
+    def _changed(self, name: str, kind: str) -> str | None:
+        """The name with one of its words, or the digits of one, changed; None if it is one word."""
+        words, new = name.split(" "), [word for word in self._names.draw(kind).split(" ") if name_words(word)]
+        places = [n for n, word in enumerate(words) if name_words(word) or any(c.isdigit() for c in word)]
+        place = self._rng.choice(places) if places else 0
+        if any(c.isdigit() for c in words[place]):
+            words[place] = "".join(str(self._rng.randint(1, 9)) if c.isdigit() else c for c in words[place])
+        elif len(words) > 1 and new:
+            word = self._rng.choice(new)
+            words[place] = word if words[place][0].isupper() == word[0].isupper() else word.swapcase()
+        else:
+            return None
+        changed = " ".join(words)
+        return None if changed == name else changed
 
     # Noise and numbers.
 
     def _finish(self, draft: Draft) -> Question | None:
-        """The question with its number and now and then typed carelessly; None if its text was written before."""
-        text = self._noisy(draft) if self._rng.random() < NOISE else draft.text
+        """The question with its number, now and then with a short name or typed carelessly; None if there is one."""
+        chance = self._rng.random()
+        text = draft.text
+        if chance < SHORT:
+            text = self._respelt(draft, lambda name: self._spellings.shortened(name, self._kinds[name])) or text
+        elif chance < SHORT + NOISE:
+            text = self._noisy(draft)
         if text in self._seen:
             return None
         self._seen.add(text)
@@ -555,49 +608,30 @@ class OpenQuestionWriter:
             return draft.text.lower()
         if way == 1 and draft.text.endswith("?"):
             return draft.text[:-1]
+        return self._respelt(draft, self._spellings.mistyped) or draft.text.lower()
+
+    def _respelt(self, draft: Draft, spell: Callable[[str], str | None]) -> str | None:
+        """The text with one of the names that it mentions spelt anew; None if that cannot be."""
         name = self._rng.choice([name for name in (draft.head, draft.tail) if name])
-        typed = self._mistype(name)
-        if draft.reason == "unknown_head" or draft.text.count(name) != 1 or self._near.has_near(name, typed):
-            return draft.text.lower()
-        return draft.text.replace(name, typed)
-
-    def _mistype(self, name: str) -> str:
-        """The name with one letter of a word of six or more left out, doubled, swapped or wrong."""
-        words = name.split(" ")
-        places = [n for n, word in enumerate(words) if len(word) >= 6 and word.isalpha()]
-        if not places:
-            return name
-        place = self._rng.choice(places)
-        word, at = words[place], self._rng.randint(1, len(words[place]) - 2)
-        words[place] = self._rng.choice(
-            (
-                word[:at] + word[at + 1 :],
-                word[:at] + word[at] + word[at:],
-                word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-                word[:at] + self._rng.choice("aeiounrstl") + word[at + 1 :],
-            )
-        )
-        return " ".join(words)
+        spelt = spell(name) if draft.text.count(name) == 1 else None
+        return None if spelt is None else draft.text.replace(name, spelt)
 
 
-class _NearNames:
-    """Names, and which of them differ by about a letter: both have a form with one letter left out in common."""
-
-    def __init__(self, names: Any) -> None:
-        self.names: set[str] = set(names)
-        self._users: dict[str, set[str]] = defaultdict(set)
-        for name in sorted(self.names):
-            for form in _forms(name):
-                self._users[form].add(name)
-
-    def has_near(self, name: str, typed: str) -> bool:
-        """Whether another name than `name` is near it or near what was typed for it."""
-        return any(self._users.get(form, set()) - {name} for form in _forms(name) | _forms(typed))
+def _still(wordings: Sequence[str]) -> list[str]:
+    """Yes-or-no questions about a time as questions about now: "Was {x} ... {when}?" as "Is {x} still ...?"."""
+    result = []
+    for wording in wordings:
+        match = _PAST.match(wording)
+        if match and "{when}" in wording:
+            verb = {"was": "is", "were": "are", "did": "does"}[match[1].lower()]
+            verb = verb.capitalize() if match[1][0].isupper() else verb
+            result.append(f"{verb} {match[2]} still {match[3]}".replace(" {when}", ""))
+    return result
 
 
-def _forms(name: str) -> set[str]:
-    low = name.casefold()
-    return {low, *(low[:at] + low[at + 1 :] for at in range(len(low)))}
+@cache
+def _label_words(relation: OpenRelation) -> frozenset[str]:
+    return frozenset(word for label in relation.labels for word in re.findall(r"\w{4,}", label.casefold()))
 
 
 def _program(draft: Draft) -> dict[str, Any]:
@@ -618,63 +652,6 @@ def _iso(day: int | None) -> str | None:
     return None if day is None else iso(day)
 
 
-def _year(day: int) -> int:
-    return datetime.date.fromordinal(day).year
-
-
-def time_expression(rng: random.Random, day: int) -> tuple[str, Window]:
-    """A time expression about a day, in words and as the half-open window that it means; named units are inclusive."""
-    date = datetime.date.fromordinal(day)
-    year, month = date.year, MONTHS[date.month - 1]
-    return rng.choices([make for make, _ in _TIME_FORMS], [weight for _, weight in _TIME_FORMS])[0](
-        rng, date, year, month
-    )
-
-
-def _in_year(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    return f"{rng.choice(('in', 'in', 'in', 'during', 'as of'))} {year}", year_window(year, "question")
-
-
-def _in_month(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    return f"{rng.choice(('in', 'in', 'as of'))} {month} {year}", month_window(year, date.month, "question")
-
-
-def _on_day(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    day = rng.choice((f"{date.day} {month} {year}", f"{month} {date.day}, {year}", date.isoformat()))
-    return f"on {day}", Window(date.toordinal(), date.toordinal() + 1, "question")
-
-
-def _span(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    last = min(year + rng.randint(1, 4), _year(SYNTHETIC_TODAY))
-    if last == year:
-        return _in_year(rng, date, year, month)
-    start, end = years_bounds(year, last + 1) or (None, None)
-    words = rng.choice((f"between {year} and {last}", f"from {year} to {last}", f"in {year}-{last}"))
-    return words, Window(start, end, "question")
-
-
-def _decade(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    first = year // 10 * 10
-    part, (low, high) = rng.choice((("", (0, 10)), ("early ", (0, 4)), ("late ", (7, 10))))
-    start, end = years_bounds(first + low, first + high) or (None, None)
-    return f"in the {part}{first}s", Window(start, end, "question")
-
-
-def _open_time(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
-    if rng.random() < 0.5:
-        return f"before {year}", Window(None, year_window(year).start, "question")
-    return f"after {year}", Window(year_window(year).end, None, "question")
-
-
-_TimeForm = Callable[[random.Random, datetime.date, int, str], tuple[str, Window]]
-_TIME_FORMS: tuple[tuple[_TimeForm, int], ...] = (
-    (_in_year, 8),
-    (_in_month, 4),
-    (_on_day, 2),
-    (_span, 4),
-    (_decade, 2),
-    (_open_time, 2),
-)
 KINDS = (
     "tail",
     "temporal",

@@ -41,6 +41,7 @@ class OpenRelation:
         began: Ask when `{t}` began to hold it.
         ended: Ask when `{t}` stopped.
         list: Ask for all holders.
+        singular: Ask for all holders as if there were one: "Who founded {x}?", "Who has coached {x}?".
         count: Ask how many they are.
     """
 
@@ -65,6 +66,7 @@ class OpenRelation:
     began: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
     list: tuple[str, ...] = ()
+    singular: tuple[str, ...] = ()
     count: tuple[str, ...] = ()
 
     @property

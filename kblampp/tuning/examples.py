@@ -1,8 +1,8 @@
 """Questions and the labels of the relations that they ask for, to tune an encoder with.
 
 Half come from an open base (`synthetic.open_questions`: 18 kinds of questions, 286 relations), half from
-`relation_wordings.jsonl`, 901 relations of 59 subjects under the names that tables give them.  No relation of the part
-`unseen` is among them by its id; 72 of the 901 lines share a label or wording with one (docs/log.md).
+`relation_wordings.jsonl`, relations of 59 subjects under the names that tables give them.  No relation of the part
+`unseen` is among them, and no line that shares a label or wording with one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib import resources
 from kblampp.data.facts import FiveTuple, Question
 from kblampp.synthetic.open_names import OpenNames
 from kblampp.synthetic.open_questions import OpenQuestionWriter
-from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, Part
+from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, Part, relations_of
 from kblampp.synthetic.open_worlds import make_open_base
 from kblampp.time_expressions.parse import without_time
 
@@ -28,6 +28,8 @@ FACTS, PER_KIND = 5000, 500
 """Sizes of the open base that the questions are about."""
 INVERSE, NOUN, TWO_HOP = 0.15, 0.25, 0.45
 """Shares of the wordings' questions, each up to here: inverse ones, noun phrases alone, and two of them in one."""
+SHORT = 0.15
+"""Share of the wordings' questions that say only the last word of a name."""
 CARELESS = 0.1
 """Share of the wordings' questions that are typed without a question mark; half of these in lower case too."""
 
@@ -84,13 +86,20 @@ class Wording:
         """Stands for it where relations are compared."""
         return f"{self.subject}: {self.labels[0]}"
 
+    @property
+    def texts(self) -> frozenset[str]:
+        """Labels and questions, in lower case."""
+        return frozenset(text.casefold() for text in (*self.labels, *self.questions, *self.noun, *self.inverse))
+
 
 @cache
 def wordings() -> tuple[Wording, ...]:
-    """The bundled wordings."""
+    """The bundled wordings, less those of relations that are held out under whatever name."""
     text = (resources.files("kblampp") / "synthetic" / "relation_wordings.jsonl").read_text(encoding="utf-8")
     rows = (json.loads(line) for line in text.splitlines())
-    return tuple(Wording(subject=row.pop("subject"), **{key: tuple(row[key]) for key in row}) for row in rows)
+    every = (Wording(subject=row.pop("subject"), **{key: tuple(row[key]) for key in row}) for row in rows)
+    held_out = {text for relation in relations_of("unseen") for text in relation.wordings}
+    return tuple(wording for wording in every if not wording.texts & held_out)
 
 
 def open_base(part: Part, n_facts: int, per_kind: int, seed: int) -> tuple[list[FiveTuple], list[Question]]:
@@ -146,6 +155,7 @@ class ExampleMaker:
 
     def _say(self, wording: Wording, rng: random.Random) -> Example:
         name, way = rng.choice(self._heads), rng.random()
+        name = name.split(" ")[-1] if rng.random() < SHORT else name
         hops = [Asked(wording.relation, rng.choice(wording.labels))]
         if way < INVERSE and wording.inverse:
             text = rng.choice(wording.inverse).format(t=name)
