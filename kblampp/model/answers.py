@@ -91,7 +91,8 @@ def answers(
         plain = shares.new_tensor([form == "value" for form in FORMS])
         shares, refusing = plain.expand_as(shares), torch.ones_like(refusing)
     forms, gates, now = shares.tolist(), gate.tolist(), reading.mode_of("now").tolist()
-    today = windows.new_full((1, 2), UNKNOWN_DAY) if as_of is None else windows.new_tensor([[as_of, as_of + 1]])
+    best, share = confirming(base, selection, reading, windows, as_of)
+    facts, holds, today = best.tolist(), share.tolist(), _today(windows, as_of)
     return [
         _of_question(
             base,
@@ -99,7 +100,8 @@ def answers(
             hidden[row],
             list(zip(ids[row], inverse[row], alpha[row], strict=True)),
             null[row],
-            yes[row],
+            facts[row],
+            yes[row] * holds[row],
             [dict(zip(FORMS, each, strict=True)) for each in forms[row]],
             float(refusing[row]),
             gates[row],
@@ -108,30 +110,53 @@ def answers(
     ]
 
 
+def confirming(
+    base: KnowledgeBase, selection: Selection, reading: Reading, windows: Tensor, as_of: int | None
+) -> tuple[Tensor, Tensor]:
+    """What a "yes" rests on: the heaviest fact, (batch,), -1 for none, and the share of "yes" that its time leaves.
+
+    A fact of another time confirms nothing, and one that does not hold today as little as the question means now.
+    Training reads it too, so that its loss is that of the answers given.
+
+    Args:
+        base, selection, reading, windows, as_of: See `answers`.
+    """
+    ids = selection.ids[:, 0]
+    place = selection.alpha[:, 0].masked_fill(ids < 0, -1.0).argmax(-1, keepdim=True)
+    best = ids.gather(-1, place)
+    bounds = [days[best.clamp(min=0)][:, None] for days in (base.tensors.tau_min, base.tensors.tau_max)]
+    apart, past = (disjoint(time, *bounds)[:, 0, 0] for time in (windows, _today(windows, as_of).expand_as(windows)))
+    share = torch.where(apart, 0.0, 1 - reading.mode_of("now") * past)
+    return best[:, 0], torch.where(best[:, 0] < 0, 1.0, share)
+
+
+def _today(windows: Tensor, as_of: int | None) -> Tensor:
+    """The day of asking as a window, (1, 2), which may be unknown."""
+    return windows.new_full((1, 2), UNKNOWN_DAY) if as_of is None else windows.new_tensor([[as_of, as_of + 1]])
+
+
 def _of_question(
     base: KnowledgeBase,
     times: Sequence[tuple[Tensor, float]],
     withheld: Sequence[int],
     candidates: Sequence[tuple[int, bool, float]],
     null: float,
+    best: int,
     yes: float,
     forms: Sequence[dict[str, float]],
     refusing: float,
     gate: float,
 ) -> list[Answer]:
     found = _Found()
-    best = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
-    confirming = () if best is None else (Source(best[1], "fact"),)
+    rests_on = () if best < 0 else (Source(best, "fact"),)
     forms = [
         _possible(base, fact, inverse, shares, withheld)
         for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
-    if best is not None:  # a fact of another time confirms nothing
-        yes *= sum(part for windows, part in times if _holding(base, [best[1]], windows))
-    found.add(YES, gate * confirmed * yes, confirming)
-    found.add(NO, gate * confirmed * (1 - yes), confirming)
+    found.add(YES, gate * confirmed * yes, rests_on)
+    found.add(NO, gate * confirmed * (1 - yes), rests_on)
     found.add(UNKNOWN_ANSWER, gate * null * refusing, ())
     for (fact, inverse, alpha), shares in zip(candidates, forms, strict=True):
         if fact < 0:
