@@ -85,14 +85,14 @@ def answers(
     """
     hidden = [()] * len(gate) if withheld is None else withheld.tolist()
     ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
-    null, best = selection.null[:, 0].tolist(), selection.best[:, 0].tolist()
-    yes = selection.yes[:, 0].sigmoid().tolist()
+    null, yes = selection.null[:, 0].tolist(), selection.yes[:, 0].sigmoid().tolist()
     shares, refusing = selection.forms.exp(), 1 - reading.form_of("yes_no")
     if not in_forms:
         plain = shares.new_tensor([form == "value" for form in FORMS])
         shares, refusing = plain.expand_as(shares), torch.ones_like(refusing)
     forms, gates, now = shares.tolist(), gate.tolist(), reading.mode_of("now").tolist()
-    today = windows.new_full((1, 2), UNKNOWN_DAY) if as_of is None else windows.new_tensor([[as_of, as_of + 1]])
+    heaviest, share = confirming(base, selection, reading, windows, as_of)
+    facts, holds, today = heaviest.tolist(), share.tolist(), _today(windows, as_of)
     return [
         _of_question(
             base,
@@ -100,14 +100,40 @@ def answers(
             hidden[row],
             list(zip(ids[row], inverse[row], alpha[row], strict=True)),
             null[row],
-            best[row],
-            yes[row],
+            facts[row],
+            yes[row] * holds[row],
             [dict(zip(FORMS, each, strict=True)) for each in forms[row]],
             float(refusing[row]),
             gates[row],
         )
         for row in range(len(ids))
     ]
+
+
+def confirming(
+    base: KnowledgeBase, selection: Selection, reading: Reading, windows: Tensor, as_of: int | None
+) -> tuple[Tensor, Tensor]:
+    """What a "yes" rests on: the heaviest fact, (batch,), -1 for none, and the share of "yes" that time leaves.
+
+    It leaves none to a fact of another time, and to one that does not hold today as little as the question means now;
+    that fact is the one that fits best whatever its time, of which `Selection.yes` speaks.  Training reads it too, so
+    that its loss is that of the answers given.
+
+    Args:
+        base, selection, reading, windows, as_of: See `answers`.
+    """
+    ids = selection.ids[:, 0]
+    place = selection.alpha[:, 0].masked_fill(ids < 0, -1.0).argmax(-1, keepdim=True)
+    heaviest = ids.gather(-1, place)
+    bounds = [days[selection.best.clamp(min=0)][:, None] for days in (base.tensors.tau_min, base.tensors.tau_max)]
+    apart, past = (disjoint(time, *bounds)[:, 0, 0] for time in (windows, _today(windows, as_of).expand_as(windows)))
+    share = torch.where(apart, 0.0, 1 - reading.mode_of("now") * past)
+    return heaviest[:, 0], torch.where(selection.best[:, 0] < 0, 1.0, share)
+
+
+def _today(windows: Tensor, as_of: int | None) -> Tensor:
+    """The day of asking as a window, (1, 2), which may be unknown."""
+    return windows.new_full((1, 2), UNKNOWN_DAY) if as_of is None else windows.new_tensor([[as_of, as_of + 1]])
 
 
 def _of_question(
@@ -123,18 +149,15 @@ def _of_question(
     gate: float,
 ) -> list[Answer]:
     found = _Found()
-    weighed = max(((alpha, fact) for fact, _, alpha in candidates if fact >= 0), default=None)
-    confirming = () if weighed is None else (Source(weighed[1], "fact"),)
+    rests_on = () if best < 0 else (Source(best, "fact"),)
     forms = [
         _possible(base, fact, inverse, shares, withheld)
         for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
-    if best >= 0:  # a fact of another time confirms nothing
-        yes *= sum(part for windows, part in times if _holding(base, [best], windows))
-    found.add(YES, gate * confirmed * yes, confirming)
-    found.add(NO, gate * confirmed * (1 - yes), confirming)
+    found.add(YES, gate * confirmed * yes, rests_on)
+    found.add(NO, gate * confirmed * (1 - yes), rests_on)
     found.add(UNKNOWN_ANSWER, gate * null * refusing, ())
     for (fact, inverse, alpha), shares in zip(candidates, forms, strict=True):
         if fact < 0:

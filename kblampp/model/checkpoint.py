@@ -54,6 +54,8 @@ def save_adapter(directory: Path, model: KBInjectedModel, backbone: Backbone, pr
         "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint},
         "projection_fingerprint": projections.fingerprint,
     }
+    if model.context_share != 1:
+        fields["context_share"] = model.context_share
     with atomic_dir(directory) as folder:
         save_file(tensors, str(folder / WEIGHTS))
         if changes := save_changes(folder, model, backbone.name):
@@ -109,6 +111,7 @@ def load_adapter(
     except CheckpointError:
         model.detach()  # the backbone is the caller's
         raise
+    model.context_share = manifest.get("context_share", 1.0)
     return model.to(backbone.model.device).eval()
 
 

@@ -111,6 +111,9 @@ class KBInjectedModel(nn.Module):
         ego_graph, ego_radius, ego_degree: Whether and how far the facts around the selected ones are read.
         layer_path: Where the decoder layers are, for an architecture in which the rule does not find them.
 
+    Attributes:
+        context_share: How much of the context scores as trained the weights hold (`training.calibration`).
+
     Raises:
         BackboneError: The decoder layers are not found, or a layer does not exist.
     """
@@ -154,6 +157,7 @@ class KBInjectedModel(nn.Module):
         )
         self.fusions = nn.ModuleList(KBFusionLayer(width, dims["d_v"], d_fusion) for _ in self.layers)
         self.reader = QuestionReader(width, dims["d_sentence"])
+        self.context_share = 1.0
         self.copy_gate = nn.Linear(width, 1)
         nn.init.zeros_(self.copy_gate.weight)
         nn.init.constant_(self.copy_gate.bias, 3.0)  # copy unless taught otherwise: also after words never seen

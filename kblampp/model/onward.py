@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kblampp.encoding.store import KBValueStore
+from kblampp.model.ego_graph import leave_out
 from kblampp.model.mentions import NameTable
 
 MOST = 64
-"""Facts of an entity that are looked at, the first of the file."""
+"""Facts of an entity that are looked at, the first of the file of those that are not withheld."""
 FEATURES = ("onward", "onward_label", "asked", "asked_label", "leads_on")
 """Cosine of the question's relation with the best onward fact's, and how much of its label the question spells; the
 same of the fact that was read; whether the entity has facts at all."""
@@ -47,14 +48,13 @@ class FactsByHead:
         return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in (order, starts, ends)))
 
     def about(self, entities: Tensor, withheld: Tensor | None) -> Tensor:
-        """The facts about entities (batch,) that are not withheld (batch, m), (batch, k); -1 stands for none."""
+        """The first `MOST` facts about entities (batch,) of those not withheld (batch, m), (batch, k); -1 for none."""
         starts, stops = self.starts[entities], self.starts[entities + 1]
-        width = int((stops - starts).clamp(max=MOST).amax()) if len(entities) else 0
+        most = MOST + (0 if withheld is None else withheld.shape[1])  # as many may be withheld
+        width = int((stops - starts).clamp(max=most).amax()) if len(entities) else 0
         places = starts[:, None] + torch.arange(width, device=starts.device)
         found = torch.where(places < stops[:, None], self.facts[places.clamp(max=len(self.facts) - 1)], -1)
-        if withheld is None or not width:
-            return found
-        return found.masked_fill((found[..., None] == withheld[:, None]).any(-1), -1)
+        return found if withheld is None else leave_out(found, withheld, MOST)
 
 
 def hop_features(

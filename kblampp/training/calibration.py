@@ -45,6 +45,7 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     """Sets the weight of all layers' context scores, then the null fact's bias in the last layer to the `refusal_cut`.
 
     Both on the questions of `CALIBRATION`; those that want yes or no are left out, since they are never refused.
+    Shares are of the scores as trained, also where an earlier calibration has left a part. Of zero nothing comes back.
 
     Args:
         model: The trained model, changed in place.
@@ -65,12 +66,14 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     options = SelectorOptions(top_k=min(TOP_K, base.store.n), over_fetch=OVER_FETCH, as_of=SYNTHETIC_TODAY)
     predictor = Predictor(model.eval(), workspace.backbone, options, batch_size=64, max_new_tokens=1)
     selectors = [cast(KBSelector, selector) for selector in model.selectors]
-    trained = [selector.context.out.weight.detach().clone() for selector in selectors]
+    held = model.context_share or 1.0
+    trained = [selector.context.out.weight.detach() / held for selector in selectors]
 
     def keep(share: float) -> None:
         with torch.no_grad():
             for selector, weight in zip(selectors, trained, strict=True):
                 selector.context.out.weight.copy_(share * weight)
+        model.context_share = share
 
     tried = {}
     for share in CONTEXT_SHARES:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FORMS
+from kblampp.model.answers import confirming
 from kblampp.model.batches import IGNORED, TrainingBatch
 from kblampp.model.injection import CallState, KBOutput
 from kblampp.model.inputs import KnowledgeBase
@@ -115,7 +116,7 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     zero = tokens.new_zeros(())
     hit = wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean()
     return Losses(
-        answer=_answer_loss(state, batch, wanted, spoken),
+        answer=_answer_loss(state, batch, base, wanted, spoken),
         form=_form_loss(reading, batch, selections[-1]),
         words=tokens.mean(),
         select=torch.stack(selects).mean(),
@@ -127,7 +128,7 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     )
 
 
-def _answer_loss(state: CallState, batch: TrainingBatch, wanted: Tensor, said: Tensor) -> Tensor:
+def _answer_loss(state: CallState, batch: TrainingBatch, base: KnowledgeBase, wanted: Tensor, said: Tensor) -> Tensor:
     """-log of the answer's probability (`model.answers`): from the facts or, with `said` its logarithm, own words."""
     reading, gate = state.read()
     last = state.selections[max(state.selections)]
@@ -137,7 +138,9 @@ def _answer_loss(state: CallState, batch: TrainingBatch, wanted: Tensor, said: T
     asked = forms.gather(-1, batch.forms[:, None, None].expand(-1, forms.shape[1], 1)).squeeze(-1)
     copied = torch.where(batch.hops > 0, (alpha * asked * wanted[:, :-1]).sum(-1), null * (1 - wants_no_name))
     confirmed = (alpha * forms[..., YES_NO]).sum(-1) + null * wants_no_name
-    so = torch.where(batch.so, last.yes[:, 0], -last.yes[:, 0]).sigmoid()
+    _, share = confirming(base, last, reading, batch.questions.windows, state.knowledge.options.as_of)
+    yes, no = last.yes[:, 0].sigmoid(), (-last.yes[:, 0]).sigmoid()
+    so = torch.where(batch.so, yes * share, no + yes * (1 - share))
     copied = torch.where(batch.forms == YES_NO, confirmed * so, copied).clamp(min=TINY).log()
     if not state.knowledge.options.copy_head:
         return -said.mean()

@@ -108,6 +108,7 @@ def run_training(
         retrieved_negatives=section.retrieved_negatives,
         seed=params.seed,
     )
+    model.context_share = 1.0  # what is trained on counts whole
     weights, schedule = LossWeights(**named_in(section, LossWeights)), Schedule(**named_in(section, Schedule))
     options = SelectorOptions(
         top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop, as_of=SYNTHETIC_TODAY

@@ -77,6 +77,7 @@ def test_weights_come_back_rounded_to_half_precision(
         assert after[name].dtype == torch.float32
     assert loaded.layers == trained.layers == (1, 3)
     assert loaded.config == trained.config
+    assert loaded.context_share == 1.0  # as of adapters whose manifest does not say
     assert not loaded.training
 
 

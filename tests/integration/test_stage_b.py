@@ -18,6 +18,7 @@ from kblampp.core.params import load_params
 from kblampp.core.program import run_stage
 from kblampp.data.dataset import Dataset
 from kblampp.model.checkpoint import load_trained
+from kblampp.model.injection import KBInjectedModel
 from kblampp.model.lora import LAYERS, LORA, backbone_unchanged
 from kblampp.model.workspace import Workspace
 from kblampp.training import stage_a, stage_b
@@ -147,6 +148,26 @@ def test_the_null_fact_is_set_anew_where_there_are_questions_for_it(
     assert not moved
     assert run(max_steps=2) == 0
     assert len(moved) == with_split
+
+
+def test_what_is_trained_counts_whole_whatever_trainas_calibration_has_left(
+    bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+
+    def calibrated_once(model: KBInjectedModel, _: Workspace) -> float:
+        shares.append(model.context_share)
+        model.context_share = 0.25
+        return 0.0
+
+    monkeypatch.setattr(stage_a, "calibrate", calibrated_once)
+    monkeypatch.setattr(stage_b, "calibrate", calibrated_once)
+    retrain(bench)
+    assert run(max_steps=2) == 0
+    assert shares == [1.0, 1.0]
+    assert json.loads((bench / "store" / NAME / "trainB" / "manifest.json").read_text())["context_share"] == 0.25
+    assert run(max_steps=0) == 0
+    assert json.loads((bench / "store" / NAME / "trainB" / "manifest.json").read_text())["context_share"] == 0.25
 
 
 def test_a_run_that_fails_after_training_is_not_trained_again(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from kblampp.model import onward
@@ -57,9 +59,9 @@ def random_base(seed: int) -> Base:
 
 
 def about(base: Base, entity: int, withheld: list[int], most: int = MOST) -> list[int]:
-    """The facts about an entity."""
-    found = [number for number, (head, _, _) in enumerate(base.facts) if head == entity]
-    return [number for number in found[:most] if number not in withheld]
+    """The first facts about an entity of those that are left."""
+    left = [number for number, (head, _, _) in enumerate(base.facts) if head == entity and number not in withheld]
+    return left[:most]
 
 
 def covered(name: str, question: str) -> float:
@@ -131,6 +133,20 @@ def test_of_an_entity_with_many_facts_the_first_of_the_file_are_looked_at() -> N
     assert found[0].tolist() == list(range(0, 2 * MOST, 2))
     assert found[1].tolist() == list(range(1, 2 * MOST, 2))
     assert found[2].tolist() == [-1] * MOST
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_facts_withheld_are_as_if_deleted_however_many_there_are(data: st.DataObject) -> None:
+    """Against a base that is made without them, of entities with more facts than are looked at."""
+    heads = data.draw(st.permutations([0] * (MOST + 30) + [1] * (MOST - 5) + [2] * 3))
+    base = Base([(head, 0, 3) for head in heads], torch.zeros(2 * len(heads), D_REL))
+    hidden = [data.draw(st.sets(st.integers(0, len(heads) - 2), max_size=80)) for _ in range(4)]
+    found = base.by_head.about(torch.arange(4), padded([sorted(each) for each in hidden]))
+    for entity, each in enumerate(hidden):
+        kept = [number for number in range(len(heads)) if number not in each]
+        without = Base([base.facts[number] for number in kept], base.keys).by_head.about(torch.tensor([entity]), None)
+        assert [fact for fact in found[entity].tolist() if fact >= 0] == [kept[number] for number in without[0]]
 
 
 @pytest.mark.parametrize("most", [MOST, 2])

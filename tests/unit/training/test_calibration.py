@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.data.windows import SYNTHETIC_TODAY
+from kblampp.model.checkpoint import load_adapter, save_adapter
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
 from kblampp.model.predictor import Prediction, Predictor
@@ -196,3 +198,31 @@ def test_after_calibration_nothing_is_left_to_move(world: TinyWorld) -> None:
     workspace: Any = Workspace(world, model)
     assert calibrate(model, workspace) != 0.0
     assert calibrate(model, workspace) == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("counts", [(3, 7, 5, 6), (3, 5, 7, 6), (1, 2, 3, 4), (5, 5, 5, 5)])
+def test_to_calibrate_again_leaves_as_much_of_the_context_score(
+    world: TinyWorld, counts: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time the same shares of what was trained are tried, also after the adapter was written and opened."""
+    model, tried = with_context(world), list[list[list[torch.Tensor]]]()
+
+    def run(which: KBInjectedModel) -> list[torch.Tensor]:
+        tried.append([])
+        predictor = Oracle(which, tried[-1], counts.__getitem__)
+        monkeypatch.setattr(calibration, "Predictor", lambda *_, **__: predictor)
+        calibrate(which, Workspace(world, which))  # type: ignore[arg-type]
+        return context_weights(which)
+
+    def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+        return all(map(torch.equal, one, other))
+
+    once = run(model)
+    assert same(run(model), once)
+    save_adapter(tmp_path / "trainA", model, world.backbone(model.backbone), world.projections)
+    opened = load_adapter(tmp_path / "trainA", world.backbone(FAMILIES["llama"]()), world.projections)
+    rounded = context_weights(opened)
+    assert same(run(opened), rounded)
+    if counts[0] < max(counts):  # of nothing nothing comes back
+        assert all(map(same, tried[1], tried[0]))
+        assert opened.context_share == model.context_share == CONTEXT_SHARES[counts.index(max(counts))]

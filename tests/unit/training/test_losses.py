@@ -13,13 +13,15 @@ from torch import Tensor
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS
-from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds, year_window
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, window_bounds, year_window
+from kblampp.model.answers import NO, YES, answers
 from kblampp.model.batches import IGNORED, TrainingBatch
 from kblampp.model.injection import KBOutput
 from kblampp.model.inputs import Questions, SelectorOptions
 from kblampp.model.question_reader import Reading
 from kblampp.model.selector import ScoreParts, Selection
 from kblampp.training.losses import Losses, LossWeights, compute_losses
+from tests.kb import TinyWorld, make_world
 
 VOCABULARY = 7
 SEQ = 6
@@ -169,6 +171,13 @@ def random_reading(rows: int, seed: int = 0) -> Reading:
     return Reading(inverse, form.log_softmax(-1), mode.log_softmax(-1), hops)
 
 
+def of_any_time(reading: Reading) -> Reading:
+    """The same, but nobody asks about now."""
+    mode = torch.full_like(reading.mode, -math.inf)
+    mode[:, MODES.index("any")] = 0.0
+    return reading._replace(mode=mode)
+
+
 def test_words_loss_reads_each_token_from_the_position_before() -> None:
     batch = make_batch([1, 0])
     logits = torch.zeros(2, SEQ, VOCABULARY)
@@ -199,7 +208,7 @@ def said_by_hand(logits: Tensor, row: int) -> float:
 
 
 def test_answer_loss_is_the_probability_of_the_answer_by_hand() -> None:
-    """A value of one hop, one of alternatives, a refusal, a yes, a no without facts, and a count."""
+    """A value of one hop, one of alternatives, a refusal, a yes, a no without facts, and a count; none of a time."""
     forms = ["value", "value", "value", "yes_no", "yes_no", "count"]
     hops, alternatives = [2, 1, 0, 1, 0, 1], [1, 3, 0, 1, 0, 1]
     batch = make_batch(hops, None, alternatives, forms=forms, so=[False, False, False, True, False, False])
@@ -207,7 +216,7 @@ def test_answer_loss_is_the_probability_of_the_answer_by_hand() -> None:
     layers, logits, reading = (
         [random_scores(batch, seed) for seed in range(2)],
         random_logits(rows),
-        random_reading(rows),
+        of_any_time(random_reading(rows)),
     )
     gate, yes = torch.linspace(0.1, 0.9, rows), torch.linspace(-2, 2, rows)
     forms_of = torch.randn(rows, N, len(FORMS), generator=torch.Generator().manual_seed(7)).log_softmax(-1)
@@ -229,6 +238,30 @@ def test_answer_loss_is_the_probability_of_the_answer_by_hand() -> None:
         )[row]
         total -= math.log(float(gate[row]) * copied + (1 - float(gate[row])) * said_by_hand(logits, row))
     assert float(found.answer) == pytest.approx(total / rows, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    return make_world(tmp_path_factory.mktemp("kb"))
+
+
+@pytest.mark.parametrize("so", [True, False])
+@pytest.mark.parametrize("as_of", ["2001-06-01", "2010-01-01"])
+@pytest.mark.parametrize("window", [None, year_window(2001), year_window(2015)])
+def test_yes_and_no_cost_what_the_model_says_them_with(
+    world: TinyWorld, window: Window | None, as_of: str, so: bool
+) -> None:
+    """A fact of another time confirms nothing, here of the mayors of 2001, of the years to 2008, and of those since."""
+    batch, logits = make_batch([1], [window], forms=["yes_no"], so=[so]), random_logits(1)
+    reading, yes, gate = random_reading(1), torch.tensor([1.5]), torch.tensor([GATE])
+    for heaviest in range(N):
+        selection = make_selection(batch, peaked(batch, heaviest, height=3.0), yes=yes, forms=reading.form[:, None])
+        state = make_state({0: selection}, reading=reading, gate=gate, as_of=day(as_of))
+        loss = compute_losses(KBOutput(logits, state), batch, world.base, path_margin=1.0).answer
+        (said,) = answers(world.base, selection, reading, batch.questions.windows, gate, as_of=day(as_of))
+        shares = {answer.text: answer.probability for answer in said}
+        total = shares.get(YES if so else NO, 0.0) + (1 - GATE) * said_by_hand(logits, 0)
+        assert float(loss) == pytest.approx(-math.log(total), rel=1e-5)
 
 
 def test_without_copies_the_answer_is_in_own_words() -> None:
