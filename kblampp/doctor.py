@@ -26,6 +26,7 @@ import torch
 import transformers
 
 from kblampp.backbone.files import EMBEDDED, EMBEDDED_FOLDER, file_hashes, files_fingerprint
+from kblampp.backbone.gguf import SMOLLM2, SMOLLM2_INSTALL, SMOLLM2_PACKAGE
 from kblampp.core.errors import KBLaMError, StoreError, one_line_errors
 from kblampp.core.files import read_json, read_manifest, write_json
 from kblampp.core.params import read_yaml
@@ -109,6 +110,15 @@ def installed_version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def check_smollm2(found: str | None) -> Finding:
+    """Whether the package that carries SmolLM2 is there, which is optional and stands not in `requirements.txt`."""
+    wanted = SMOLLM2_INSTALL.rpartition("==")[2]
+    if found == wanted:
+        return Finding(SMOLLM2, "ok", f"{SMOLLM2_PACKAGE} {found} is installed")
+    told = f"{SMOLLM2_PACKAGE} is {found or 'missing'} (not {wanted}), which backbone.name={SMOLLM2} alone needs"
+    return Finding(SMOLLM2, "note", f"{told}: `{SMOLLM2_INSTALL}`")
 
 
 def measured_bytes(encoder: SentenceEncoder) -> dict[str, str]:
@@ -239,6 +249,7 @@ def examine(root: Path) -> list[Finding]:
     return [
         machine(),
         check_versions((root / "requirements.txt").read_text(encoding="utf-8"), installed_version),
+        check_smollm2(installed_version(SMOLLM2_PACKAGE)),
         check_bytes(reference["bytes"], measured_bytes(encoder)),
         *check_fit(root / "store"),
         check_lock(params, lock),

@@ -2,5 +2,5 @@
 
 Imports `core`.
 
-Public names: `load.Backbone`, `load.load_backbone`, `decoder_layers.find_decoder_layers`.
+Public names: `load.Backbone`, `load.load_backbone`, `gguf.gguf_folder`, `decoder_layers.find_decoder_layers`.
 """

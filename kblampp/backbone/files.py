@@ -9,8 +9,9 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
+from kblampp.backbone.gguf import SMOLLM2, gguf_folder, is_gguf
 from kblampp.core import files as artifacts
-from kblampp.core.errors import BackboneError
+from kblampp.core.errors import BackboneError, first_line
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "embedded"
@@ -20,15 +21,19 @@ _OTHER_FILES = ("config.json", "generation_config.json", "*token*.json", "*.mode
 
 
 def resolve_folder(name: str, revision: str | None) -> Path:
-    """The folder with the files of a model; downloads them where `name` is a Hugging Face name that is not cached.
+    """The folder with the files of a model; downloads or converts them where this machine has not yet done so.
 
     Args:
-        name: "embedded" for the model in the package, else a local folder or a Hugging Face name.
+        name: "embedded" for the model in the package, "smollm2", the path of a GGUF file or of a folder, or a Hugging
+            Face name.
         revision: branch, tag or commit of a Hugging Face name.
 
     Raises:
-        BackboneError: there is no such model or revision, or it lacks config or weights.
+        BackboneError: there is no such model or revision, it lacks config or weights, or it cannot be converted.
     """
+    if is_gguf(name):
+        _refuse_revision(name, revision, "is one file")
+        return gguf_folder(name)
     folder = EMBEDDED_FOLDER if name == EMBEDDED else Path(name).expanduser()
     if name == EMBEDDED and not (folder / "config.json").is_file():
         raise BackboneError(
@@ -46,11 +51,18 @@ def resolve_folder(name: str, revision: str | None) -> Path:
     return folder
 
 
-def _check_folder(name: str, folder: Path, revision: str | None) -> None:
+def is_downloaded(name: str) -> bool:
+    """Whether a backbone's name is one of Hugging Face's hub."""
+    return name != EMBEDDED and not is_gguf(name) and not Path(name).expanduser().is_dir()
+
+
+def _refuse_revision(name: str, revision: str | None, what: str) -> None:
     if revision is not None:
-        raise BackboneError(
-            f"backbone.revision is {revision}, but {name} is a local folder without revisions: set it to null"
-        )
+        raise BackboneError(f"backbone.revision is {revision}, but {name} {what} without revisions: set it to null")
+
+
+def _check_folder(name: str, folder: Path, revision: str | None) -> None:
+    _refuse_revision(name, revision, "is a local folder")
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
     missing += [] if _weights(folder) else ["model.safetensors"]
     if missing:
@@ -92,7 +104,7 @@ def _download(name: str, revision: str | None, weights: tuple[str, ...]) -> Path
     except (OSError, ValueError, EntryNotFoundError) as error:
         raise BackboneError(
             f"{where}, which is no local folder and cannot be had from Hugging Face ({first_line(error)}): "
-            "check the name and the connection, or set it to embedded or to a local folder"
+            f"check the name and the connection, or set it to {EMBEDDED}, {SMOLLM2} or a local folder"
         ) from error
 
 
@@ -107,9 +119,3 @@ def file_hashes(folder: Path) -> dict[str, str]:
 def files_fingerprint(hashes: Mapping[str, str]) -> str:
     """One hex digest for the result of `file_hashes`."""
     return artifacts.fingerprint(*(part for item in sorted(hashes.items()) for part in item))
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, on one line: messages of libraries go on for paragraphs."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return text.rstrip(".:") if len(text) <= 200 else f"{text[:200]}…"

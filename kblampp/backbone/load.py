@@ -1,4 +1,4 @@
-"""The frozen language model: the embedded one, a Hugging Face name or a local folder, checked before it is used."""
+"""The frozen language model: the embedded one, SmolLM2, one of Hugging Face or in files; checked before use."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from transformers import (
 )
 
 from kblampp.backbone.decoder_layers import find_decoder_layers, hidden_size
-from kblampp.backbone.files import EMBEDDED, file_hashes, files_fingerprint, first_line, resolve_folder
+from kblampp.backbone.files import file_hashes, files_fingerprint, is_downloaded, resolve_folder
 from kblampp.core import files as artifacts
-from kblampp.core.errors import BackboneError
+from kblampp.core.errors import BackboneError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def load_backbone(
     """Loads a language model; nothing is random, so a file that lacks weights is refused.
 
     Args:
-        name: "embedded" for the one in the package, else a local folder or a Hugging Face name.
+        name: "embedded" for the one in the package, "smollm2", a GGUF file, a local folder or a Hugging Face name.
         revision: branch, tag or commit of a Hugging Face name.
         dtype: of the weights; with 4-bit weights, of the computation.
         load_in_4bit: quantise the weights with bitsandbytes; needs CUDA.
@@ -206,11 +206,10 @@ def backbone_manifest(name: str, revision: str | None = None) -> dict[str, Any]:
     except _LOADING_ERRORS as error:
         raise _broken(name, "a causal language model", error) from error
     hashes = file_hashes(folder)
-    downloaded = name != EMBEDDED and not Path(name).expanduser().is_dir()
     return {
         "name": name,
         "revision": revision,
-        "commit": folder.name if downloaded else None,  # the cache keeps each commit in a folder of its name
+        "commit": folder.name if is_downloaded(name) else None,  # the cache keeps each commit in a folder of its name
         "model_type": config.model_type,
         "n_layers": len(find_decoder_layers(model)),
         "hidden_size": hidden_size(model),

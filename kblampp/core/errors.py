@@ -65,3 +65,9 @@ def one_line_errors(work: Callable[[], object]) -> int:
         sys.stderr.write("interrupted\n")
         return 130
     return 0
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, on one line: messages of libraries go on for paragraphs."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return text.rstrip(".:") if len(text) <= 200 else f"{text[:200]}…"

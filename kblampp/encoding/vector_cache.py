@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -19,15 +18,12 @@ from typing import TypeVar
 
 import diskcache
 import numpy as np
-import platformdirs
 
+from kblampp.core.cache import CACHE_VARIABLE, cache_root
 from kblampp.core.files import fingerprint
 from kblampp.encoding.sentence_encoder import DETERMINISTIC, DoubleArray, SentenceEncoder
 
 logger = logging.getLogger(__name__)
-
-CACHE_VARIABLE = "KBLAMPP_CACHE"
-"""Environment variable: the folder of the cache instead of the platform's, or `off`."""
 
 SIZE_LIMIT = 2 << 30
 """Bytes; a vector of 384 numbers takes 4 KiB, so half a million texts."""
@@ -191,12 +187,9 @@ def with_disk_cache(encoder: SentenceEncoder) -> CachedEncoder:
 
 
 def cache_folder() -> Path | None:
-    """Where the cache lies: what `KBLAMPP_CACHE` says, or else the platform's folder for caches; None for `off`."""
-    asked = os.environ.get(CACHE_VARIABLE, "")
-    if asked.lower() == "off":
-        return None
-    root = Path(asked) if asked else platformdirs.user_cache_path("kblampp", appauthor=False)
-    return root / "sentence-vectors"
+    """Where the cache lies; None where there is to be none."""
+    root = cache_root()
+    return None if root is None else root / "sentence-vectors"
 
 
 def _check(key: bytes, data: bytes) -> bytes:

