@@ -16,9 +16,9 @@ from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 
 from kblampp.core.errors import EncoderError, KBLaMError, StoreError
-from kblampp.core.files import write_manifest
+from kblampp.core.files import read_manifest, write_manifest
 from kblampp.core.low_rank import WEIGHTS
-from kblampp.encoding.encoders import KIND, TUNED, Encoders, load_encoders
+from kblampp.encoding.encoders import KIND, TUNED, Encoders, fingerprint_of_tuned, load_encoders
 from kblampp.encoding.sentence_encoder import (
     DeterministicEncoder,
     load_encoder,
@@ -127,6 +127,13 @@ def test_the_fingerprint_follows_the_weights_of_either(copy: Path) -> None:
     renew(copy / TUNED, tuned=False)
     marks.append(load(copy).fingerprint)
     assert len(set(marks)) == 4
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_the_fingerprint_of_both_is_known_from_the_manifest_of_the_tuned_one(copy: Path, tuned: bool) -> None:
+    renew(copy / TUNED, tuned=tuned)
+    manifest = read_manifest(copy / TUNED, KIND, stage="tune")
+    assert fingerprint_of_tuned(manifest) == load(copy).fingerprint
 
 
 def test_both_keep_their_vectors_apart_on_disk(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
