@@ -57,14 +57,18 @@ class Encoders:
     @property
     def n_cached(self) -> int:
         """How many texts a cache of earlier runs had."""
-        encoders = {id(cache): cache.encoder for cache in (self.names, self.relations)}.values()
+        encoders = (cache.encoder for cache in self._caches)
         return sum(encoder.n_cached for encoder in encoders if isinstance(encoder, CachedEncoder))
 
     @property
     def n_encoded(self) -> int:
         """How many texts were asked for, each once an encoder."""
-        caches = {id(cache): cache for cache in (self.names, self.relations)}.values()
-        return sum(cache.n_encoded for cache in caches)
+        return sum(cache.n_encoded for cache in self._caches)
+
+    @property
+    def _caches(self) -> set[EmbeddingCache]:
+        """One where a single encoder serves both."""
+        return {self.names, self.relations}
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Vectors of names and sentences, `(n, d_sent)` float64 unit rows."""
