@@ -144,7 +144,7 @@ def asked_words(questions: Sequence[str]) -> AskedWords:
 
 @lru_cache(maxsize=KEPT)
 def _asked_words(question: str) -> tuple[list[int], list[bool]]:
-    words = WORD.findall(without_time(question))[:MOST_ASKED_WORDS]
+    words = _words(without_time(question))[:MOST_ASKED_WORDS]
     written = "".join(words[1:])
     cased = written != written.lower() and written != written.upper()
     hashes, strange = [-1] * MOST_ASKED_WORDS, [False] * MOST_ASKED_WORDS
@@ -158,7 +158,12 @@ def _asked_words(question: str) -> tuple[list[int], list[bool]]:
 
 
 def _name_words(name: str) -> list[str]:
-    return WORD.findall(name)[:MOST_NAME_WORDS]
+    return _words(name)[:MOST_NAME_WORDS]
+
+
+def _words(text: str) -> list[str]:
+    """As they are written, but that letter and accent are one character: else the accent would end a word."""
+    return WORD.findall(unicodedata.normalize("NFC", text))
 
 
 def _is_proper(word: str) -> bool:
