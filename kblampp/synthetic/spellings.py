@@ -32,7 +32,9 @@ class Spellings:
         for name in sorted(self._names):
             for form in _forms(name):
                 self._users[form].add(name)
-        self._bearers = Counter(word for name in self._names for word in set(_words(name)))
+        self._bearers = Counter(
+            word for name in self._names for word in {word.casefold() for word in _PROPER.findall(name)}
+        )
 
     def is_part_of_another(self, name: str) -> bool:
         """Whether one of the names contains this one."""
