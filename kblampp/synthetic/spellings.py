@@ -52,6 +52,7 @@ class Spellings:
             part = words[-1] if self._rng.random() < 0.8 else words[0]
         else:
             part = " ".join(words[:-1]) if self._rng.random() < 0.7 else words[-1]
+        part = part.rstrip(",")
         alone = any(self._bearers[word] == (name in self._names) for word in _words(part))
         if not alone or not self._is_proper(part.split(" ")[-1]):
             return None
