@@ -1,4 +1,7 @@
-"""Whether a question means a name by one of its words: word by word, with nothing of the package but its titles."""
+"""Which names a text means by a word of them or by a spelling: word by word and letter by letter.
+
+Nothing of the package is used but its forms of address.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,15 @@ def plain(word: str) -> str:
     """In lower case and without accents."""
     parts = unicodedata.normalize("NFKD", word.casefold())
     return "".join(letter for letter in parts if not unicodedata.combining(letter))
+
+
+def one_edit(one: str, other: str) -> bool:
+    """Whether a letter left out, added or changed, or two swapped, makes one of the other."""
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return (len(one) <= 1 and len(other) <= 1) or (len(one) == 2 and one == other[::-1])
 
 
 def short_form(name: str, names: Collection[str], question: str) -> float:
