@@ -278,7 +278,7 @@ def typed_in(name: str, text: str) -> str | None:
 def shortened_in(name: str, text: str) -> str | None:
     """The part of a name of several words that stands in a text for it; None if there is none."""
     words = name.split(" ")
-    for part in (" ".join(words[:-1]), words[-1], words[0]):
+    for part in (" ".join(words[:-1]).rstrip(","), words[-1], words[0]):
         if len(words) > 1 and re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text):
             return part
     return None
