@@ -52,7 +52,8 @@ class NameTable:
 
     Attributes:
         grams: (distinct names, MOST_GRAMS) int64 buckets, -1 after the last.
-        words: (distinct names, 2 MOST_NAME_WORDS) int64 hashes of the words and of their initials, -2 where none is.
+        words: (distinct names, 2 MOST_NAME_WORDS) int64 hashes of the words and of their initials, -2 where none is;
+            a number has no initial: "Line 4" is not Line 42.
         shares: How surely each of the words alone means this name, one by the number of names that have it, of the
             shape of `words`; 0 for initials and for words that are no names.
         heads: Row of each fact's head, (n,).
@@ -84,7 +85,7 @@ class NameTable:
             if name in entities:
                 for place, word in enumerate(_name_words(name)):
                     words[row, 2 * place] = _hash(word)
-                    words[row, 2 * place + 1] = _hash(word[0])
+                    words[row, 2 * place + 1] = _hash(word[0]) if word[0].isalpha() else -2
                     shares[row, 2 * place] = _is_proper(word) / users[_plain(word)]
         columns = (torch.tensor(place) for place in places)
         return cls(*(column.to(device) for column in (grams, words, shares, *columns)))
@@ -143,7 +144,7 @@ def asked_words(questions: Sequence[str]) -> AskedWords:
 
 @lru_cache(maxsize=KEPT)
 def _asked_words(question: str) -> tuple[list[int], list[bool]]:
-    words = WORD.findall(without_time(question))[:MOST_ASKED_WORDS]
+    words = _words(without_time(question))[:MOST_ASKED_WORDS]
     written = "".join(words[1:])
     cased = written != written.lower() and written != written.upper()
     hashes, strange = [-1] * MOST_ASKED_WORDS, [False] * MOST_ASKED_WORDS
@@ -157,7 +158,12 @@ def _asked_words(question: str) -> tuple[list[int], list[bool]]:
 
 
 def _name_words(name: str) -> list[str]:
-    return WORD.findall(name)[:MOST_NAME_WORDS]
+    return _words(name)[:MOST_NAME_WORDS]
+
+
+def _words(text: str) -> list[str]:
+    """As they are written, but that letter and accent are one character: else the accent would end a word."""
+    return WORD.findall(unicodedata.normalize("NFC", text))
 
 
 def _is_proper(word: str) -> bool:
