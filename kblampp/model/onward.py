@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from kblampp.encoding.store import KBValueStore
 from kblampp.model.ego_graph import leave_out
-from kblampp.model.mentions import NameTable
+from kblampp.model.mentions import NameTable, each_once
 
 MOST = 64
 """Facts of an entity that are looked at, the first of the file of those that are not withheld."""
@@ -62,6 +62,7 @@ class FactsByHead:
         count = self.relations[entities].float()
         if withheld is None or not withheld.shape[1]:
             return count
+        withheld = each_once(withheld)
         facts, there = withheld.clamp(min=0), withheld >= 0
         rows = torch.where(there, self.rows[facts], -1)
         gone = (rows[:, :, None] == rows[:, None]).sum(-1) == self.sizes[facts]

@@ -21,6 +21,7 @@ from kblampp.data.windows import OPEN_END, OPEN_START
 from kblampp.encoding.projections import Projections
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
+from kblampp.model.mentions import each_once
 from kblampp.model.query import START_LOGIT, KBQuery
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import (
@@ -388,13 +389,18 @@ class _Candidates(NamedTuple):
     def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge) -> _Candidates:
         ids, inverse = _facts(rows, base.store.n)
         facts, way = ids.clamp(min=0), inverse[:, 0]
-        names, grams, words = base.names, knowledge.questions.grams, knowledge.questions.in_order
+        names, grams, words, hidden = (
+            base.names,
+            knowledge.questions.grams,
+            knowledge.questions.in_order,
+            knowledge.withheld,
+        )
         flat = facts[:, 0]
-        head, tail = (names.mention(ends[flat], grams, words) for ends in (names.heads, names.tails))
-        previous, following = base.order.neighbours(flat, knowledge.withheld)
+        head, tail = (names.mention(ends[flat], grams, words, hidden) for ends in (names.heads, names.tails))
+        previous, following = base.order.neighbours(flat, hidden)
         beside = []
         for neighbour in (previous, following):
-            named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words)
+            named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         label = names.coverage(names.relations[flat], grams)
@@ -479,6 +485,4 @@ def _training_rows(base: KnowledgeBase, query: Tensor, training: TrainingCandida
     rows = training.ids + base.store.n * (training.inverse & (training.ids >= 0))
     if training.retrieved:
         rows = torch.cat([rows, _search(base, query, min(training.retrieved, 2 * base.store.n))[:, 0]], dim=1)
-    same = rows[:, :, None] == rows[:, None, :]
-    earlier = torch.ones_like(same[0]).tril(-1)
-    return rows.masked_fill((same & earlier).any(-1), -1)[:, None]
+    return each_once(rows)[:, None]

@@ -166,7 +166,9 @@ def test_all_answers_together_have_the_probability_of_the_gate(
     rows = found(base, alpha, gate, inverse=sorted(ways), yes=yes, **shares)
     left_out = LEAST_SHARE * len(FORMS) * len(alpha)
     assert sum(row.probability for row in rows) == pytest.approx(gate, abs=left_out + 1e-5)
-    probabilities = [row.probability for row in rows]
+    if rows and not rows[0].sources and len(rows) > 1:
+        assert rows[0].probability > sum(row.probability for row in rows[1:])
+    probabilities = [row.probability for row in rows if row.sources]
     assert probabilities == sorted(probabilities, reverse=True)
     assert len({row.text for row in rows}) == len(rows)
     assert all(row.probability > 0 for row in rows)
@@ -489,6 +491,16 @@ def test_a_dropped_fact_that_no_longer_holds_says_no_as_far_as_now_is_meant(base
     assert shares.get(YES, 0.0) == pytest.approx(0.9 * (1 - now))
     shares = {row.text: row.probability for row in found(base, {HAL: 0.8, GIL: 0.1}, best=IDA, **asked)}
     assert shares[YES] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("weights", "said"), [({1: 0.3, 3: 0.3}, "Ada"), ({1: 0.25, 3: 0.2}, "unknown")])
+def test_a_refusal_must_outweigh_all_facts_together(base: KnowledgeBase, weights: dict[int, float], said: str) -> None:
+    """The null fact is the heaviest in both; in the first it is less probable than that some fact answers."""
+    rows = found(base, weights, value=1.0)
+    assert [row.text for row in rows][:2].count("unknown") == 1
+    assert max(rows, key=lambda row: row.probability).text == "unknown"
+    assert (rows[0].text == "unknown") == (said == "unknown")
+    assert sum(row.probability for row in rows) == pytest.approx(1)
 
 
 def test_the_time_takes_from_yes_alone(base: KnowledgeBase) -> None:

@@ -400,15 +400,22 @@ def brute_force(
         score = timeless + options.gamma * context + options.eta * time
         head, asked = cosine(query[: p.d_ent], key[: p.d_ent]), cosine(query[p.d_ent :], key[p.d_ent :])
         own = stayed * (own if options.names else 1.0) + (1 - stayed)
-        fits.append((score, head, asked, own, other, label, options.gamma * context, options.eta * time, timeless))
+        parts = score, head, asked, own, other, label, options.gamma * context, options.eta * time, timeless
+        one = world.facts[number]
+        entity = one.tail.name if inverse else one.head.name
+        fits.append((parts, (inverse, entity, one.relation.name)))
         reached[number] = max(score, reached.get(number, score))
         scored.append((options.eta > 0 and is_apart(question, fact), -score, number + n * inverse))
     chosen = sorted(scored)[: options.top_k]
     rows = [place for _, _, place in chosen]
-    best, second = sorted(fits, reverse=True)[:2]
-    passed = max(fit[-1] for fit in fits) - best[-1]
-    null = naive_odds(w, *best[1:-1], best[0] - second[0], passed, forms["yes_no"]) * options.temperature + best[0]
-    null += options.temperature * math.log(sum(math.exp((fit[0] - best[0]) / options.temperature) for fit in fits))
+    best, its_row = max(fits)
+    beside = max(fit[0] for fit, its in fits if its != its_row)
+    passed = max(fit[-1] for fit, _ in fits) - best[-1]
+    relations = {fact.relation.name for fact in world.facts if fact.head.name == its_row[1]}
+    choice = math.log(max(len(relations), 1))
+    odds = naive_odds(w, *best[1:-1], best[0] - beside, passed, forms["yes_no"], choice)
+    null = odds * options.temperature + best[0]
+    null += options.temperature * math.log(sum(math.exp((fit[0] - best[0]) / options.temperature) for fit, _ in fits))
     scores = np.array([-negative for _, negative, _ in chosen] + [null])
     weights = np.exp((scores - scores.max()) / options.temperature)
     weights /= weights.sum()
@@ -1259,7 +1266,10 @@ def test_a_second_candidate_that_is_missing_is_far_behind(world: TinyWorld) -> N
     text, fact = world.questions[ROWS[0]].question, world.facts[number]
     names = [mentioned(world, end.name, text) for end in ((fact.tail, fact.head) if way else (fact.head, fact.tail))]
     label = covered(fact.relation.name, text)
-    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0, 0.0)
+    entity = (fact.tail if way else fact.head).name
+    relations = {one.relation.name for one in world.facts if one.head.name == entity}
+    choice = math.log(max(len(relations), 1))
+    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0, 0.0, choice)
     assert one.scores[0, 0, -1].item() == pytest.approx(expected, rel=1e-4)
 
 
