@@ -58,7 +58,7 @@ class CallState:
     copy_gate: Tensor | None = None
 
     def answers(self) -> list[list[Answer]]:
-        """The possible answers to each question from the facts, the most probable first.
+        """The possible answers to each question from the facts, the one to be said first.
 
         Raises:
             BackboneError: The backbone ran without its decoder layers.

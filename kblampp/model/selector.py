@@ -268,9 +268,11 @@ class KBSelector(nn.Module):
         hopped: Tensor,
     ) -> Tensor:
         """How the best candidate fits (`scores.FIT`), (batch, 1, len(FIT))."""
-        best = score.topk(min(2, score.shape[-1]), dim=-1)
-        values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
-        place = best.indices[..., :1]
+        place = score.argmax(-1, keepdim=True)
+        row = found.row(knowledge.base)
+        same = row == row.gather(-1, place[:, 0])
+        beside = score.masked_fill(same[:, None], NO_SCORE).amax(-1).clamp(min=NO_SCORE)
+        lead = score.gather(-1, place).squeeze(-1).clamp(min=NO_SCORE) - beside
         key = knowledge.base.tensors.keys[found.rows.gather(-1, place).squeeze(-1)]
         head, asked = (
             nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
@@ -291,11 +293,23 @@ class KBSelector(nn.Module):
             label,
             options.gamma * context,
             options.eta * time,
-            values[..., 0] - values[..., 1],
+            lead,
             passed,
             reading.form_of("yes_no")[:, None],
+            self._choice(knowledge, found, place[:, 0]),
         ]
         return torch.stack(features, dim=-1)
+
+    @staticmethod
+    def _choice(knowledge: Knowledge, found: _Candidates, place: Tensor) -> Tensor:
+        """The logarithm of the number of relations of the entity from which the candidate is read, (batch, 1)."""
+        by_head, fact, way = (
+            knowledge.base.by_head,
+            *(at.gather(-1, place) for at in (found.facts[:, 0], found.inverse[:, 0])),
+        )
+        head, tail = by_head.ends[fact[:, 0]].T
+        count = by_head.relations_of(torch.where(way[:, 0], tail, head), knowledge.withheld)
+        return count.clamp(min=1).log()[:, None]
 
     def _null(self, fit: Tensor, score: Tensor, temperature: float) -> Tensor:
         """Score of the null fact, (batch, 1): its odds (`FitScorer`) against all candidates together.
@@ -391,6 +405,12 @@ class _Candidates(NamedTuple):
         """Those at columns (batch, 1, k)."""
         flat = columns[:, 0]
         return _Candidates(*(p.gather(-1, columns if p.dim() == 3 else flat) for p in self))
+
+    def row(self, base: KnowledgeBase) -> Tensor:
+        """A number for each row of facts: those of one head and relation or, read from the tail, of one tail and
+        relation; (batch, n)."""
+        order, flat = base.order, self.facts[:, 0]
+        return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
 
     def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What `FormScorer` looks at, each (batch, n)."""
