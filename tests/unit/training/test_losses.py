@@ -93,9 +93,9 @@ def make_selection(
     inverse, alpha, null = batch.from_tail[:, None], weights[..., :-1], weights[..., -1]
     forms = torch.zeros(len(ids), N, len(FORMS)).log_softmax(-1) if forms is None else forms.expand(-1, N, -1)
     logits, hops = yes[:, None], hop[:, None]
-    return Selection(
-        unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, logits, forms, hops, hops.sigmoid()
-    )
+    best = ids.gather(-1, scores[..., :-1].argmax(-1, keepdim=True)).squeeze(-1)
+    first = (unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, best)
+    return Selection(*first, logits, forms, hops, hops.sigmoid())
 
 
 def flat_reading(rows: int) -> Reading:
