@@ -1,10 +1,16 @@
 """Measures what a step of Stage A costs with the hidden states of the first injected layer stored, and without.
 
-Both kinds of steps are taken in turn on the same batches, in one process, so that the ratio of their times is told
-without the speed of the machine.  The backbone has random weights and the shape of SmolLM2-135M; knowledge enters after
+Three kinds of steps are taken in turn on the same batches, in one process, so that the ratios of their times are told
+without the speed of the machine:
+
+* ``plain``: without them;
+* ``layers``: with them, so that the layers below are not run, and nothing else;
+* ``stored``: what training does with them, which also computes the logits of the answers' tokens alone.
+
+The backbone has random weights and the shape of SmolLM2-135M; knowledge enters after
 the layers 19, 22 and 25 of 30.  The base is made up, and its vectors are those of the deterministic encoder.  A step is
 a batch, its losses, their gradients and the optimizer's step; to read the stored states is part of it, to make them is
-told beside it.  The ratio is the median over the steps.  The last line on stdout is a JSON object.
+told beside it.  Ratios are medians over the steps.  The last line on stdout is a JSON object.
 """
 
 from __future__ import annotations
@@ -62,6 +68,8 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     step: int,
     states: StoredStates | None,
+    *,
+    all_logits: bool,
 ) -> float:
     """One step of training; its loss."""
     batch = batches.batch(step).to(base.device)
@@ -72,7 +80,7 @@ def take_step(
             batch.attention_mask,
             knowledge=knowledge,
             answer_start=batch.answer_start,
-            logits_at=None if states is None else batch.writing,
+            logits_at=None if all_logits else batch.writing,
         )
     loss = compute_losses(output, batch, base, path_margin=WEIGHTS.path_margin).total(WEIGHTS)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -82,7 +90,7 @@ def take_step(
 
 
 def measure(batch_size: int, steps: int, facts: int, read: Callable[[], float], device: str, folder: Path) -> object:
-    """Take both kinds of steps in turn, changing which goes first; base and stored states lie in ``folder``."""
+    """Take the kinds of steps in turn, changing which goes first; base and stored states lie in ``folder``."""
     made = make_facts(facts, seed=0)
     base, projections = make_base(folder, made, device)
     questions = make_questions(made)
@@ -110,22 +118,29 @@ def measure(batch_size: int, steps: int, facts: int, read: Callable[[], float], 
     if states is None:
         raise KBLaMError("the hidden states could not be stored")
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
-    kinds = {"plain": None, "stored": states}
+    kinds: dict[str, tuple[StoredStates | None, bool]] = {
+        "plain": (None, True),
+        "layers": (states, True),
+        "stored": (states, False),
+    }
     times: dict[str, list[float]] = {name: [] for name in kinds}
     for step in range(-1, steps):  # the first to warm up
         for name in sorted(kinds, reverse=bool(step % 2)):
+            kept, all_logits = kinds[name]
             start = read()
-            take_step(model, base, batches, optimizer, step + 1, kinds[name])
+            take_step(model, base, batches, optimizer, step + 1, kept, all_logits=all_logits)
             if step >= 0:
                 times[name].append(read() - start)
-    ratios = [plain / stored for plain, stored in zip(times["plain"], times["stored"], strict=True)]
+    stored, layers = (
+        [a / b for a, b in zip(times["plain"], times[name], strict=True)] for name in ("stored", "layers")
+    )
     return {
         "benchmark": "stored_states",
-        "ratio": round(statistics.median(ratios), 2),
-        "ratio_min": round(min(ratios), 2),
-        "ratio_max": round(max(ratios), 2),
-        "plain_ms": round(1000 * statistics.median(times["plain"])),
-        "stored_ms": round(1000 * statistics.median(times["stored"])),
+        "ratio": round(statistics.median(stored), 2),
+        "ratio_min": round(min(stored), 2),
+        "ratio_max": round(max(stored), 2),
+        "ratio_of_layers": round(statistics.median(layers), 2),
+        **{f"{name}_ms": round(1000 * statistics.median(times[name])) for name in kinds},
         "storing_ms_a_question": round(1000 * made_in / len(questions), 1),
         "kib_a_question": round(sum(path.stat().st_size for path in states.folder.iterdir()) / 1024 / len(questions)),
         "tokens_a_question": round(statistics.mean(map(len, sequences)), 1),
