@@ -52,6 +52,7 @@ def make_batch(
         for n, several in zip(hops, alternatives, strict=True)
     ]
     return TrainingBatch(
+        rows=torch.arange(rows),
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         labels=labels,
