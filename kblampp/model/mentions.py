@@ -119,6 +119,8 @@ class NameTable:
             asked: The questions' words.
             withheld: Facts that are as if deleted, and with the last of its facts a name, (batch, m); -1 pads.
         """
+        if not asked.words.shape[1]:
+            return torch.zeros(names.shape, device=names.device)
         words, shares = self.words[names], self.shares[names]
         if withheld is not None and withheld.shape[1]:
             gone = self._gone(withheld)
@@ -156,8 +158,8 @@ class AskedWords(NamedTuple):
     """The words of questions, in their order and without those that name a time.
 
     Attributes:
-        words: Hashes of those that can be part of a name, (batch, MOST_ASKED_WORDS) int64, -1 for others: in a question
-            with capital letters, words that have none.
+        words: Hashes of those that can be part of a name, (batch, most words) int64, -1 for others: in a question with
+            capital letters, words that have none.
         strange: Which of them make another name of a name beside them, of the same shape: capitalised words, but no
             form of address, and numbers.
     """
@@ -169,8 +171,12 @@ class AskedWords(NamedTuple):
 def asked_words(questions: Sequence[str]) -> AskedWords:
     """The words of questions (n,)."""
     made = [_asked_words(question) for question in questions]
-    words = torch.tensor([row for row, _ in made], dtype=torch.int64).reshape(-1, MOST_ASKED_WORDS)
-    return AskedWords(words, torch.tensor([row for _, row in made], dtype=torch.bool).reshape(words.shape))
+    width = max((len(row) for row, _ in made), default=0)
+    words, strange = torch.full((len(made), width), -1), torch.zeros((len(made), width), dtype=torch.bool)
+    for place, (hashes, others) in enumerate(made):
+        words[place, : len(hashes)] = torch.tensor(hashes, dtype=torch.int64)
+        strange[place, : len(others)] = torch.tensor(others, dtype=torch.bool)
+    return AskedWords(words, strange)
 
 
 @lru_cache(maxsize=KEPT)
@@ -178,7 +184,7 @@ def _asked_words(question: str) -> tuple[list[int], list[bool]]:
     words = _words(without_time(question))[:MOST_ASKED_WORDS]
     written = "".join(words[1:])
     cased = written != written.lower() and written != written.upper()
-    hashes, strange = [-1] * MOST_ASKED_WORDS, [False] * MOST_ASKED_WORDS
+    hashes, strange = [-1] * len(words), [False] * len(words)
     for place, word in enumerate(words):
         number = any(letter.isdigit() for letter in word)
         if number or not (cased and word[0].islower()):
