@@ -34,7 +34,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from kblampp.backbone.load import Backbone, load_backbone
-from kblampp.core.errors import KBLaMError
+from kblampp.core.errors import one_line_errors
 from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.windows import year_window
 from kblampp.encoding.encoders import Encoders
@@ -239,14 +239,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--facts must be at least {SELECTION.top_k}, --tokens 2 and --repeats 1")
     chosen = (arguments.backbone,) if arguments.backbone else (EMBEDDED, SMOLLM2)
     settings = Settings(chosen, arguments.facts, arguments.tokens, arguments.repeats, arguments.clock, arguments.device)
-    try:
+
+    def work() -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             result = measure(settings, Path(folder))
-    except KBLaMError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    print(json.dumps(result))
-    return 0
+        print(json.dumps(result))
+
+    return one_line_errors(work)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from sentence_transformers import SentenceTransformer
 
-from kblampp.core.errors import KBLaMError
+from kblampp.core.errors import one_line_errors
 from kblampp.encoding.projections import general_relation_labels
 from kblampp.encoding.sentence_encoder import BUNDLED, bundled_folder, load_encoder
 from kblampp.encoding.vector_cache import CachedEncoder, VectorCache
@@ -98,16 +98,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if min(arguments.texts, arguments.batch_size, arguments.repeats) < 1:
         parser.error("--texts, --batch-size and --repeats must be at least 1")
-    try:
+
+    def work() -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             result = measure(
                 arguments.texts, arguments.batch_size, arguments.repeats, arguments.device, Path(folder, "cache")
             )
-    except KBLaMError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    print(json.dumps(result))
-    return 0
+        print(json.dumps(result))
+
+    return one_line_errors(work)
 
 
 if __name__ == "__main__":

@@ -21,19 +21,19 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from decode_cost import CLOCKS, ENCODERS, MODULES, SMOLLM2, backbones, make_base, make_facts
 
-from kblampp.core.errors import KBLaMError
+from kblampp.core.errors import KBLaMError, one_line_errors
 from kblampp.data.facts import FiveTuple, Question
 from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.batches import TrainingBatches
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.training.loop import forward
 from kblampp.training.losses import LossWeights, compute_losses
 from kblampp.training.stored_states import StoredStates, stored_states
 
@@ -73,15 +73,7 @@ def take_step(
 ) -> float:
     """One step of training; its loss."""
     batch = batches.batch(step).to(base.device)
-    knowledge = Knowledge(base, batch.questions, OPTIONS, batch.weighed)
-    with nullcontext() if states is None else states.standing_in(batch):
-        output = model(
-            batch.input_ids,
-            batch.attention_mask,
-            knowledge=knowledge,
-            answer_start=batch.answer_start,
-            logits_at=None if all_logits else batch.writing,
-        )
+    output = forward(model, base, batch, OPTIONS, states, all_logits=all_logits)
     loss = compute_losses(output, batch, base, path_margin=WEIGHTS.path_margin).total(WEIGHTS)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -166,7 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.facts < QUESTIONS or arguments.batch_size < 1 or arguments.steps < 1:
         parser.error(f"--facts must be at least {QUESTIONS}, --batch-size and --steps 1")
-    try:
+
+    def work() -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             result = measure(
                 arguments.batch_size,
@@ -176,11 +169,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.device,
                 Path(folder),
             )
-    except KBLaMError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    print(json.dumps(result))
-    return 0
+        print(json.dumps(result))
+
+    return one_line_errors(work)
 
 
 if __name__ == "__main__":

@@ -69,14 +69,14 @@ class FactOrder:
     def of(cls, store: KBValueStore, device: str = "cpu") -> FactOrder:
         """Of a store's facts: by the start of their windows, then by their ends, then as they stand in the file."""
         timed = np.asarray(store.tau_min) != UNKNOWN_DAY
-        group = _numbers(store.head_ids, store.rel_ids)
+        group = row_numbers(store.head_ids, store.rel_ids)
         before, after = np.full(store.n, -1), np.full(store.n, -1)
         order = np.lexsort((store.tau_max, store.tau_min, group))
         order = order[timed[order]]
         next_to = group[order[1:]] == group[order[:-1]]
         before[order[1:][next_to]] = order[:-1][next_to]
         after[order[:-1][next_to]] = order[1:][next_to]
-        inverse_group = _numbers(store.tail_ids, store.rel_ids)
+        inverse_group = row_numbers(store.tail_ids, store.rel_ids)
         several = ~timed & (np.bincount(group, weights=~timed)[group] > 1)
         inverse_several = np.bincount(inverse_group)[inverse_group] > 1
         arrays = (before, after, timed, several, inverse_several, group, inverse_group)
@@ -113,6 +113,7 @@ def _next(links: Tensor, facts: Tensor, withheld: Tensor | None) -> Tensor:
     return found
 
 
-def _numbers(names: NDArray[np.integer], relations: NDArray[np.integer]) -> NDArray[np.int64]:
+def row_numbers(names: NDArray[np.integer], relations: NDArray[np.integer]) -> NDArray[np.int64]:
+    """A number for the name and relation of each fact, (n,), counted from 0 without gaps."""
     pairs = np.stack([names, relations], axis=1)
     return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1]).reshape(-1).astype(np.int64)

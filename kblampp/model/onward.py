@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from kblampp.encoding.store import KBValueStore
 from kblampp.model.ego_graph import leave_out
+from kblampp.model.fact_order import row_numbers
 from kblampp.model.mentions import NameTable, each_once
 
 MOST = 64
@@ -51,10 +52,11 @@ class FactsByHead:
         order = np.argsort(heads, kind="stable")
         starts = np.searchsorted(heads[order], np.arange(max(heads.max(), tails.max()) + 2))
         ends = np.stack([heads, tails], axis=1).astype(np.int64)
-        pairs = np.stack([heads, np.asarray(store.rel_ids)], axis=1)
-        kinds, rows, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-        relations = np.bincount(kinds[:, 0], minlength=len(starts) - 1)
-        arrays = (order, starts, ends, relations, rows.ravel(), sizes[rows.ravel()])
+        rows = row_numbers(heads, store.rel_ids)
+        sizes = np.bincount(rows)[rows]
+        _, first = np.unique(rows, return_index=True)
+        relations = np.bincount(heads[first], minlength=len(starts) - 1)
+        arrays = (order, starts, ends, relations, rows, sizes)
         return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
 
     def relations_of(self, entities: Tensor, withheld: Tensor | None) -> Tensor:

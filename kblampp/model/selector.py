@@ -194,8 +194,9 @@ class KBSelector(nn.Module):
             hopped = 1 - (1 - hopped) * (1 - previous.hopped)
         parts = self._parts(hidden, query, questions, knowledge, found, reading, hopped)
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
-        best_fact = found.ids.gather(-1, score.argmax(-1, keepdim=True)).squeeze(-1)
-        fit = self._fit(query, knowledge, found, parts, score, reading, hopped)  # of the best of all
+        place = score.argmax(-1, keepdim=True)
+        best_fact = found.ids.gather(-1, place).squeeze(-1)
+        fit = self._fit(query, knowledge, found, parts, score, place, reading, hopped)  # of the best of all
         null = self._null(fit, score, options.temperature)
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if knowledge.training is None:
@@ -265,11 +266,11 @@ class KBSelector(nn.Module):
         found: _Candidates,
         parts: ScoreParts,
         score: Tensor,
+        place: Tensor,
         reading: Reading,
         hopped: Tensor,
     ) -> Tensor:
-        """How the best candidate fits (`scores.FIT`), (batch, 1, len(FIT))."""
-        place = score.argmax(-1, keepdim=True)
+        """How the best candidate, at `place`, fits (`scores.FIT`), (batch, 1, len(FIT))."""
         row = found.row(knowledge.base)
         same = row == row.gather(-1, place[:, 0])
         beside = score.masked_fill(same[:, None], NO_SCORE).amax(-1).clamp(min=NO_SCORE)

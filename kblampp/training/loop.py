@@ -18,7 +18,7 @@ from kblampp.core.errors import CheckpointError, TrainingError
 from kblampp.core.files import atomic_write
 from kblampp.core.progress import progress_bar
 from kblampp.model.batches import TrainingBatch, TrainingBatches
-from kblampp.model.injection import KBInjectedModel
+from kblampp.model.injection import KBInjectedModel, KBOutput
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions
 from kblampp.training.losses import LossWeights, compute_losses
 from kblampp.training.stored_states import StoredStates
@@ -143,19 +143,38 @@ def _backward(
     states: StoredStates | None,
 ) -> dict[str, float]:
     batch = batch.to(base.device)
-    knowledge = Knowledge(base, batch.questions, options, batch.weighed)
-    with nullcontext() if states is None else states.standing_in(batch):
-        output = model(
-            batch.input_ids,
-            batch.attention_mask,
-            knowledge=knowledge,
-            answer_start=batch.answer_start,
-            logits_at=None if states is None else batch.writing,
-        )
+    output = forward(model, base, batch, options, states, all_logits=states is None)
     losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
     loss = losses.total(weights)
     (loss / accumulation).backward()  # type: ignore[no-untyped-call]
     return {"loss": float(loss.detach()), **losses.figures()}
+
+
+def forward(
+    model: KBInjectedModel,
+    base: KnowledgeBase,
+    batch: TrainingBatch,
+    options: SelectorOptions,
+    states: StoredStates | None,
+    *,
+    all_logits: bool,
+) -> KBOutput:
+    """The forward pass of a training step.
+
+    Args:
+        model, base, options, states: See `train`.
+        batch: On the base's device.
+        all_logits: Whether the logits of all tokens are computed, or those at `batch.writing` alone.
+    """
+    with nullcontext() if states is None else states.standing_in(batch):
+        output: KBOutput = model(
+            batch.input_ids,
+            batch.attention_mask,
+            knowledge=Knowledge(base, batch.questions, options, batch.weighed),
+            answer_start=batch.answer_start,
+            logits_at=None if all_logits else batch.writing,
+        )
+    return output
 
 
 def _update(model: KBInjectedModel, optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> float:

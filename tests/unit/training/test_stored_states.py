@@ -23,10 +23,10 @@ from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.core.files import MANIFEST
 from kblampp.model.batches import TrainingBatch, TrainingBatches
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import Knowledge, SelectorOptions
+from kblampp.model.inputs import SelectorOptions
 from kblampp.model.lora import change_backbone
 from kblampp.training import stored_states as module
-from kblampp.training.loop import train
+from kblampp.training.loop import forward, train
 from kblampp.training.losses import compute_losses
 from kblampp.training.stored_states import StoredStates, states_folder, stored_states
 from tests.kb import TinyWorld, make_world
@@ -81,15 +81,7 @@ def gradients(
 ) -> Result:
     """The loss of a batch, and its gradient by every added parameter that has one."""
     model.zero_grad()
-    knowledge = Knowledge(world.base, batch.questions, OPTIONS, batch.weighed)
-    with nullcontext() if states is None else states.standing_in(batch):
-        output = model(
-            batch.input_ids,
-            batch.attention_mask,
-            knowledge=knowledge,
-            answer_start=batch.answer_start,
-            logits_at=None if all_logits else batch.writing,
-        )
+    output = forward(model, world.base, batch, OPTIONS, states, all_logits=all_logits)
     loss = compute_losses(output, batch, world.base, path_margin=1.0).total(WEIGHTS)
     loss.backward()
     assert all(parameter.grad is None for parameter in model.backbone.parameters())
