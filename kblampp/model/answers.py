@@ -178,10 +178,10 @@ def _possible(
 ) -> dict[str, float]:
     """The forms that can be asked of a fact; the others' shares go to these.
 
-    Without a window it neither starts nor ends.  If it also stands alone it is neither counted nor listed: "How many
+    Whose window has no ends neither starts nor ends.  If it also stands alone it is neither counted nor listed: "How many
     members has the trust?" wants the tail "312".
     """
-    if fact < 0 or int(base.store.tau_min[fact]) != UNKNOWN_DAY:
+    if fact < 0 or bool(base.order.timed[fact]):
         return forms
     several = base.order.one_of_several(fact, inverse=inverse, withheld=withheld)
     ruled_out = ("start", "end") if several else ("start", "end", "count", "list")

@@ -350,8 +350,10 @@ class OpenQuestionWriter:
         names = list(self._tail_names(path))
         if not names or (window is None and relation.kind == "successive" and len(names) < 2):
             return None
-        answer = "; ".join(names) if form == "list" else str(len(names))
-        return Draft(text, form, path, answer, [relation.id], fact.head.name, time=window, form=form)
+        answer = str(len(names)) if form == "count" else "; ".join(names)
+        # Asked for as one, of which there is one: what tells it from a list is the base, not the wording.
+        asked = "value" if singular and len(row) == 1 else form
+        return Draft(text, form, path, answer, [relation.id], fact.head.name, time=window, form=asked)
 
     def _two_hop(self) -> Draft | None:
         return self._hops(2)

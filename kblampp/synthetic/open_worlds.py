@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
-from kblampp.data.windows import SYNTHETIC_TODAY, Window, in_words
+from kblampp.data.windows import SYNTHETIC_TODAY, UNKNOWN, Window, in_words
 from kblampp.synthetic.open_names import SHARED, VALUE_TYPES, OpenNames, value_maker
 from kblampp.synthetic.open_schema import CONFLICTS, OpenRelation, Part, relations_of
 
@@ -21,6 +21,8 @@ OWN, OF_TAIL = (8, 28), (1, 6)
 """How many relations a main head has, if its type has so many, and a tail that gets facts of its own."""
 FOLLOWED = (0.12, 0.3, 0.3)
 """How often a tail gets facts of its own, by how far from the main head it is."""
+SINCE = 0.15
+"""How often what does not follow one another has a time from which it holds."""
 _VALUES = VALUE_TYPES | {"COLOR", "PHRASE"}
 
 
@@ -131,11 +133,11 @@ class _Dossiers:
     ) -> list[Entity]:
         """The facts of one head and relation; returns their tails."""
         rng = self._rng
-        windows = [Window(None, None, SOURCE)]
+        windows = self._side_by_side(1)
         if relation.kind == "successive":
-            windows = successive_windows(rng, rng.choices((2, 3, 4, 5, 6), (4, 5, 4, 2, 1))[0])
+            windows = successive_windows(rng, rng.choices((1, 2, 3, 4, 5, 6), (3, 4, 5, 4, 2, 1))[0])
         elif relation.kind == "many":
-            windows *= rng.choices((1, 2, 3, 4, 5), (1, 4, 4, 2, 1))[0]
+            windows = self._side_by_side(rng.choices((1, 2, 3, 4, 5), (6, 4, 4, 2, 1))[0])
         tails: list[Entity] = []
         for window in windows:
             again = relation.kind == "successive" and relation.tail not in VALUE_TYPES and rng.random() < 0.1
@@ -151,6 +153,14 @@ class _Dossiers:
             tails.append(tail)
             self.facts.append(self._fact(head, relation, label, tail, window))
         return tails
+
+    def _side_by_side(self, count: int) -> list[Window]:
+        """So many windows that nothing ends: all unknown, as in most bases, or each since a year of its own."""
+        if self._rng.random() >= SINCE:
+            return [UNKNOWN] * count
+        last = (SYNTHETIC_TODAY - 20) * 100 // 36525 - 1
+        years = sorted(last - int(self._rng.triangular(0, 40, 0)) for _ in range(count))
+        return [Window(_year_day(year), None, SOURCE) for year in years]
 
     def _fact(self, head: Entity, relation: OpenRelation, label: str, tail: Entity, window: Window) -> FiveTuple:
         sentence = ""

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kblampp.data.windows import Window, window_bounds
+from kblampp.data.windows import Window, window_bounds, year_window
 from kblampp.model.fact_order import FactOrder
 from tests.kb import make_world
 
@@ -29,8 +29,23 @@ def store_of(facts: Sequence[Triple]) -> Any:
     return SimpleNamespace(n=len(facts), head_ids=heads, tail_ids=tails, rel_ids=relations, tau_min=low, tau_max=high)
 
 
+def timed(fact: Triple) -> bool:
+    """Neither what holds always nor what nobody knows the time of is first or last, nor does it begin or end."""
+    return (fact[3].start, fact[3].end) != (None, None)
+
+
+def told_apart(one: Triple, other: Triple) -> bool:
+    """Day by day, on a calendar that is long enough: by a time for which one of them holds and the other does not."""
+    if not timed(one) and not timed(other):
+        return False
+    if not timed(one) or not timed(other):
+        return True
+    days = [range(fact[3].start or -9999, fact[3].end or 9999) for fact in (one, other)]
+    return len(set(days[0]) & set(days[1])) <= 366
+
+
 def sorted_rows(facts: Sequence[Triple]) -> dict[tuple[int, int], list[int]]:
-    """Each head's and relation's facts with a known window, in time; None sorts as the edge that it stands for."""
+    """Each head's and relation's facts that have a time, in time; None sorts as the edge that it stands for."""
 
     def place(number: int) -> tuple[float, float, int]:
         window = facts[number][3]
@@ -39,7 +54,7 @@ def sorted_rows(facts: Sequence[Triple]) -> dict[tuple[int, int], list[int]]:
 
     rows: dict[tuple[int, int], list[int]] = {}
     for number in sorted(range(len(facts)), key=place):
-        if facts[number][3].known:
+        if timed(facts[number]):
             rows.setdefault(facts[number][:2], []).append(number)
     return rows
 
@@ -53,20 +68,22 @@ def check(facts: Sequence[Triple]) -> None:
             after[number] = row[place + 1] if place + 1 < len(row) else -1
     assert order.before.tolist() == before
     assert order.after.tolist() == after
-    assert order.timed.tolist() == [fact[3].known for fact in facts]
+    assert order.timed.tolist() == [timed(fact) for fact in facts]
     for number, fact in enumerate(facts):
         same = [other for other, one in enumerate(facts) if one[:2] == fact[:2]]
         assert order.same(number, inverse=False) == same
         inverse = [other for other, one in enumerate(facts) if one[1:3] == fact[1:3]]
         assert order.same(number, inverse=True) == inverse
-        untimed = [other for other in same if not facts[other][3].known]
-        assert bool(order.several[number]) is (number in untimed and len(untimed) > 1)
+        beside = [other for other in same if other != number and not told_apart(fact, facts[other])]
+        assert bool(order.several[number]) is bool(beside)
         assert bool(order.inverse_several[number]) is (len(inverse) > 1)
 
 
 windows = st.one_of(
     st.sampled_from([Window(None, None), ALWAYS, Window(None, 5), Window(5, None), Window(3, 6)]),
     st.builds(lambda start, days: Window(start, start + days), st.integers(1, 9), st.integers(1, 5)),
+    st.builds(lambda start, days: Window(start, start + days), st.integers(1, 900), st.integers(300, 900)),
+    st.builds(Window, st.integers(1, 900), st.none()),
 )
 
 
@@ -94,6 +111,23 @@ def test_several_are_those_that_no_time_tells_apart() -> None:
     facts = [(0, 0, 1, unknown), (0, 0, 2, unknown), (0, 0, 3, Window(1, 2)), (0, 1, 1, unknown), (1, 0, 1, unknown)]
     order = FactOrder.of(store_of(facts))
     assert order.several.tolist() == [True, True, False, False, False]
+
+
+def years(first: int, last: int | None) -> Window:
+    return Window(year_window(first).start, None if last is None else year_window(last).end)
+
+
+def test_members_side_by_side_are_several_and_holders_who_share_a_year_are_not() -> None:
+    members = [(0, 0, 1, years(2001, None)), (0, 0, 2, years(2004, 2009)), (0, 0, 3, years(1990, 1994))]
+    holders = [(0, 1, 1, years(1990, 1994)), (0, 1, 2, years(1994, 2003)), (0, 1, 3, years(2003, None))]
+    assert FactOrder.of(store_of(members)).several.tolist() == [True, True, False]
+    assert FactOrder.of(store_of(holders)).several.tolist() == [False, False, False]
+
+
+def test_inverse_facts_are_several_at_any_time() -> None:
+    unknown = Window(None, None)
+    facts = [(0, 0, 1, unknown), (0, 0, 2, unknown), (0, 0, 3, Window(1, 2)), (0, 1, 1, unknown), (1, 0, 1, unknown)]
+    order = FactOrder.of(store_of(facts))
     assert order.inverse_several.tolist() == [True, False, False, False, True]
 
 
@@ -111,7 +145,7 @@ def test_one_of_several_is_as_if_the_withheld_facts_were_not_there(facts: list[T
 def test_open_windows_stand_at_the_edges() -> None:
     facts = [(0, 0, 1, Window(9, None)), (0, 0, 2, Window(2, 9)), (0, 0, 3, Window(None, 2)), (0, 0, 4, ALWAYS)]
     check(facts)
-    assert FactOrder.of(store_of(facts)).after.tolist() == [-1, 0, 3, 1]
+    assert FactOrder.of(store_of(facts)).after.tolist() == [-1, 0, 1, -1]
 
 
 def test_the_same_triple_in_two_windows_stands_twice() -> None:
