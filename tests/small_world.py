@@ -35,7 +35,7 @@ def small_section() -> GenerateParams:
             "swap": WorldParams(facts=700, questions_per_type=100),
             "novel": WorldParams(facts=700, questions_per_type=100),
             "open": OpenParams(facts=1000, questions_per_kind=20),
-            "unseen": UnseenParams(facts=600, questions_per_kind=10),
+            "unseen": UnseenParams(facts=500, questions_per_kind=10),
         }
     )
 

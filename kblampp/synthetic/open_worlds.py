@@ -19,7 +19,7 @@ from kblampp.synthetic.open_schema import CONFLICTS, OpenRelation, Part, relatio
 SOURCE = "synthetic"
 OWN, OF_TAIL = (8, 28), (1, 6)
 """How many relations a main head has, if its type has so many, and a tail that gets facts of its own."""
-FOLLOWED = (0.12, 0.3, 0.3)
+FOLLOWED = (0.15, 0.4, 0.4)
 """How often a tail gets facts of its own, by how far from the main head it is."""
 SINCE = 0.15
 """How often what does not follow one another has a time from which it holds."""
