@@ -345,7 +345,7 @@ class OpenQuestionWriter:
         text, window, path = self._say(wordings, x=fact.head.name), None, row
         if relation.kind == "successive" and self._rng.random() < 0.4:
             when, window = self._span(row)
-            mark = text[-1] if text[-1] in "?." else ""
+            mark = text[-1] if text[-1] in "?." and not text.endswith(fact.head.name) else ""  # not that of "& Co."
             text, path = f"{text[: len(text) - len(mark)]} {when}{mark}", self._holding(row, window)
         names = list(self._tail_names(path))
         if not names or (window is None and relation.kind == "successive" and len(names) < 2):
