@@ -125,9 +125,7 @@ class FactOrder:
         return bool(shared > LONG)
 
 
-def _side_by_side(
-    group: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _side_by_side(group: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which facts share more than `LONG` days with another of their group, all (n,), by group and then by `low`."""
     found = np.zeros(len(group), dtype=np.bool_)
     (long,) = np.nonzero(high - low > LONG)  # no other shares so many

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kblampp.data.facts import FORMS, MODES, MOST_HOPS
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS, FiveTuple
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
@@ -297,15 +297,28 @@ def mentioned(world: TinyWorld, name: str, question: str) -> float:
     return max(covered(name, question), short_form(name, names, without_time(question)))
 
 
+def is_timed(fact: FiveTuple) -> bool:
+    """What holds always has no place in time."""
+    return fact.window.start is not None or fact.window.end is not None
+
+
+def told_apart(one: FiveTuple, other: FiveTuple) -> bool:
+    """Whether a time tells them apart: not if both have none, nor if they share more than a year."""
+    if not is_timed(one) or not is_timed(other):
+        return is_timed(one) != is_timed(other)
+    starts, ends = [one.window.start, other.window.start], [one.window.end, other.window.end]
+    return min(end or 10**7 for end in ends) - max(start or -(10**7) for start in starts) <= 366
+
+
 def row_in_time(world: TinyWorld, number: int) -> list[int]:
-    """The facts of known time with a fact's head and relation, in time."""
+    """The facts that have a time, with a fact's head and relation, in time."""
 
     def place(other: int) -> tuple[int, int, int]:
         return int(world.base.tensors.tau_min[other]), int(world.base.tensors.tau_max[other]), other
 
     fact = world.facts[number]
     same = [n for n, one in enumerate(world.facts) if (one.head, one.relation) == (fact.head, fact.relation)]
-    return sorted((n for n in same if world.facts[n].window.known), key=place)
+    return sorted((n for n in same if is_timed(world.facts[n])), key=place)
 
 
 def naive_order(
@@ -681,12 +694,12 @@ def test_each_fact_says_what_is_asked_of_it(world: TinyWorld, withhold: bool) ->
         if way:
             several = sum((one.tail, one.relation) == (fact.tail, fact.relation) for one in world.facts) > 1
         else:
-            same = [one for one in world.facts if (one.head, one.relation) == (fact.head, fact.relation)]
-            several = not fact.window.known and sum(not one.window.known for one in same) > 1
+            pairs = [one for one in world.facts if (one.head, one.relation) == (fact.head, fact.relation)]
+            several = any(one is not fact and not told_apart(fact, one) for one in pairs)
         other = mentioned(world, (fact.head if way else fact.tail).name, world.questions[ROWS[row]].question)
         start, end = knowledge.questions.windows[row].tolist()
         shared = 0.0 if way else naive_taken(world, (start, end), number, hidden[row])
-        features = np.array([other, several, fact.window.known and not way, shared], dtype=np.float64)
+        features = np.array([other, several, is_timed(fact) and not way, shared], dtype=np.float64)
         kinds.add((several, bool(features[2])))
         shares_taken.add(round(shared, 3))
         logits = reading.form[row].double().numpy() + LOGIT_SCALE * weight @ features
