@@ -38,7 +38,8 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     section = params.trainA
-    settings = [params.seed, params.threads, params.injection.model_dump(), section.model_dump()]
+    injection, backbone = params.injection.model_dump(), params.backbone.model_dump()
+    settings = [params.seed, params.threads, backbone, injection, section.model_dump()]
     checkpoint: Path | None = None
     start = None if params.start_from == "scratch" else store / params.start_from / "trainA"
     if start is not None and section.max_steps == 0:
@@ -113,7 +114,8 @@ def run_training(
     options = SelectorOptions(
         top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop, as_of=SYNTHETIC_TODAY
     )
-    with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
+    again = model.recomputing(section.gradient_checkpointing)
+    with again, Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
 
 
