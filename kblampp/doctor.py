@@ -31,9 +31,10 @@ from kblampp.core.errors import KBLaMError, StoreError, one_line_errors
 from kblampp.core.files import read_json, read_manifest, write_json
 from kblampp.core.params import read_yaml
 from kblampp.encoding.eigen import eigh
+from kblampp.encoding.encoders import KIND, TUNED, fingerprint_of_tuned
 from kblampp.encoding.linear_maps import fit_whitened
 from kblampp.encoding.projections import PROJECTION, general_relation_labels
-from kblampp.encoding.sentence_encoder import BUNDLED, SentenceEncoder, load_encoder
+from kblampp.encoding.sentence_encoder import BUNDLED, BUNDLED_SHA256, DETERMINISTIC, SentenceEncoder, load_encoder
 
 REFERENCE = Path(__file__).with_suffix(".json")
 N_TEXTS = 200
@@ -147,8 +148,22 @@ def check_bytes(expected: Mapping[str, str], found: Mapping[str, str]) -> Findin
     return Finding("bytes", "ok", f"{', '.join(expected)} have the repository's bytes")
 
 
+def check_encoder(store: Path) -> Finding:
+    """Whether the tuned encoder in `store/` is whole, and of the bundled weights if it is said to be."""
+    folder = store / TUNED
+    if not folder.is_dir():
+        return Finding("encoder", "note", f"{folder} is not there yet: run `make repro`")
+    try:
+        manifest = read_manifest(folder, KIND, stage="tune")
+    except StoreError as error:
+        return Finding("encoder", "wrong", str(error))
+    if manifest["name"] == BUNDLED and manifest["base"] != BUNDLED_SHA256:
+        return Finding("encoder", "wrong", f"{folder} was tuned from other weights of {BUNDLED}: run `dvc repro tune`")
+    return Finding("encoder", "ok", f"{folder} is {'tuned from' if manifest['tuned'] else 'as'} {manifest['name']}")
+
+
 def check_fit(store: Path) -> list[Finding]:
-    """Whether projections, stores, adapters and backbone of each dataset in `store/` are whole and fit each other."""
+    """Whether projections, stores, adapters, backbone and encoder of each dataset in `store/` are whole and fit."""
     embedded = files_fingerprint(file_hashes(EMBEDDED_FOLDER))
     folders = sorted(path.parent.parent for path in store.glob(f"*/{PROJECTION}/manifest.json"))
     if not folders:
@@ -156,7 +171,7 @@ def check_fit(store: Path) -> list[Finding]:
     findings = []
     for folder in folders:
         try:
-            parts = _check_dataset(folder, embedded)
+            parts = [*_check_dataset(folder, embedded), *_check_projections(folder, store / TUNED)]
         except StoreError as error:
             findings.append(Finding(folder.name, "wrong", str(error)))
         else:
@@ -189,6 +204,24 @@ def _check_dataset(folder: Path, embedded: str) -> list[str]:
                 raise StoreError(f"{index} is of other keys than {place}: run `dvc repro index`")
             parts.append(index.relative_to(folder).as_posix())
     return parts
+
+
+def _check_projections(folder: Path, tuned: Path) -> list[str]:
+    """The tuned encoder, where the projections are of an encoder of its name; what is wrong with itself is told once.
+
+    Raises:
+        StoreError: They were fitted on another.
+    """
+    said = read_manifest(folder / PROJECTION, "projection", verify="none", stage="encode").get("encoder", {})
+    try:
+        manifest = read_manifest(tuned, KIND, stage="tune")
+    except StoreError:
+        return []
+    if said.get("name") != manifest["name"] or manifest["name"] == DETERMINISTIC:
+        return []
+    if said["fingerprint"] != fingerprint_of_tuned(manifest):
+        raise StoreError(f"{folder / PROJECTION} was fitted on another encoder than {tuned}: run `dvc repro encode`")
+    return [tuned.name]
 
 
 def check_lock(params: Mapping[str, Any], lock: Mapping[str, Any]) -> Finding:
@@ -251,6 +284,7 @@ def examine(root: Path) -> list[Finding]:
         check_versions((root / "requirements.txt").read_text(encoding="utf-8"), installed_version),
         check_smollm2(installed_version(SMOLLM2_PACKAGE)),
         check_bytes(reference["bytes"], measured_bytes(encoder)),
+        check_encoder(root / "store"),
         *check_fit(root / "store"),
         check_lock(params, lock),
         check_room(shutil.disk_usage(root).free),

@@ -232,6 +232,12 @@ class TrainParams(Section):
     checkpoint_every: Count
 
 
+class TrainAParams(TrainParams):
+    """Stage A: the backbone is frozen, so that what its lower layers compute may be kept."""
+
+    cache_states_gb: PositiveOrZero
+
+
 class TrainBParams(TrainParams):
     """Stage B: besides the knowledge modules, a part of the backbone learns."""
 
@@ -280,7 +286,7 @@ class Params(Section):
     index: IndexParams
     selector: SelectorParams
     injection: InjectionParams
-    trainA: TrainParams
+    trainA: TrainAParams
     trainB: TrainBParams
     eval: EvalParams
     evidence: EvidenceParams

@@ -73,10 +73,14 @@ def _take_projections(start: Path, encoders: Encoders, params: EncoderParams) ->
     except StoreError as error:
         raise StoreError(f"start_from is {start.name}, but {error} with dataset: {start.name}") from error
     if projections.encoder_fingerprint != encoders.fingerprint:
+        fitted = projections.encoder_name
+        same = fitted == encoders.name  # which says nothing of the weights: tuned ones have no name of their own
         raise StoreError(
-            f"start_from is {start.name}, but {folder} was fitted on encoder {projections.encoder_name!r} "
-            f"({projections.encoder_fingerprint[:12]}), expected {encoders.name!r} ({encoders.fingerprint[:12]}); "
-            f"set encoder.model to {projections.encoder_name}, or start_from to scratch"
+            f"start_from is {start.name}, but {folder} was fitted on {'other weights, plain or tuned, of ' * same}"
+            f"encoder {fitted!r} ({projections.encoder_fingerprint[:12]}), expected {encoders.name!r} "
+            f"({encoders.fingerprint[:12]}); "
+            + (f"run `dvc repro trainA` with dataset: {start.name}" if same else f"set encoder.model to {fitted}")
+            + ", or set start_from to scratch"
         )
     other = [
         f"encoder.{name} is {wanted}, not {found}"

@@ -7,15 +7,17 @@ question's vector is that of both, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kblampp.core.errors import StoreError
 from kblampp.core.files import fingerprint, read_manifest
+from kblampp.core.low_rank import WEIGHTS
 from kblampp.encoding.sentence_encoder import DETERMINISTIC, DoubleArray, EmbeddingCache, SentenceEncoder, load_encoder
 from kblampp.encoding.vector_cache import CachedEncoder, with_disk_cache
 
@@ -55,14 +57,18 @@ class Encoders:
     @property
     def n_cached(self) -> int:
         """How many texts a cache of earlier runs had."""
-        encoders = {id(cache): cache.encoder for cache in (self.names, self.relations)}.values()
+        encoders = (cache.encoder for cache in self._caches)
         return sum(encoder.n_cached for encoder in encoders if isinstance(encoder, CachedEncoder))
 
     @property
     def n_encoded(self) -> int:
         """How many texts were asked for, each once an encoder."""
-        caches = {id(cache): cache for cache in (self.names, self.relations)}.values()
-        return sum(cache.n_encoded for cache in caches)
+        return sum(cache.n_encoded for cache in self._caches)
+
+    @property
+    def _caches(self) -> set[EmbeddingCache]:
+        """One where a single encoder serves both."""
+        return {self.names, self.relations}
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Vectors of names and sentences, `(n, d_sent)` float64 unit rows."""
@@ -75,6 +81,12 @@ class Encoders:
     def embed_questions(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Vectors of questions without their time words, `(n, 2 d_sent)`: two unit vectors, for names and relations."""
         return np.concatenate([self.embed(texts, progress=progress), self.embed_relations(texts, progress=progress)], 1)
+
+
+def fingerprint_of_tuned(manifest: Mapping[str, Any]) -> str:
+    """The fingerprint of the encoders that `load_encoders` opens with a tuned encoder's folder, from its manifest."""
+    base = str(manifest["base"])
+    return fingerprint(base, fingerprint(base, manifest["files"][WEIGHTS]["sha256"]) if manifest["tuned"] else base)
 
 
 def load_encoders(model: str, store: Path, *, batch_size: int = 64, device: str = "cpu") -> Encoders:

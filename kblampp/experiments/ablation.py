@@ -12,12 +12,10 @@ parameters of a row do not change them.  The hash knows of no code: after a chan
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import random
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from kblampp.core.errors import DataError, ParamsError, one_line_errors
+from kblampp.core.errors import DataError, ParamsError
 from kblampp.core.files import MANIFEST, atomic_dir, fingerprint, read_json, write_json
 from kblampp.core.params import Params, load_params
 from kblampp.data.dataset import Dataset, knowledge_bases
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import TUNED, load_encoders
 from kblampp.encoding.projections import PROJECTION
+from kblampp.experiments.measuring import METRICS, make_parser, run_measurement
 from kblampp.index.build import build_indexes
 from kblampp.report.tables import transfer_ablation_table
 from kblampp.synthetic.dataset import make_synthetic
@@ -42,7 +41,7 @@ from kblampp.transfer.measure import run_transfer
 from kblampp.tuning.tune import run_tune
 
 logger = logging.getLogger(__name__)
-WORK, METRICS = Path(".ckpt/ablation"), Path("metrics/transfer")
+WORK = Path(".ckpt/ablation")
 FILE, FIGURES, PARAMS = "ablation.json", "figures.json", "params.yaml"
 STEPS = 600
 DATASET = "synth_world"
@@ -239,38 +238,29 @@ def _start(what: str, params: Params) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Makes rows and prints the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kblampp.experiments.ablation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("ablation", __doc__)
     every = list(dict.fromkeys([*ASKED, *TRAINED]))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"rows to make: {', '.join(every)}; default: all")
     parser.add_argument("--steps", type=int, default=STEPS, help="of each training (default: %(default)s)")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument("--metrics", type=Path, default=METRICS, help="default: %(default)s")
     arguments = parser.parse_args(argv)
     if unknown := [name for name in arguments.names if name not in every]:
         parser.error(f"there is no row {unknown[0]!r}, expected {', '.join(every)}")
     if arguments.steps < 1:
         parser.error("--steps must be at least 1")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
-    def work() -> None:
-        params = load_params(arguments.params)
-        torch.set_num_threads(params.threads)
+    def measure(params: Params) -> str:
         result = run_ablation(
             params,
             data=Path("data"),
             store=Path("store"),
             work=WORK,
-            metrics=arguments.metrics,
+            metrics=arguments.metrics or METRICS,
             names=arguments.names,
             steps=arguments.steps,
         )
-        sys.stdout.write(transfer_ablation_table(result) + "\n")
+        return transfer_ablation_table(result)
 
-    return one_line_errors(work)
+    return run_measurement(arguments.params, measure)
 
 
 if __name__ == "__main__":

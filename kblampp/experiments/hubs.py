@@ -8,21 +8,15 @@ The figures go to hubs.json in metrics/transfer; with --labels, to .ckpt/transfe
 
 from __future__ import annotations
 
-import argparse
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from kblampp.core.errors import one_line_errors
-from kblampp.core.params import load_params
+from kblampp.core.params import Params
+from kblampp.experiments.measuring import METRICS, SOME, make_parser, run_measurement
 from kblampp.transfer.hubs import run_hubs
 
-METRICS, SOME = Path("metrics/transfer"), Path(".ckpt/transfer")
-"""Figures of some labels do not replace those of all."""
 SHOWN = 5
 
 
@@ -43,23 +37,14 @@ def shown(result: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Asks and counts."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kblampp.experiments.hubs",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("hubs", __doc__, part="with --labels")
     parser.add_argument("dossier", nargs="?", default="company", help="an open dossier (default: %(default)s)")
     parser.add_argument("--labels", type=int, metavar="N", help="so many labels, drawn with the seed; default: all")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument("--metrics", type=Path, help=f"default: {METRICS}, or {SOME} with --labels")
     arguments = parser.parse_args(argv)
     if arguments.labels is not None and arguments.labels < 1:
         parser.error("--labels must be at least 1")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
 
-    def work() -> None:
-        params = load_params(arguments.params)
-        torch.set_num_threads(params.threads)
+    def measure(params: Params) -> str:
         result = run_hubs(
             params,
             data=Path("data"),
@@ -68,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             dossier=arguments.dossier,
             labels=arguments.labels,
         )
-        sys.stdout.write(shown(result) + "\n")
+        return shown(result)
 
-    return one_line_errors(work)
+    return run_measurement(arguments.params, measure, level=logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -14,46 +14,29 @@ held_out.json.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from kblampp.core.errors import one_line_errors
-from kblampp.core.params import load_params
+from kblampp.core.params import Params
+from kblampp.experiments.measuring import METRICS, SOME, make_parser, run_measurement
 from kblampp.report.tables import transfer_tables
 from kblampp.transfer.bases import ON_DEMAND
 from kblampp.transfer.measure import run_transfer
 
-METRICS, SOME = Path("metrics/transfer"), Path(".ckpt/transfer")
-"""Figures of some bases do not replace those of all."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures and prints the tables."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kblampp.experiments.transfer",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("transfer", __doc__, part="where bases are named")
     parser.add_argument(
         "bases", nargs="*", metavar="BASE", help="a dossier's name, yago, or timeqa; default: all but timeqa"
     )
     parser.add_argument("--held-out", action="store_true", help="ask about the held-out dossiers instead")
     parser.add_argument("--raw", type=Path, help="folder of the raw files of timeqa; default: data/raw/timeqa")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument("--metrics", type=Path, help=f"default: {METRICS}, or {SOME} where bases are named")
     arguments = parser.parse_args(argv)
     if arguments.raw and not set(arguments.bases) & set(ON_DEMAND):
         parser.error(f"--raw is the folder of a dataset that is named: {', '.join(ON_DEMAND)}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
-    def work() -> None:
-        params = load_params(arguments.params)
-        torch.set_num_threads(params.threads)
+    def measure(params: Params) -> str:
         table = run_transfer(
             params,
             data=Path("data"),
@@ -63,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             names=arguments.bases,
             raw=arguments.raw,
         )
-        sys.stdout.write(transfer_tables(table) + "\n")
+        return transfer_tables(table)
 
-    return one_line_errors(work)
+    return run_measurement(arguments.params, measure)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,10 @@ def answers(
     *,
     in_forms: bool = True,
 ) -> list[list[Answer]]:
-    """The possible answers to each question from the facts, the most probable first; own words have what is left.
+    """The possible answers to each question from the facts, the one to be said first; own words have what is left.
+
+    That is the most probable one, and a refusal only if no fact answers rather than some: doubt about which fact, or
+    whether all of them are asked for, is no reason to refuse.
 
     Args:
         base: The knowledge base.
@@ -198,11 +201,15 @@ class _Found:
             self._shares.setdefault(text, []).append((share, sources))
 
     def ranked(self) -> list[Answer]:
+        """The most probable first; a refusal only if the facts together do not outweigh it."""
         rows = [
             Answer(text, sum(share for share, _ in parts), max(parts, key=lambda part: part[0])[1])
             for text, parts in self._shares.items()
         ]
-        return sorted(rows, key=lambda answer: -answer.probability)
+        rows.sort(key=lambda answer: -answer.probability)
+        if len(rows) > 1 and not rows[0].sources and 2 * rows[0].probability <= sum(row.probability for row in rows):
+            rows[:2] = rows[1::-1]
+        return rows
 
 
 def _read(

@@ -25,6 +25,7 @@ class TrainingBatch:
     """One batch of questions with their answers.
 
     Attributes:
+        rows: Places of the questions in the training split, (batch,).
         input_ids: Prompt and answer, (batch, seq), right-padded.
         attention_mask: (batch, seq).
         labels: The answer and EOS where they stand, else IGNORED, (batch, seq); unshifted.
@@ -44,6 +45,7 @@ class TrainingBatch:
         retrieved: How many facts the query brings as further candidates.
     """
 
+    rows: Tensor
     input_ids: Tensor
     attention_mask: Tensor
     labels: Tensor
@@ -61,6 +63,12 @@ class TrainingBatch:
     hops: Tensor
     alternatives: Tensor
     retrieved: int
+
+    @property
+    def writing(self) -> tuple[Tensor, Tensor]:
+        """Rows and columns of the tokens that write the answer's and EOS, (n,) each: `labels` stand one further."""
+        rows, columns = (self.labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+        return rows, columns
 
     @property
     def weighed(self) -> TrainingCandidates:
@@ -135,6 +143,10 @@ class TrainingBatches:
         answers = [answer_continuation(question.answer or UNKNOWN_ANSWER) for question in questions]
         self._answers = [[*ids, int(tokenizer.eos_token_id)] for ids in tokenize(tokenizer, answers)]
 
+    def sequences(self) -> list[list[int]]:
+        """Token ids of each question of the split: its prompt, the answer and EOS."""
+        return [prompt + answer for prompt, answer in zip(self._prompts, self._answers, strict=True)]
+
     def batch(self, step: int) -> TrainingBatch:
         """The batch of a step."""
         rows = [self._row(step * self._batch_size + place) for place in range(self._batch_size)]
@@ -152,6 +164,7 @@ class TrainingBatches:
         answers = [self._answers[row] for row in rows]
         candidates, from_tail = self._candidates(questions, rng)
         return TrainingBatch(
+            torch.tensor(rows),
             *self._sequences(rows, answers),
             questions=replace(asked, words=asked.words & kept),
             has_vector=torch.from_numpy(~dropped),

@@ -57,7 +57,7 @@ class AnswerProcessor(LogitsProcessor):
         questions: How many questions there are; beams and return sequences are rows of one question.
         tokenizer: The backbone's.
         prompt_length: Tokens before the answer.
-        commit: Whether each row keeps to own words or to the most probable answer, whichever kind is more probable,
+        commit: Whether each row keeps to own words or to the first of the answers, whichever kind is more probable,
             decided at the first token, as greedy decoding does; else the mixture itself is given.
     """
 
@@ -93,7 +93,7 @@ class AnswerProcessor(LogitsProcessor):
     def _decide(self, choices: list[Choice], own: float) -> tuple[list[Choice], float]:
         if not self._commit:
             return choices, own
-        return ([], 1.0) if own > 0.5 else ([max(choices, key=lambda choice: choice[1])], 0.0)
+        return ([], 1.0) if own > 0.5 else (choices[:1], 0.0)
 
     def _said(self, prefixes: Sequence[Prefix]) -> list[float]:
         """Log-probability of each prefix in own words, (rows,); beams may have come from any row of their question."""

@@ -51,6 +51,8 @@ class FactOrder:
         timed: Whether its window is known, (n,).
         several: Whether it is one of several of its head and relation that no time tells apart, (n,).
         inverse_several: Whether it is one of several of its tail and relation, (n,).
+        row: A number for its head and relation, (n,).
+        inverse_row: One for its tail and relation, (n,).
     """
 
     rows: _Rows
@@ -60,6 +62,8 @@ class FactOrder:
     timed: Tensor
     several: Tensor
     inverse_several: Tensor
+    row: Tensor
+    inverse_row: Tensor
 
     @classmethod
     def of(cls, store: KBValueStore, device: str = "cpu") -> FactOrder:
@@ -75,7 +79,7 @@ class FactOrder:
         inverse_group = _numbers(store.tail_ids, store.rel_ids)
         several = ~timed & (np.bincount(group, weights=~timed)[group] > 1)
         inverse_several = np.bincount(inverse_group)[inverse_group] > 1
-        arrays = (before, after, timed, several, inverse_several)
+        arrays = (before, after, timed, several, inverse_several, group, inverse_group)
         tensors = (torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays)
         return cls(_Rows.of(group), _Rows.of(inverse_group), *tensors)
 

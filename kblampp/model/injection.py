@@ -59,7 +59,7 @@ class CallState:
     copy_gate: Tensor | None = None
 
     def answers(self) -> list[list[Answer]]:
-        """The possible answers to each question from the facts, the most probable first.
+        """The possible answers to each question from the facts, the one to be said first.
 
         Raises:
             BackboneError: The backbone ran without its decoder layers.
@@ -92,7 +92,7 @@ class KBOutput:
     """Result of a forward pass.
 
     Attributes:
-        logits: The backbone's own, (batch, seq, vocabulary).
+        logits: The backbone's own, (batch, seq, vocabulary), or (n, vocabulary) at the places asked for.
         state: Selections and gates; None with knowledge off.
     """
 
@@ -286,6 +286,7 @@ class KBInjectedModel(nn.Module):
         *,
         knowledge: Knowledge | None = None,
         answer_start: Tensor | None = None,
+        logits_at: tuple[Tensor, Tensor] | None = None,
         **kwargs: Any,
     ) -> KBOutput:
         """One pass over whole sequences.
@@ -296,13 +297,40 @@ class KBInjectedModel(nn.Module):
             knowledge: What to read; None for the backbone alone.
             answer_start: Position of the answer's first token, (batch,): facts are selected at the position before;
                 without it at the last one.
+            logits_at: Rows and columns of the tokens whose logits are wanted, (n,) each; None for all.
             **kwargs: For the backbone's forward.
         """
         if self._recomputing:  # a layer that runs twice would fill the cache twice
             kwargs["use_cache"] = False
-        with self.reading(knowledge, None if answer_start is None else answer_start - 1) as state:
+        start = None if answer_start is None else answer_start - 1
+        with self.reading(knowledge, start) as state, self._output_layer_at(logits_at) as applied:
             logits = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **kwargs).logits
+        if logits_at is not None:
+            logits = logits[0] if applied else logits[logits_at]
         return KBOutput(logits, state)
+
+    @contextmanager
+    def _output_layer_at(self, places: tuple[Tensor, Tensor] | None) -> Iterator[list[None]]:
+        """Within it, the output layer computes these tokens alone, as one row; with many words it costs several layers.
+
+        Yields:
+            An item for each time that it did: none where the backbone has no such layer, or does not call it.
+        """
+        applied: list[None] = []
+        head = None if places is None else self.backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
+        if head is None:
+            yield applied
+            return
+
+        def pick(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            applied.append(None)
+            return (args[0][places][None], *args[1:])
+
+        handle = head.register_forward_pre_hook(pick)
+        try:
+            yield applied
+        finally:
+            handle.remove()
 
     @torch.no_grad()
     def generate(

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+from peft.utils import CONFIG_NAME
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,11 +26,11 @@ from transformers.pytorch_utils import Conv1D
 
 from kblampp.backbone.decoder_layers import find_decoder_layers
 from kblampp.core.errors import BackboneError, CheckpointError, first_line
+from kblampp.core.low_rank import WEIGHTS, put_updates, updates_of
 from kblampp.model.injection import KBInjectedModel
 
 LORA = "lora"
 LAYERS = "backbone_layers.safetensors"
-_PREFIX = "base_model.model."  # of names in peft's files
 _LOADING_ERRORS = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError)
 
 
@@ -130,9 +130,8 @@ def save_changes(folder: Path, model: KBInjectedModel, name: str) -> list[str]:
         config.inference_mode = True
         config.base_model_name_or_path = Path(name).name if Path(name).expanduser().exists() else name
         config.save_pretrained(str(folder / LORA))
-        tensors = get_peft_model_state_dict(backbone, save_embedding_layers=False)
-        tensors = {_PREFIX + key: _half(tensor) for key, tensor in tensors.items()}
-        save_file(tensors, str(folder / LORA / SAFETENSORS_WEIGHTS_NAME), metadata={"format": "pt"})
+        tensors = {key: _half(tensor) for key, tensor in updates_of(backbone).items()}
+        save_file(tensors, str(folder / LORA / WEIGHTS), metadata={"format": "pt"})
         written.append(LORA)
     if learnt := _learnt(backbone):
         save_file({key: _half(module.value) for key, module in learnt.items()}, str(folder / LAYERS))
@@ -172,11 +171,8 @@ def load_changes(folder: Path, model: KBInjectedModel, names: list[str], *, stag
             config = LoraConfig.from_pretrained(str(folder / LORA))
             config.base_model_name_or_path = None  # the manifest says which; peft would warn of another name
             peft_model = get_peft_model(backbone, config)
-        with _loading(folder / LORA / SAFETENSORS_WEIGHTS_NAME, stage) as path:
-            found: Any = set_peft_model_state_dict(peft_model, load_file(path))
-            missing = [name for name in found.missing_keys if ".lora_" in name]
-            if missing or found.unexpected_keys:
-                raise ValueError(f"missing {missing[:1]}, unknown {found.unexpected_keys[:1]}")
+        with _loading(folder / LORA / WEIGHTS, stage) as path:
+            put_updates(peft_model, load_file(path))
     if LAYERS in names:
         with _loading(folder / LAYERS, stage) as path:
             for name, tensor in load_file(path).items():

@@ -44,6 +44,12 @@ MOST_NAME_WORDS, MOST_ASKED_WORDS = 8, 48
 """Words that are kept of a name and of a question, from its start, where short forms of names are looked for."""
 LEAST_LETTERS = 3
 """Of a word that can stand for a name."""
+_OPENERS = (
+    "who whom whose what which when where why how was were are did does has have had name list give tell all the and "
+    "for from with under since until before after during between into"
+)
+NO_NAMES = frozenset(_OPENERS.split())
+"""Words that begin questions: "What" does not mean What Lies Beneath."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +58,11 @@ class NameTable:
 
     Attributes:
         grams: (distinct names, MOST_GRAMS) int64 buckets, -1 after the last.
-        words: (distinct names, 2 MOST_NAME_WORDS) int64 hashes of the words and of their initials, -2 where none is.
+        words: (distinct names, 2 MOST_NAME_WORDS) int64 hashes of the words and of their initials, -2 where none is;
+            a number has no initial: "Line 4" is not Line 42.
         shares: How surely each of the words alone means this name, one by the number of names that have it, of the
             shape of `words`; 0 for initials and for words that are no names.
+        uses: How many heads and tails of facts have the name, (distinct names,).
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
         relations: Row of each fact's relation label, (n,).
@@ -63,6 +71,7 @@ class NameTable:
     grams: Tensor
     words: Tensor
     shares: Tensor
+    uses: Tensor
     heads: Tensor
     tails: Tensor
     relations: Tensor
@@ -84,10 +93,11 @@ class NameTable:
             if name in entities:
                 for place, word in enumerate(_name_words(name)):
                     words[row, 2 * place] = _hash(word)
-                    words[row, 2 * place + 1] = _hash(word[0])
+                    words[row, 2 * place + 1] = _hash(word[0]) if word[0].isalpha() else -2
                     shares[row, 2 * place] = _is_proper(word) / users[_plain(word)]
-        columns = (torch.tensor(place) for place in places)
-        return cls(*(column.to(device) for column in (grams, words, shares, *columns)))
+        columns = [torch.tensor(place) for place in places]
+        uses = torch.bincount(torch.cat(columns[:2]), minlength=len(rows))
+        return cls(*(column.to(device) for column in (grams, words, shares, uses, *columns)))
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, (batch, n) from 0 to 1.
@@ -101,23 +111,45 @@ class NameTable:
         found = mentioned.gather(1, grams.clamp(min=0).flatten(1)).view_as(grams) & there
         return found.sum(-1) / there.sum(-1).clamp(min=1)
 
-    def short_form(self, names: Tensor, asked: AskedWords) -> Tensor:
+    def short_form(self, names: Tensor, asked: AskedWords, withheld: Tensor | None = None) -> Tensor:
         """How surely questions mean names (batch, n), rows of the table, by one word of them, (batch, n) from 0 to 1.
 
         Args:
             names: Rows of the table.
             asked: The questions' words.
+            withheld: Facts that are as if deleted, and with the last of its facts a name, (batch, m); -1 pads.
         """
-        same = self.words[names][..., None] == asked.words[:, None, None]  # (batch, n, words of the name, of questions)
+        words, shares = self.words[names], self.shares[names]
+        if withheld is not None and withheld.shape[1]:
+            gone = self._gone(withheld)
+            theirs = self.words[gone.clamp(min=0)].masked_fill((gone < 0)[..., None], -3)[:, None, None]
+            fewer = (words[..., None, None] == theirs).any(-1).sum(-1)  # names that had a word too
+            shares = shares / torch.maximum(1 - fewer * shares, shares)  # one by those left, the name itself among them
+        same = words[..., None] == asked.words[:, None, None]  # (batch, n, words of the name, of questions)
         own = same.any(-2)
         strange = nn.functional.pad(asked.strange[:, None] & ~own, (1, 1))
         beside = strange[..., :-2] | strange[..., 2:]
-        sure = (same * self.shares[names][..., None]).amax(-2)
+        sure = (same * shares[..., None]).amax(-2)
         return sure.masked_fill(beside, 0.0).amax(-1)
 
-    def mention(self, names: Tensor, grams: Tensor, asked: AskedWords) -> Tensor:
+    def _gone(self, withheld: Tensor) -> Tensor:
+        """The names, rows of the table, that no fact has but those withheld (batch, m), (batch, 2 m); -1 pads."""
+        withheld = each_once(withheld)
+        facts = withheld.clamp(min=0)
+        rows = torch.cat([self.heads[facts], self.tails[facts]], dim=1)
+        rows = rows.masked_fill((withheld < 0).repeat(1, 2), -1)
+        count = (rows[:, :, None] == rows[:, None]).sum(-1)
+        return each_once(rows.masked_fill(count < self.uses[rows.clamp(min=0)], -1))
+
+    def mention(self, names: Tensor, grams: Tensor, asked: AskedWords, withheld: Tensor | None = None) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, as it stands or shortened; (batch, n)."""
-        return torch.maximum(self.coverage(names, grams), self.short_form(names, asked))
+        return torch.maximum(self.coverage(names, grams), self.short_form(names, asked, withheld))
+
+
+def each_once(numbers: Tensor) -> Tensor:
+    """Numbers (batch, m) with -1 in the place of each that has stood before in its row."""
+    same = numbers[:, :, None] == numbers[:, None]
+    return numbers.masked_fill((same & torch.ones_like(same[0]).tril(-1)).any(-1), -1)
 
 
 class AskedWords(NamedTuple):
@@ -143,7 +175,7 @@ def asked_words(questions: Sequence[str]) -> AskedWords:
 
 @lru_cache(maxsize=KEPT)
 def _asked_words(question: str) -> tuple[list[int], list[bool]]:
-    words = WORD.findall(without_time(question))[:MOST_ASKED_WORDS]
+    words = _words(without_time(question))[:MOST_ASKED_WORDS]
     written = "".join(words[1:])
     cased = written != written.lower() and written != written.upper()
     hashes, strange = [-1] * MOST_ASKED_WORDS, [False] * MOST_ASKED_WORDS
@@ -157,12 +189,18 @@ def _asked_words(question: str) -> tuple[list[int], list[bool]]:
 
 
 def _name_words(name: str) -> list[str]:
-    return WORD.findall(name)[:MOST_NAME_WORDS]
+    return _words(name)[:MOST_NAME_WORDS]
+
+
+def _words(text: str) -> list[str]:
+    """As they are written, but that letter and accent are one character: else the accent would end a word."""
+    return WORD.findall(unicodedata.normalize("NFC", text))
 
 
 def _is_proper(word: str) -> bool:
     """Whether a word of a name can stand for it: no small word, no number."""
-    return len(word) >= LEAST_LETTERS and not word[0].islower() and any(letter.isalpha() for letter in word)
+    written = len(word) >= LEAST_LETTERS and not word[0].islower() and any(letter.isalpha() for letter in word)
+    return written and _plain(word) not in NO_NAMES
 
 
 def _hash(word: str) -> int:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from kblampp.encoding.store import KBValueStore
 from kblampp.model.ego_graph import leave_out
-from kblampp.model.mentions import NameTable
+from kblampp.model.mentions import NameTable, each_once
 
 MOST = 64
 """Facts of an entity that are looked at, the first of the file of those that are not withheld."""
@@ -32,11 +32,17 @@ class FactsByHead:
         facts: Facts in the order of their heads, (n,).
         starts: Where the facts of an entity start in `facts`, (entities + 1,).
         ends: Entities at the two ends of each fact, (n, 2): head and tail.
+        relations: How many relations each entity has facts of, (entities,).
+        rows: A number for the head and relation of each fact, (n,).
+        sizes: How many facts have them, (n,).
     """
 
     facts: Tensor
     starts: Tensor
     ends: Tensor
+    relations: Tensor
+    rows: Tensor
+    sizes: Tensor
 
     @classmethod
     def of(cls, store: KBValueStore, device: str = "cpu") -> FactsByHead:
@@ -45,7 +51,23 @@ class FactsByHead:
         order = np.argsort(heads, kind="stable")
         starts = np.searchsorted(heads[order], np.arange(max(heads.max(), tails.max()) + 2))
         ends = np.stack([heads, tails], axis=1).astype(np.int64)
-        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in (order, starts, ends)))
+        pairs = np.stack([heads, np.asarray(store.rel_ids)], axis=1)
+        kinds, rows, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+        relations = np.bincount(kinds[:, 0], minlength=len(starts) - 1)
+        arrays = (order, starts, ends, relations, rows.ravel(), sizes[rows.ravel()])
+        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+
+    def relations_of(self, entities: Tensor, withheld: Tensor | None) -> Tensor:
+        """How many relations entities (batch,) have facts of that are not withheld (batch, m), (batch,)."""
+        count = self.relations[entities].float()
+        if withheld is None or not withheld.shape[1]:
+            return count
+        withheld = each_once(withheld)
+        facts, there = withheld.clamp(min=0), withheld >= 0
+        rows = torch.where(there, self.rows[facts], -1)
+        gone = (rows[:, :, None] == rows[:, None]).sum(-1) == self.sizes[facts]
+        own = there & gone & (self.ends[facts, 0] == entities[:, None])
+        return count - (own / self.sizes[facts]).sum(-1)
 
     def about(self, entities: Tensor, withheld: Tensor | None) -> Tensor:
         """The first `MOST` facts about entities (batch,) of those not withheld (batch, m), (batch, k); -1 for none."""

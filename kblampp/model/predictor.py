@@ -33,6 +33,8 @@ class Prediction:
         prompt_tokens: Length of the prompt.
         sources: The facts and fields that the answer was copied from; None where the language model wrote it, empty for
             a refusal.
+        probability: How probable the answer was when it was decided on; of own words all together. None for systems
+            that do not say.
     """
 
     text: str
@@ -41,6 +43,7 @@ class Prediction:
     null: float | None = None
     prompt_tokens: int = 0
     sources: tuple[Source, ...] | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,8 @@ class Predictor:
         prompts = [row[kept.bool()].tolist() for row, kept in zip(ids, mask, strict=True)]
         tokens, there = (part.to(device) for part in padded(prompts, int(tokenizer.pad_token_id)))
         state = self.model(tokens, there, knowledge=knowledge, answer_start=there.sum(1)).state
-        chosen = [
-            None if own > 0.5 else found[0] for found, own in zip(state.answers(), state.own_words(), strict=True)
-        ]
+        own_words = state.own_words()
+        chosen = [None if own > 0.5 else found[0] for found, own in zip(state.answers(), own_words, strict=True)]
         own = [place for place, answer in enumerate(chosen) if answer is None]
         spoken = dict(zip(own, self._speak(ids[own], mask[own], knowledge.part(own)), strict=True)) if own else {}
         found = []
@@ -121,7 +123,8 @@ class Predictor:
             text = spoken[row].text if answer is None else answer.text
             sources = None if answer is None else answer.sources
             facts, weights = tuple(facts for facts, _ in picks), tuple(weights for _, weights in picks)
-            found.append(Prediction(text, facts, weights, null, int(mask[row].sum()), sources))
+            probability = own_words[row] if answer is None else answer.probability
+            found.append(Prediction(text, facts, weights, null, int(mask[row].sum()), sources, probability))
         return found
 
     def _speak(self, ids: Tensor, mask: Tensor, knowledge: Knowledge | None) -> list[Prediction]:

@@ -21,6 +21,7 @@ from kblampp.data.windows import OPEN_END, OPEN_START
 from kblampp.encoding.projections import Projections
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
+from kblampp.model.mentions import each_once
 from kblampp.model.query import START_LOGIT, KBQuery
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import (
@@ -268,9 +269,11 @@ class KBSelector(nn.Module):
         hopped: Tensor,
     ) -> Tensor:
         """How the best candidate fits (`scores.FIT`), (batch, 1, len(FIT))."""
-        best = score.topk(min(2, score.shape[-1]), dim=-1)
-        values = nn.functional.pad(best.values.clamp(min=NO_SCORE), (0, 2 - best.values.shape[-1]), value=NO_SCORE)
-        place = best.indices[..., :1]
+        place = score.argmax(-1, keepdim=True)
+        row = found.row(knowledge.base)
+        same = row == row.gather(-1, place[:, 0])
+        beside = score.masked_fill(same[:, None], NO_SCORE).amax(-1).clamp(min=NO_SCORE)
+        lead = score.gather(-1, place).squeeze(-1).clamp(min=NO_SCORE) - beside
         key = knowledge.base.tensors.keys[found.rows.gather(-1, place).squeeze(-1)]
         head, asked = (
             nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1) for block in self.query.blocks
@@ -291,11 +294,23 @@ class KBSelector(nn.Module):
             label,
             options.gamma * context,
             options.eta * time,
-            values[..., 0] - values[..., 1],
+            lead,
             passed,
             reading.form_of("yes_no")[:, None],
+            self._choice(knowledge, found, place[:, 0]),
         ]
         return torch.stack(features, dim=-1)
+
+    @staticmethod
+    def _choice(knowledge: Knowledge, found: _Candidates, place: Tensor) -> Tensor:
+        """The logarithm of the number of relations of the entity from which the candidate is read, (batch, 1)."""
+        by_head, fact, way = (
+            knowledge.base.by_head,
+            *(at.gather(-1, place) for at in (found.facts[:, 0], found.inverse[:, 0])),
+        )
+        head, tail = by_head.ends[fact[:, 0]].T
+        count = by_head.relations_of(torch.where(way[:, 0], tail, head), knowledge.withheld)
+        return count.clamp(min=1).log()[:, None]
 
     def _null(self, fit: Tensor, score: Tensor, temperature: float) -> Tensor:
         """Score of the null fact, (batch, 1): its odds (`FitScorer`) against all candidates together.
@@ -374,13 +389,18 @@ class _Candidates(NamedTuple):
     def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge) -> _Candidates:
         ids, inverse = _facts(rows, base.store.n)
         facts, way = ids.clamp(min=0), inverse[:, 0]
-        names, grams, words = base.names, knowledge.questions.grams, knowledge.questions.in_order
+        names, grams, words, hidden = (
+            base.names,
+            knowledge.questions.grams,
+            knowledge.questions.in_order,
+            knowledge.withheld,
+        )
         flat = facts[:, 0]
-        head, tail = (names.mention(ends[flat], grams, words) for ends in (names.heads, names.tails))
-        previous, following = base.order.neighbours(flat, knowledge.withheld)
+        head, tail = (names.mention(ends[flat], grams, words, hidden) for ends in (names.heads, names.tails))
+        previous, following = base.order.neighbours(flat, hidden)
         beside = []
         for neighbour in (previous, following):
-            named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words)
+            named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         label = names.coverage(names.relations[flat], grams)
@@ -391,6 +411,12 @@ class _Candidates(NamedTuple):
         """Those at columns (batch, 1, k)."""
         flat = columns[:, 0]
         return _Candidates(*(p.gather(-1, columns if p.dim() == 3 else flat) for p in self))
+
+    def row(self, base: KnowledgeBase) -> Tensor:
+        """A number for each row of facts: those of one head and relation or, read from the tail, of one tail and
+        relation; (batch, n)."""
+        order, flat = base.order, self.facts[:, 0]
+        return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
 
     def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What `FormScorer` looks at, each (batch, n)."""
@@ -459,6 +485,4 @@ def _training_rows(base: KnowledgeBase, query: Tensor, training: TrainingCandida
     rows = training.ids + base.store.n * (training.inverse & (training.ids >= 0))
     if training.retrieved:
         rows = torch.cat([rows, _search(base, query, min(training.retrieved, 2 * base.store.n))[:, 0]], dim=1)
-    same = rows[:, :, None] == rows[:, None, :]
-    earlier = torch.ones_like(same[0]).tril(-1)
-    return rows.masked_fill((same & earlier).any(-1), -1)[:, None]
+    return each_once(rows)[:, None]

@@ -32,7 +32,9 @@ class Spellings:
         for name in sorted(self._names):
             for form in _forms(name):
                 self._users[form].add(name)
-        self._bearers = Counter(word for name in self._names for word in set(_words(name)))
+        self._bearers = Counter(
+            word for name in self._names for word in {word.casefold() for word in _PROPER.findall(name)}
+        )
 
     def is_part_of_another(self, name: str) -> bool:
         """Whether one of the names contains this one."""
@@ -50,6 +52,7 @@ class Spellings:
             part = words[-1] if self._rng.random() < 0.8 else words[0]
         else:
             part = " ".join(words[:-1]) if self._rng.random() < 0.7 else words[-1]
+        part = part.rstrip(",")
         alone = any(self._bearers[word] == (name in self._names) for word in _words(part))
         if not alone or not self._is_proper(part.split(" ")[-1]):
             return None

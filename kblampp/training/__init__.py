@@ -2,5 +2,6 @@
 
 Imports `core`, `data`, `backbone` and `model`.
 
-Public names: `losses.compute_losses`, `loop.train`, `stage_a.train_stage_a`, `stage_b.train_stage_b`.
+Public names: `losses.compute_losses`, `loop.train`, `stage_a.train_stage_a`, `stage_b.train_stage_b`,
+`stored_states.stored_states`.
 """

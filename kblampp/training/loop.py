@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,6 +21,7 @@ from kblampp.model.batches import TrainingBatch, TrainingBatches
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions
 from kblampp.training.losses import LossWeights, compute_losses
+from kblampp.training.stored_states import StoredStates
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ def train(
     live: MetricLog,
     checkpoint: Path,
     key: str,
+    states: StoredStates | None = None,
     after_step: Callable[[int], None] | None = None,
 ) -> None:
     """Trains the added weights in place; a killed run goes on from `checkpoint` and ends as an uninterrupted one.
@@ -103,6 +106,7 @@ def train(
         live: Where figures are logged, every `log_every` steps.
         checkpoint: File for the state of the run, also of its end: the caller deletes it once the result is saved.
         key: Identifies parameters and inputs; a checkpoint with another key is of another run and is ignored.
+        states: Hidden states of these batches' questions, in the place of the layers that compute them.
         after_step: Called after each step with its number; for tests.
     """
     optimizer = torch.optim.AdamW(_groups(model, schedule), betas=(0.9, 0.98))
@@ -114,7 +118,7 @@ def train(
         for step in range(history.step, schedule.max_steps):
             for part in range(schedule.grad_accumulation):
                 batch = batches.batch(step * schedule.grad_accumulation + part)
-                history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation))
+                history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation, states))
             pull.add_gradients()
             norm = _update(model, optimizer, schedule, step)
             history.step = step + 1
@@ -136,10 +140,18 @@ def _backward(
     weights: LossWeights,
     options: SelectorOptions,
     accumulation: int,
+    states: StoredStates | None,
 ) -> dict[str, float]:
     batch = batch.to(base.device)
     knowledge = Knowledge(base, batch.questions, options, batch.weighed)
-    output = model(batch.input_ids, batch.attention_mask, knowledge=knowledge, answer_start=batch.answer_start)
+    with nullcontext() if states is None else states.standing_in(batch):
+        output = model(
+            batch.input_ids,
+            batch.attention_mask,
+            knowledge=knowledge,
+            answer_start=batch.answer_start,
+            logits_at=None if states is None else batch.writing,
+        )
     losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
     loss = losses.total(weights)
     (loss / accumulation).backward()  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FORMS
 from kblampp.model.answers import confirming
-from kblampp.model.batches import IGNORED, TrainingBatch
+from kblampp.model.batches import TrainingBatch
 from kblampp.model.injection import CallState, KBOutput
 from kblampp.model.inputs import KnowledgeBase
 from kblampp.model.question_reader import Reading
@@ -87,7 +87,7 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     """The losses of one batch.
 
     Args:
-        output: Of the forward pass with this batch's candidates.
+        output: Of the forward pass with this batch's candidates; its logits may be those at `batch.writing` alone.
         batch: The batch.
         base: The knowledge base that was read.
         path_margin: Score by which a gold fact should lead.
@@ -99,10 +99,10 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     if state is None:
         raise DataError("the losses need a forward pass that read knowledge; call the model with `knowledge`")
     reading, _ = state.read()
-    targets = batch.labels[:, 1:]
-    rows, columns = (targets != IGNORED).nonzero(as_tuple=True)
-    tokens = F.cross_entropy(output.logits[rows, columns].float(), targets[rows, columns], reduction="none")
-    spoken = torch.zeros(len(targets), device=tokens.device).index_add(0, rows, -tokens)
+    rows, columns = batch.writing
+    logits = output.logits if output.logits.dim() == 2 else output.logits[rows, columns]
+    tokens = F.cross_entropy(logits.float(), batch.labels[rows, columns + 1], reduction="none")
+    spoken = torch.zeros(len(batch.labels), device=tokens.device).index_add(0, rows, -tokens)
     selections = [selection for _, selection in sorted(state.selections.items())]
     selects, hops, paths = [], [], []
     for depth, selection in enumerate(selections):

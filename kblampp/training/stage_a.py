@@ -24,6 +24,7 @@ from kblampp.model.workspace import Workspace
 from kblampp.training.calibration import CALIBRATION, calibrate
 from kblampp.training.loop import Schedule, train
 from kblampp.training.losses import LossWeights
+from kblampp.training.stored_states import states_folder, stored_states
 
 TRAIN = "train"
 
@@ -56,7 +57,17 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
             settings.append(read_manifest(start, KIND, stage="trainA"))
         key = run_key(settings, workspace, base)
         checkpoint = checkpoints / "trainA" / key[:16] / "state.pt"
-        run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
+        run_training(
+            workspace,
+            base,
+            model,
+            params,
+            section,
+            metrics=metrics,
+            checkpoint=checkpoint,
+            key=key,
+            cache_states_gb=section.cache_states_gb,
+        )
         if CALIBRATION in workspace.dataset.questions and section.max_steps:
             calibrate(model, workspace)
     save_adapter(workspace.folder / "trainA", model, workspace.backbone, workspace.projections)
@@ -79,6 +90,7 @@ def run_training(
     metrics: Path,
     checkpoint: Path,
     key: str,
+    cache_states_gb: float = 0.0,
 ) -> None:
     """Trains whatever in the model requires a gradient on the training split, as the section of the stage says.
 
@@ -92,6 +104,7 @@ def run_training(
         section: The stage's.
         metrics: Folder of the stage's metrics and curves.
         checkpoint, key: See `train`.
+        cache_states_gb: `limit` of `stored_states`.
     """
     if section.max_steps == 0:
         write_no_metrics(metrics)
@@ -114,9 +127,28 @@ def run_training(
     options = SelectorOptions(
         top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop, as_of=SYNTHETIC_TODAY
     )
+    states = stored_states(
+        model,
+        batches.sequences(),
+        workspace.backbone.fingerprint,
+        limit=cache_states_gb,
+        batch_size=section.batch_size,
+        folder=states_folder(checkpoint.parent.parent),
+    )
     again = model.recomputing(section.gradient_checkpointing)
     with again, Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
-        train(model, base, batches, schedule, weights, options=options, live=live, checkpoint=checkpoint, key=key)
+        train(
+            model,
+            base,
+            batches,
+            schedule,
+            weights,
+            options=options,
+            live=live,
+            checkpoint=checkpoint,
+            key=key,
+            states=states,
+        )
 
 
 def named_in(section: TrainParams, settings: type[LossWeights | Schedule]) -> dict[str, Any]:

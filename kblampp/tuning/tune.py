@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from kblampp.core.errors import EncoderError
 from kblampp.core.files import atomic_dir, write_json, write_manifest
+from kblampp.core.low_rank import WEIGHTS, updates_of
 from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
 from kblampp.encoding.encoders import KIND, TUNED
 from kblampp.encoding.sentence_encoder import (
-    ADAPTER_WEIGHTS,
     DETERMINISTIC,
     load_encoder,
     load_sentence_transformer,
@@ -43,7 +43,6 @@ BACKWARD = 0.5
 WARMUP = 20
 LEAST_RATE = 0.05
 """Steps in which the rate rises; what it falls to, as a share of its peak."""
-_PREFIX = "base_model.model."  # of names in peft's files
 
 
 def run_tune(params: Params, *, store: Path, metrics: Path) -> None:
@@ -147,12 +146,10 @@ def contrastive_loss(questions: Tensor, labels: Tensor, shares: Tensor, temperat
 
 def _save(model: SentenceTransformer, folder: Path) -> None:
     """Writes the low-rank updates in peft's format, without a path of this machine."""
-    from peft import get_peft_model_state_dict
-
     updated: Any = model[0].auto_model
     config = updated.peft_config["default"]
     config.base_model_name_or_path, config.inference_mode = None, True
     config.target_modules = sorted(config.target_modules)  # a set, in random order
     config.save_pretrained(str(folder))
-    tensors = sorted(get_peft_model_state_dict(updated, save_embedding_layers=False).items())
-    save_file({_PREFIX + name: tensor.detach().contiguous() for name, tensor in tensors}, folder / ADAPTER_WEIGHTS)
+    tensors = sorted(updates_of(updated).items())
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors}, folder / WEIGHTS)

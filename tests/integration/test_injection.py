@@ -90,8 +90,7 @@ def mixture(output: Any, answer: Tensor, *, commit: bool = False) -> Tensor:
     (choices,) = tokenized(output.state.answers(), TOKENIZER)
     own = 1 - sum(p for _, p in choices)
     if commit:
-        tokens, _ = max(choices, key=lambda choice: choice[1])
-        choices, own = ([], 1.0) if own > 0.5 else ([(tokens, 1.0)], 0.0)
+        choices, own = ([], 1.0) if own > 0.5 else ([(choices[0][0], 1.0)], 0.0)
     rows, so_far, written = [], 0.0, answer.tolist()
     for place, log_probs in enumerate(spoken):
         joint = own * (so_far + log_probs).exp()

@@ -111,9 +111,9 @@ def edit_manifest(name: str, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
-def other_encoder() -> None:
+def other_encoder(**changes: str) -> None:
     projections = Projections.load(START / "projection")
-    replace(projections, encoder_name="another", encoder_fingerprint="e" * 64).save(START / "projection")
+    replace(projections, encoder_fingerprint="e" * 64, **changes).save(START / "projection")
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], Callable[[], object], tuple[str, ...]]] = {
@@ -126,8 +126,17 @@ REFUSED: dict[str, tuple[str, dict[str, Any], Callable[[], object], tuple[str, .
     "projections of another encoder": (
         "encode",
         {},
+        lambda: other_encoder(encoder_name="another"),
+        ("store/synth_world/projection was fitted on encoder 'another'", "set encoder.model to another"),
+    ),
+    "projections of another tuned encoder": (
+        "encode",
+        {},
         other_encoder,
-        ("store/synth_world/projection was fitted on encoder 'another'", "expected 'deterministic'"),
+        (
+            "other weights, plain or tuned, of encoder 'deterministic'",
+            "run `dvc repro trainA` with dataset: synth_world",
+        ),
     ),
     "other widths": (
         "encode",

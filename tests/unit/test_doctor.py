@@ -9,9 +9,11 @@ import pytest
 from kblampp import doctor
 from kblampp.backbone.files import EMBEDDED_FOLDER, file_hashes, files_fingerprint
 from kblampp.core.files import write_manifest
+from kblampp.core.low_rank import WEIGHTS
 from kblampp.doctor import (
     Finding,
     check_bytes,
+    check_encoder,
     check_fit,
     check_lock,
     check_room,
@@ -22,7 +24,8 @@ from kblampp.doctor import (
     measured_bytes,
     render,
 )
-from kblampp.encoding.sentence_encoder import DeterministicEncoder
+from kblampp.encoding.encoders import KIND, TUNED, fingerprint_of_tuned
+from kblampp.encoding.sentence_encoder import BUNDLED, BUNDLED_SHA256, DeterministicEncoder
 from tests.house import ROOT
 
 REQUIREMENTS = "# versions\ntorch==2.13.0\nnumpy==2.4.6\nclick==8.5.1\n"
@@ -130,6 +133,57 @@ def test_a_damaged_file_is_wrong(store: Path) -> None:
     (finding,) = check_fit(store)
     assert finding.state == "wrong"
     assert "sha256" in finding.text
+
+
+@pytest.fixture
+def tuned(store: Path) -> Path:
+    """The same with a tuned encoder, on which the projections were fitted."""
+    folder = store / TUNED
+    folder.mkdir()
+    (folder / WEIGHTS).write_text("updates", encoding="utf-8")
+    write_manifest(folder, KIND, {"base": BUNDLED_SHA256, "name": BUNDLED, "tuned": True})
+    mark = fingerprint_of_tuned(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+    change(store / "world" / "projection" / "manifest.json", encoder={"name": BUNDLED, "fingerprint": mark})
+    return store
+
+
+def test_a_tuned_encoder_that_fits_is_well(tuned: Path) -> None:
+    assert check_encoder(tuned).state == "ok"
+    (finding,) = check_fit(tuned)
+    assert finding.state == "ok"
+    assert TUNED in finding.text
+
+
+def test_without_a_tuned_encoder_there_is_nothing_to_compare(store: Path) -> None:
+    assert check_encoder(store).state == "note"
+
+
+def test_a_damaged_tuned_encoder_is_wrong_itself_and_not_what_rests_on_it(tuned: Path) -> None:
+    (tuned / TUNED / WEIGHTS).write_text("Updates", encoding="utf-8")
+    finding = check_encoder(tuned)
+    assert finding.state == "wrong"
+    assert "dvc repro tune" in finding.text
+    assert [finding.state for finding in check_fit(tuned)] == ["ok"]
+
+
+def test_an_encoder_that_was_tuned_from_other_weights_is_wrong(tuned: Path) -> None:
+    change(tuned / TUNED / "manifest.json", base="d" * 64)
+    finding = check_encoder(tuned)
+    assert finding.state == "wrong"
+    assert "dvc repro tune" in finding.text
+    change(tuned / TUNED / "manifest.json", name="another")
+    assert check_encoder(tuned).state == "ok"
+
+
+def test_projections_of_another_tuned_encoder_are_wrong(tuned: Path) -> None:
+    path = tuned / "world" / "projection" / "manifest.json"
+    change(path, encoder={"name": BUNDLED, "fingerprint": "e" * 64})
+    (finding,) = check_fit(tuned)
+    assert finding.state == "wrong"
+    assert "dvc repro encode" in finding.text
+    for name in ("deterministic", "another"):  # which the tuned one does not serve
+        change(path, encoder={"name": name, "fingerprint": "e" * 64})
+        assert [finding.state for finding in check_fit(tuned)] == ["ok"]
 
 
 def test_changed_parameters_are_told_with_their_stages() -> None:

@@ -17,10 +17,10 @@ from safetensors.numpy import load_file, save_file
 
 from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.core.errors import EncoderError, KBLaMError, StoreError
-from kblampp.core.files import write_manifest
-from kblampp.encoding.encoders import KIND, TUNED, Encoders, load_encoders
+from kblampp.core.files import read_manifest, write_manifest
+from kblampp.core.low_rank import WEIGHTS
+from kblampp.encoding.encoders import KIND, TUNED, Encoders, fingerprint_of_tuned, load_encoders
 from kblampp.encoding.sentence_encoder import (
-    ADAPTER_WEIGHTS,
     DeterministicEncoder,
     load_encoder,
     load_sentence_transformer,
@@ -116,8 +116,8 @@ def test_the_tuned_encoder_is_a_second_one_of_the_same_width(store: Path) -> Non
 
 def test_the_fingerprint_follows_the_weights_of_either(copy: Path) -> None:
     marks = [load(copy).fingerprint]
-    weights = load_file(copy / TUNED / ADAPTER_WEIGHTS)
-    save_file({name: tensor * 2 for name, tensor in weights.items()}, copy / TUNED / ADAPTER_WEIGHTS)
+    weights = load_file(copy / TUNED / WEIGHTS)
+    save_file({name: tensor * 2 for name, tensor in weights.items()}, copy / TUNED / WEIGHTS)
     renew(copy / TUNED)
     marks.append(load(copy).fingerprint)
     shutil.rmtree(copy / "tiny")
@@ -127,6 +127,13 @@ def test_the_fingerprint_follows_the_weights_of_either(copy: Path) -> None:
     renew(copy / TUNED, tuned=False)
     marks.append(load(copy).fingerprint)
     assert len(set(marks)) == 4
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_the_fingerprint_of_both_is_known_from_the_manifest_of_the_tuned_one(copy: Path, tuned: bool) -> None:
+    renew(copy / TUNED, tuned=tuned)
+    manifest = read_manifest(copy / TUNED, KIND, stage="tune")
+    assert fingerprint_of_tuned(manifest) == load(copy).fingerprint
 
 
 def test_both_keep_their_vectors_apart_on_disk(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,16 +167,16 @@ def reweighed(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Pa
     """Changes the weights of the tuned encoder, and its manifest with them."""
 
     def spoil(folder: Path) -> None:
-        weights = load_file(folder / ADAPTER_WEIGHTS)
+        weights = load_file(folder / WEIGHTS)
         change(weights)
-        save_file(weights, folder / ADAPTER_WEIGHTS)
+        save_file(weights, folder / WEIGHTS)
         renew(folder)
 
     return spoil
 
 
 def cut(folder: Path, *, listed: bool) -> None:
-    path = folder / ADAPTER_WEIGHTS
+    path = folder / WEIGHTS
     path.write_bytes(path.read_bytes()[:-64])
     if listed:
         renew(folder)
@@ -194,9 +201,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], type[KBLaMError], str]] = {
     "another kind": (edited("manifest.json", lambda m: m.update(kind="store")), StoreError, "expected a 'encoder'"),
     "another base": (edited("manifest.json", lambda m: m.update(base="f" * 64)), StoreError, "another encoder"),
     "no base": (edited("manifest.json", lambda m: m.pop("base")), StoreError, "another encoder"),
-    "weights cut short": (lambda folder: cut(folder, listed=False), StoreError, ADAPTER_WEIGHTS),
+    "weights cut short": (lambda folder: cut(folder, listed=False), StoreError, WEIGHTS),
     "weights cut short and listed so": (lambda folder: cut(folder, listed=True), EncoderError, "does not fit"),
-    "no weights": (without(ADAPTER_WEIGHTS), EncoderError, "does not fit"),
+    "no weights": (without(WEIGHTS), EncoderError, "does not fit"),
     "no configuration": (without("adapter_config.json"), EncoderError, "does not fit"),
     "a weight less": (reweighed(lambda w: w.pop(next(iter(w)))), EncoderError, "1 weights are missing"),
     "a weight more": (

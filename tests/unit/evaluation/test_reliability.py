@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kblampp.data.facts import Question
-from kblampp.evaluation.reliability import BINS, answer_probabilities, reliability
-from kblampp.evaluation.systems import Split
+from kblampp.evaluation.reliability import BINS, reliability
 from kblampp.evaluation.table import Predictions
 from kblampp.model.inputs import SelectorOptions
 from kblampp.model.predictor import Prediction, Predictor
@@ -20,9 +20,11 @@ from tests.kb import make_world
 from tests.tiny import FAMILIES
 
 
-def said(right: list[bool]) -> Predictions:
+def said(right: Sequence[bool], confidence: Sequence[float]) -> Predictions:
     questions = [Question(f"q{n}", "test", "?", "Rome", (), "single-hop", (0,)) for n in range(len(right))]
-    return Predictions(questions, [Prediction("Rome" if hit else "Oslo") for hit in right], [])
+    rows = zip(right, confidence, strict=True)
+    answers = [Prediction("Rome" if hit else "Oslo", probability=float(sure)) for hit, sure in rows]
+    return Predictions(questions, answers, [])
 
 
 ANSWERS = st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=20)
@@ -35,7 +37,7 @@ def test_bins_hold_a_tenth_each(answers: list[tuple[int, bool]], copies: int) ->
     right = [answers[place % len(answers)][1] for place in range(n)]
     order = np.random.default_rng(len(answers)).permutation(n)
     confidence = (order + 1) / (n + 1)
-    points = reliability({"swap": (said(right), confidence)})
+    points = reliability({"swap": said(right, confidence)})
     ranked = sorted(zip(confidence, right, strict=True))
     bins = [ranked[place * copies : (place + 1) * copies] for place in range(BINS)]
     assert [point["confidence"] for point in points] == pytest.approx(
@@ -49,7 +51,7 @@ def test_bins_hold_a_tenth_each(answers: list[tuple[int, bool]], copies: int) ->
 @given(answers=ANSWERS)
 def test_points_lie_among_the_answers_and_ties_are_one_bin(answers: list[tuple[int, bool]]) -> None:
     confidence, right = np.array([c / 1000 for c, _ in answers]), [hit for _, hit in answers]
-    points = reliability({"dev": (said(right), confidence)})
+    points = reliability({"dev": said(right, confidence)})
     means = [point["confidence"] for point in points]
     assert means == sorted(means)
     assert 1 <= len(points) <= min(BINS, len(set(confidence)))
@@ -59,7 +61,7 @@ def test_points_lie_among_the_answers_and_ties_are_one_bin(answers: list[tuple[i
 
 def test_the_error_is_the_gap_by_hand() -> None:
     """Two of four answers of probability 0.9 are right: a gap of 0.4; of the one of 0.1 none is: 0.1."""
-    points = reliability({"swap": (said([True, True, False, False, False]), np.array([0.9, 0.9, 0.9, 0.9, 0.1]))})
+    points = reliability({"swap": said([True, True, False, False, False], [0.9, 0.9, 0.9, 0.9, 0.1])})
     assert [point["ece"] for point in points] == pytest.approx([0.8 * 0.4 + 0.2 * 0.1] * len(points))
     assert reliability({}) == []
 
@@ -70,12 +72,11 @@ def test_an_answers_probability_is_the_best_of_the_mixture(tmp_path: Path) -> No
     model = world.model(FAMILIES["llama"](), layers=(1, 3))
     options = SelectorOptions(top_k=6, over_fetch=24)
     predictor = Predictor(model, world.backbone(model.backbone), options, batch_size=3, max_new_tokens=4)
-    split = Split("swap", world.base, world.encoded(list(range(7))))
-    found = answer_probabilities(predictor, split)
-    for row, probability in enumerate(found):
+    found = predictor.predict(world.base, world.encoded(list(range(7))))
+    for row, said in enumerate(found):
         ids, mask = world.prompts([row])
         with torch.no_grad():
             state = model(ids, mask, knowledge=world.ask([row])).state
         assert state is not None
         (answers,), (own,) = state.answers(), state.own_words()
-        assert probability == pytest.approx(own if own > 0.5 else max(a.probability for a in answers), abs=1e-4)
+        assert said.probability == pytest.approx(own if own > 0.5 else max(a.probability for a in answers), abs=1e-4)

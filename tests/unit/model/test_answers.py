@@ -85,17 +85,39 @@ def reading_of(now: float = 0.0, **forms: float) -> Reading:
 
 
 def selection_of(
-    weights: dict[int, float], inverse: Sequence[int] = (), yes: float = 0.0, forms: Tensor | None = None
+    weights: dict[int, float],
+    inverse: Sequence[int] = (),
+    yes: float = 0.0,
+    forms: Tensor | None = None,
+    best: int | None = None,
 ) -> Selection:
-    """A selection of these facts with these weights; the null fact has what is left.  Forms are (facts, forms)."""
+    """A selection of these facts with these weights; the null fact has what is left.  Forms are (facts, forms).
+
+    The fact that fits best is the heaviest unless it is said which.
+    """
     unused = torch.zeros(())
     ids, alpha = torch.tensor([[list(weights)]]), torch.tensor([[list(weights.values())]])
     ways = torch.tensor([[[fact in inverse for fact in weights]]])
     parts = ScoreParts(unused, unused, unused, unused)
     null, log_odds = 1 - alpha.sum(-1), torch.tensor([[yes]])
     forms = reading_of(value=1.0).form.expand(len(weights), -1) if forms is None else forms
+    fits = torch.tensor([[max(weights, key=weights.__getitem__) if best is None else best]])
     return Selection(
-        unused, unused, ids, ways, alpha, null, unused, parts, unused, unused, log_odds, forms[None], unused, unused
+        unused,
+        unused,
+        ids,
+        ways,
+        alpha,
+        null,
+        unused,
+        parts,
+        unused,
+        unused,
+        best=fits,
+        yes=log_odds,
+        forms=forms[None],
+        hop_logit=unused,
+        hopped=unused,
     )
 
 
@@ -107,6 +129,7 @@ def found(
     *,
     inverse: Sequence[int] = (),
     yes: float = 0.0,
+    best: int | None = None,
     withheld: Sequence[int] | None = None,
     now: float = 0.0,
     as_of: int | None = None,
@@ -115,7 +138,7 @@ def found(
 ) -> list[Answer]:
     hidden = None if withheld is None else torch.tensor([list(withheld)])
     reading = reading_of(now, **forms)
-    selection = selection_of(weights, inverse, yes, reading.form.expand(len(weights), -1))
+    selection = selection_of(weights, inverse, yes, reading.form.expand(len(weights), -1), best)
     asked = torch.tensor([window])
     (one,) = answers(base, selection, reading, asked, torch.tensor([gate]), hidden, as_of, in_forms=in_forms)
     return one
@@ -143,7 +166,9 @@ def test_all_answers_together_have_the_probability_of_the_gate(
     rows = found(base, alpha, gate, inverse=sorted(ways), yes=yes, **shares)
     left_out = LEAST_SHARE * len(FORMS) * len(alpha)
     assert sum(row.probability for row in rows) == pytest.approx(gate, abs=left_out + 1e-5)
-    probabilities = [row.probability for row in rows]
+    if rows and not rows[0].sources and len(rows) > 1:
+        assert rows[0].probability > sum(row.probability for row in rows[1:])
+    probabilities = [row.probability for row in rows if row.sources]
     assert probabilities == sorted(probabilities, reverse=True)
     assert len({row.text for row in rows}) == len(rows)
     assert all(row.probability > 0 for row in rows)
@@ -435,13 +460,47 @@ def test_what_no_longer_holds_confirms_as_far_as_now_is_not_meant(
     assert confirms(base, GIL, now=now, as_of=day(as_of), window=bounds(year_window(2020)), yes_no=1.0) == 0
 
 
-def test_the_heaviest_fact_says_whether_the_time_fits(base: KnowledgeBase) -> None:
-    window = bounds(year_window(2015))
-    for weights, so in (({GIL: 0.6, HAL: 0.3}, 0.9), ({GIL: 0.3, HAL: 0.6}, 0.0), ({-1: 0.0, GIL: 0.2}, 0.9)):
-        rows = found(base, weights, window=window, yes=math.log(9), yes_no=1.0)
-        shares = {row.text: row.probability for row in rows}
-        assert shares.get(YES, 0.0) == pytest.approx(so)
-        assert shares[NO] == pytest.approx(1 - so)
+@pytest.mark.parametrize(
+    ("weights", "best", "so"),
+    [
+        ({GIL: 0.6, HAL: 0.3}, GIL, 0.9),
+        ({GIL: 0.3, HAL: 0.6}, GIL, 0.9),
+        ({GIL: 0.6, HAL: 0.3}, HAL, 0.0),
+        ({-1: 0.0, GIL: 0.2}, GIL, 0.9),
+        ({GIL: 0.9}, IDA, 0.0),  # "Was Ida keeper in 2015?": she fits best and gave way to who was
+        ({GIL: 0.9}, -1, 0.9),
+    ],
+)
+def test_the_fact_that_fits_best_says_whether_the_time_fits_and_the_heaviest_is_the_evidence(
+    base: KnowledgeBase, weights: dict[int, float], best: int, so: float
+) -> None:
+    """Also where it has been dropped from the candidates, as one of another time is."""
+    rows = found(base, weights, window=bounds(year_window(2015)), yes=math.log(9), best=best, yes_no=1.0)
+    shares = {row.text: row.probability for row in rows}
+    assert shares.get(YES, 0.0) == pytest.approx(so)
+    assert shares[NO] == pytest.approx(1 - so)
+    heaviest = max(weights, key=weights.__getitem__)
+    assert {row.sources for row in rows} == {(Source(heaviest, "fact"),)}
+
+
+@pytest.mark.parametrize("now", [0.0, 0.25, 1.0])
+def test_a_dropped_fact_that_no_longer_holds_says_no_as_far_as_now_is_meant(base: KnowledgeBase, now: float) -> None:
+    """ "Is Gil still keeper?": others hold today, and none of them is asked about."""
+    asked: dict[str, Any] = {"yes": math.log(9), "now": now, "as_of": day("2017-06-01"), "yes_no": 1.0}
+    shares = {row.text: row.probability for row in found(base, {IDA: 0.8, HAL: 0.1}, best=GIL, **asked)}
+    assert shares.get(YES, 0.0) == pytest.approx(0.9 * (1 - now))
+    shares = {row.text: row.probability for row in found(base, {HAL: 0.8, GIL: 0.1}, best=IDA, **asked)}
+    assert shares[YES] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("weights", "said"), [({1: 0.3, 3: 0.3}, "Ada"), ({1: 0.25, 3: 0.2}, "unknown")])
+def test_a_refusal_must_outweigh_all_facts_together(base: KnowledgeBase, weights: dict[int, float], said: str) -> None:
+    """The null fact is the heaviest in both; in the first it is less probable than that some fact answers."""
+    rows = found(base, weights, value=1.0)
+    assert [row.text for row in rows][:2].count("unknown") == 1
+    assert max(rows, key=lambda row: row.probability).text == "unknown"
+    assert (rows[0].text == "unknown") == (said == "unknown")
+    assert sum(row.probability for row in rows) == pytest.approx(1)
 
 
 def test_the_time_takes_from_yes_alone(base: KnowledgeBase) -> None:

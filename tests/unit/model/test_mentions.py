@@ -1,4 +1,7 @@
-"""A question contains a name's trigrams as far as it writes the name: in any script, however it is spelt or spaced."""
+"""A question contains a name's trigrams as far as it writes the name: in any script, however it is spelt or spaced.
+
+And one word can stand for a whole name, unless it is another's.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ from hypothesis import strategies as st
 
 from kblampp.model.mentions import (
     BUCKETS,
+    MOST_ASKED_WORDS,
     MOST_GRAMS,
     WORD_BUCKETS,
     NameTable,
+    asked_words,
     question_grams,
     question_words,
     trigram_buckets,
 )
+from kblampp.time_expressions.parse import without_time
+from tests.short_forms import short_form
 
 
 def coverage(question: str, *names: str) -> list[float]:
@@ -197,3 +204,190 @@ def test_whatever_is_written_has_words_each_question_its_own(texts: list[str]) -
     together = question_words(texts)
     for row, text in zip(together, texts, strict=True):
         assert set(row.nonzero().flatten().tolist()) == words_of(text)
+
+
+def short_forms(question: str, *names: str) -> list[float]:
+    """How surely a question means each name of a base by one of its words."""
+    table = NameTable.of(names, names, names)
+    found: torch.Tensor = table.short_form(table.heads[None], asked_words([question]))
+    return found[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("What party does Ayuso belong to?", "Isabel Díaz Ayuso"),
+        ("What party does Diaz belong to?", "Isabel Díaz Ayuso"),
+        ("Where was Di\u0301az born?", "Isabel Díaz Ayuso"),
+        ("Where was Díaz born?", "Isabel Di\u0301az Ayuso"),
+        ("Is Isabel Ayuso still president?", "Isabel Díaz Ayuso"),
+        ("Which district did Mr. Wenstrup represent?", "Brad Wenstrup"),
+        ("Which district did Congressman Wenstrup represent?", "Brad Wenstrup"),
+        ("When did Coach Mazzarri leave?", "Walter Mazzarri"),
+        ("When did A. Lie leave?", "Anna Lie"),
+        ("Where was Lie born?", "Anna Lie"),
+        ("Where was Lie's brother born?", "Anna Lie"),
+        ("Lie's brother?", "Anna Lie"),
+        ("Lie", "Anna Lie"),
+        ("Where did O'Brien live?", "Pat O'Brien"),
+        ("Where did Smith-Jones live?", "Ann Smith-Jones"),
+        ("Who was keeper of Kvitnes?", "Kvitnes Lighthouse"),
+        ("who was keeper of kvitnes", "Kvitnes Lighthouse"),
+        ("WHO WAS KEEPER OF KVITNES", "Kvitnes Lighthouse"),
+        ("who was keeper of KVITNES", "Kvitnes Lighthouse"),
+        ("Is Kvitnes still open?", "Kvitnes Lighthouse"),
+        ("What does the K40 run on?", "K40 Compressor"),
+        ("Who led Kvitnes in March 1999?", "Kvitnes Lighthouse"),
+        ("In March 1999 Lie was where?", "Anna Lie"),
+        ("In 2012 Lie led whom?", "Anna Lie"),
+        ("Whom did Lie in May 2012 meet?", "Anna Lie"),
+        ("Where was Lie on 3 May 2012?", "Anna Lie"),
+        ("Кто сменил Собянина?", "Сергея Собянина"),
+        ("من هو عمدة القاهرة؟", "مدينة القاهرة"),
+        ("서울특별시 시장은 누구였나요?", "대한민국 서울특별시"),
+    ],
+)
+def test_a_word_that_no_other_name_has_stands_for_the_whole(question: str, name: str) -> None:
+    assert short_forms(question, name, "Oskar Bull") == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("What party does Peter Ayuso belong to?", "Isabel Díaz Ayuso"),
+        ("What party does Ayuso Ruiz belong to?", "Isabel Díaz Ayuso"),
+        ("When did Coach Peter Mazzarri leave?", "Walter Mazzarri"),
+        ("When did P. Lie leave?", "Anna Lie"),
+        ("Who was keeper of Kvitnes Harbour?", "Kvitnes Lighthouse"),
+        ("Who was keeper of the lighthouse at Kvalnes?", "Kvitnes Lighthouse"),
+        ("who was keeper of kvitnes 2", "Kvitnes Lighthouse"),
+        ("Who builds Line 7?", "Line 4"),
+        ("Who builds line 7?", "Line 4"),
+        ("who builds line 7", "Line 4"),
+        ("WHO BUILDS LINE 7", "Line 4"),
+        ("Who builds Line 4?", "Line 42"),
+        ("Who builds Line 42?", "Line 4"),
+        ("Who builds number 42?", "Line 42"),
+        ("Did Bo Bull lie in bed?", "Anna Lie"),
+        ("Where is Isabel of Spain?", "Anna Lie"),
+        ("Who is Al?", "Al Gore"),
+        ("Who died at sea?", "sea of tranquillity"),
+        ("Where was A. born?", "Anna Lie"),
+        ("In March Lie was where?", "Anna Lie"),  # "April Lie" would be another, and nothing tells
+        ("谁是京的市长?", "北京"),
+        ("", "Anna Lie"),
+        ("?!", "Anna Lie"),
+    ],
+)
+def test_a_word_that_belongs_to_another_name_or_is_none_stands_for_nothing(question: str, name: str) -> None:
+    assert short_forms(question, name, "Oskar Bull") == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "shares"),
+    [
+        ("Where was Lie born?", "Anna Lie", [0.5, 0.5]),
+        ("Where was A. Lie born?", "Anna Lie", [0.5, 0.0]),
+        ("Where was P. Lie born?", "Anna Lie", [0.0, 0.5]),
+        ("Where was Keeper Lie born?", "Anna Lie", [0.5, 0.5]),
+        ("Where was Anna Lie born?", "Anna Lie", [1.0, 0.0]),
+        ("Where was Anna born?", "Anna Lie", [1.0, 0.0]),
+        ("Per Lie was born where?", "Anna Lie", [0.5, 1.0]),  # "Is Lie …?": a first word may be no name
+    ],
+)
+def test_a_word_of_two_names_stands_for_each_by_half_unless_an_initial_tells(
+    question: str, first: str, shares: list[float]
+) -> None:
+    assert short_forms(question, first, "Per Lie") == shares
+
+
+def test_words_of_every_name_count_be_it_of_a_head_or_a_tail_and_labels_do_not() -> None:
+    table = NameTable.of(["Anna Lie"], ["Per Lie"], ["Lie detector"])
+    asked = asked_words(["Where was Lie born?"])
+    assert [table.short_form(rows[None], asked).item() for rows in (table.heads, table.tails, table.relations)] == [
+        0.5,
+        0.5,
+        0.0,
+    ]
+
+
+def test_a_name_is_mentioned_as_it_stands_or_shortened() -> None:
+    names = ("Kvitnes Lighthouse", "Anna Lie", "Oskar Bull")
+    table = NameTable.of(names, names, names)
+    questions = ["Was Lie keeper of Kvitnes Lighthouze?", "Who was Oskar Bull?", "Who was Oskar Boll?"]
+    grams, asked = question_grams(questions), asked_words(questions)
+    rows = table.heads.expand(len(questions), -1)
+    found, spelt = table.mention(rows, grams, asked), table.coverage(rows, grams)
+    assert found[0].tolist() == [spelt[0, 0].item(), 1.0, 0.0]
+    assert found[1].tolist() == [0.0, 0.0, 1.0]
+    assert found[2].tolist() == [0.0, 0.0, spelt[2, 2].item()]
+    assert 0 < spelt[0, 0] < 1
+    assert 0 < spelt[2, 2] < 1
+
+
+def test_of_a_long_question_and_of_a_long_name_the_first_words_count() -> None:
+    name = "Anna Berta Clara Dora Emma Frida Gerda Hilda Ida"
+    assert short_forms("Where was Hilda born?", name) == [1.0]
+    assert short_forms("Where was Ida born?", name) == [0.0]
+    filler = ["very"] * (MOST_ASKED_WORDS - 2)
+    assert short_forms(" ".join(("Who", *filler, "Hilda")), name) == [1.0]
+    assert short_forms(" ".join(("Who", *filler, "very", "Hilda")), name) == [0.0]
+
+
+VOCABULARY = (
+    *("Anna", "Per", "Lie", "Díaz", "Diaz", "Ayuso", "Kvitnes", "Harbour", "Line", "O'Brien", "Smith-Jones", "Al"),
+    *("K40", "4", "42", "7", "Mr.", "Coach", "King", "of", "sea", "A.", "P.", "القاهرة", "서울특별시", "Собянин"),
+)
+SMALL = ("who", "was", "the", "keeper", "of", "'s", "lie", "kvitnes", "line", "LIE", "KVITNES", "Who", "Was", "?")
+names_of_bases = st.lists(
+    st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=3).map(" ".join), min_size=1, max_size=5, unique=True
+)
+put_questions = st.lists(st.sampled_from(VOCABULARY + SMALL), max_size=8).map(" ".join)
+
+
+@settings(deadline=None, max_examples=600)
+@given(names=names_of_bases, question=put_questions)
+def test_short_forms_are_those_that_a_reader_finds_word_by_word(names: list[str], question: str) -> None:
+    """Also once all is written in capitals, or nothing is."""
+    for text in (question, question.lower(), question.upper()):
+        if without_time(text) == text:
+            expected = [short_form(name, names, text) for name in names]
+            assert short_forms(text, *names) == pytest.approx(expected), text
+
+
+@settings(deadline=None, max_examples=200)
+@given(names=st.lists(st.text(max_size=25), min_size=1, max_size=4, unique=True), question=st.text(max_size=60))
+def test_whatever_is_written_a_short_form_is_a_share(names: list[str], question: str) -> None:
+    assert all(0 <= share <= 1 for share in short_forms(question, *names))
+
+
+@settings(deadline=None, max_examples=200)
+@given(names=names_of_bases, more=names_of_bases, question=put_questions)
+def test_other_names_of_the_base_only_take_from_a_short_form(names: list[str], more: list[str], question: str) -> None:
+    alone, among = short_forms(question, *names), short_forms(question, *names, *(set(more) - set(names)))
+    assert all(fewer >= share for fewer, share in zip(alone, among, strict=False))
+
+
+@given(others=st.lists(st.sampled_from(["Per", "Ola", "Kari", "Siri", "Nils"]), unique=True, max_size=5))
+def test_a_lone_word_is_shared_by_all_who_have_it(others: list[str]) -> None:
+    names = [f"{given} Lie" for given in ("Anna", *others)]
+    for question in ("Where was Lie born?", "where was lie born", "Where was Mrs. Lie born?"):
+        assert short_forms(question, *names) == pytest.approx([1 / len(names)] * len(names))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    name=st.text("abcdefghijklm ", min_size=1, max_size=20).map(str.title),
+    question=st.text("nopqrstuvwxyzNOPQRSTUVWXYZ0123456789 ,.'?", max_size=60),
+)
+def test_a_question_without_any_word_of_a_name_does_not_mean_it(name: str, question: str) -> None:
+    assert short_forms(question, name) == [0.0]
+
+
+def test_each_question_of_a_batch_has_its_own_short_forms() -> None:
+    names = ("Anna Lie", "Kvitnes Lighthouse")
+    table = NameTable.of(names, names, names)
+    asked = asked_words(["Where was Lie born?", "who led kvitnes", "Who led Kvitnes Harbour?"])
+    found = table.short_form(table.heads.expand(3, -1), asked)
+    assert found.tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+    assert asked_words([]).words.shape == (0, MOST_ASKED_WORDS)

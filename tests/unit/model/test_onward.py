@@ -39,7 +39,9 @@ class Base:
     @property
     def by_head(self) -> FactsByHead:
         heads, tails = (np.array([fact[end] for fact in self.facts], dtype=np.int32) for end in (0, 2))
-        return FactsByHead.of(SimpleNamespace(head_ids=heads, tail_ids=tails))  # type: ignore[arg-type]
+        relations = np.array([relation for _, relation, _ in self.facts], dtype=np.int32)
+        store = SimpleNamespace(head_ids=heads, rel_ids=relations, tail_ids=tails)
+        return FactsByHead.of(store)  # type: ignore[arg-type]
 
     @property
     def names(self) -> NameTable:
@@ -147,6 +149,21 @@ def test_facts_withheld_are_as_if_deleted_however_many_there_are(data: st.DataOb
         kept = [number for number in range(len(heads)) if number not in each]
         without = Base([base.facts[number] for number in kept], base.keys).by_head.about(torch.tensor([entity]), None)
         assert [fact for fact in found[entity].tolist() if fact >= 0] == [kept[number] for number in without[0]]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_relations_of_an_entity_are_counted_as_if_withheld_facts_were_deleted(seed: int) -> None:
+    base, rng = random_base(seed), np.random.default_rng(300 + seed)
+    entities = sorted({end for head, _, tail in base.facts for end in (head, tail)})
+    for share in (0.0, 0.3, 0.9):
+        hidden = [[number for number in range(len(base.facts)) if rng.random() < share] for _ in entities]
+        found = base.by_head.relations_of(torch.tensor(entities), padded(hidden))
+        for entity, gone, count in zip(entities, hidden, found.tolist(), strict=True):
+            left = {base.facts[number][1] for number in about(base, entity, gone, len(base.facts))}
+            assert count == pytest.approx(len(left))
+    assert base.by_head.relations_of(torch.tensor(entities), None).tolist() == [
+        len({relation for head, relation, _ in base.facts if head == entity}) for entity in entities
+    ]
 
 
 @pytest.mark.parametrize("most", [MOST, 2])

@@ -29,6 +29,7 @@ from kblampp.model.scores import (
     clip_to_horizon,
     disjoint,
     is_known,
+    share_taken,
 )
 
 HORIZON = (700_000, 740_000)
@@ -435,8 +436,14 @@ def doubtful_reading() -> Reading:
     return Reading(torch.zeros(2), form, torch.zeros(2, len(MODES)).log_softmax(-1), no_hops(2))
 
 
-FEATURES = (torch.tensor([[0.0, 1.0, 0.3], [0.5, 0.0, 1.0]]), torch.tensor([[0.0, 1, 1], [1, 0, 1]]), torch.ones(2, 3))
-"""Of three candidates of two questions: the other name's share, whether they are several, whether they are timed."""
+FEATURES = (
+    torch.tensor([[0.0, 1.0, 0.3], [0.5, 0.0, 1.0]]),
+    torch.tensor([[0.0, 1, 1], [1, 0, 1]]),
+    torch.ones(2, 3),
+    torch.tensor([[0.2, 0.0, 1.0], [0.0, 0.7, 0.5]]),
+)
+"""Of three candidates of two questions: the other name's share, whether they are several, whether they are timed, and
+how much of the time asked for another takes."""
 
 
 def test_untrained_every_fact_is_read_in_the_questions_own_form() -> None:
@@ -459,20 +466,81 @@ def test_a_form_is_the_questions_times_what_the_fact_speaks_for_it() -> None:
 
 
 def test_the_fact_says_whether_a_start_or_a_tail_is_asked_for() -> None:
-    """ "When was it launched?": a start of a fact with a time, else a tail; and of several facts all."""
+    """ "When was it launched?": a start of a fact with a time, else a tail; and of several facts, or of several who
+    share the time asked for, all."""
     scorer, reading = FormScorer(), Reading(*(one.expand(2, *one.shape[1:]) for one in doubtful_reading()))
     optimizer = torch.optim.Adam(scorer.parameters(), lr=0.05)
-    features = (torch.zeros(2, 3), torch.tensor([[0.0, 0, 1]] * 2), torch.tensor([[1.0, 0, 0]] * 2))
-    wanted = torch.tensor([FORMS.index(form) for form in ("start", "value", "list")] * 2)
+    several, timed, shared = ([0.0, 0, 1, 0], [1.0, 0, 0, 0], [0.0, 0, 0, 0.5])
+    features = (torch.zeros(2, 4), *(torch.tensor([feature] * 2) for feature in (several, timed, shared)))
+    wanted = torch.tensor([FORMS.index(form) for form in ("start", "value", "list", "list")] * 2)
     for _ in range(200):
         loss = torch.nn.functional.nll_loss(scorer(reading, *features).flatten(0, 1), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    # A fact without any of the three keeps the question's own form, so that only the others can be learned.
+    # A fact without any of the four keeps the question's own form, so that only the others can be learned.
     best = scorer(reading, *features).argmax(-1)
-    assert best[:, [0, 2]].flatten().tolist() == wanted.view(2, 3)[:, [0, 2]].flatten().tolist()
+    assert best[:, [0, 2, 3]].flatten().tolist() == wanted.view(2, 4)[:, [0, 2, 3]].flatten().tolist()
     torch.testing.assert_close(scorer(reading, *features)[:, 1], reading.form)
+
+
+def taken_of(question: tuple[int, int], *facts: tuple[int, int], horizon: tuple[int, int] = HORIZON) -> list[float]:
+    """How much of a question's window each fact takes."""
+    low, high = (torch.tensor([[fact[end] for fact in facts]]) for end in (0, 1))
+    found = share_taken(torch.tensor([question]), horizon, low, high)
+    assert found.shape == (1, len(facts))
+    taken: list[float] = found[0].tolist()
+    return taken
+
+
+def test_a_fact_takes_the_days_of_the_question_that_it_holds() -> None:
+    question = (710_000, 710_100)
+    facts = [(709_000, 710_025), (710_050, OPEN_END), (710_020, 710_030), question, (OPEN_START, OPEN_END)]
+    assert taken_of(question, *facts) == pytest.approx([0.25, 0.5, 0.1, 1, 1])
+    assert taken_of(question, (709_000, 710_000), (710_100, 710_200), UNKNOWN_PAIR) == [0, 0, 0]
+    assert taken_of(UNKNOWN_PAIR, *KINDS.values()) == [0] * len(KINDS)
+
+
+def test_of_a_time_without_an_end_a_fact_takes_the_days_up_to_the_horizon() -> None:
+    since, until = (730_000, OPEN_END), (OPEN_START, 710_000)
+    assert taken_of(since, (730_000, 735_000), (738_000, OPEN_END), (700_000, 730_000)) == pytest.approx([0.5, 0.2, 0])
+    assert taken_of(until, (OPEN_START, 701_000), (709_000, 720_000)) == pytest.approx([0.1, 0.1])
+    assert taken_of((750_000, OPEN_END), (745_000, OPEN_END), (700_000, 740_000)) == [1, 0]  # of one day at least
+
+
+first_days, lengths = st.integers(1, 60), st.integers(1, 30)
+known_windows = st.one_of(
+    st.builds(lambda start, days: (start, start + days), first_days, lengths),
+    st.builds(lambda start: (start, OPEN_END), first_days),
+    st.builds(lambda end: (OPEN_START, end), st.integers(2, 90)),
+    st.just((OPEN_START, OPEN_END)),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    question=known_windows | st.just(UNKNOWN_PAIR),
+    facts=st.lists(known_windows | st.just(UNKNOWN_PAIR), min_size=1, max_size=4),
+    horizon=st.builds(lambda start, days: (start, start + days), first_days, lengths),
+)
+def test_the_share_taken_is_counted_day_by_day(
+    question: tuple[int, int], facts: list[tuple[int, int]], horizon: tuple[int, int]
+) -> None:
+    """An open end of the question reaches to the horizon, or where that lies on the wrong side of it by a day."""
+    start, end = question
+    if start == OPEN_START and end == OPEN_END:
+        asked = set(range(*horizon))
+    elif start == OPEN_START:
+        asked = set(range(horizon[0], end)) or {end - 1}
+    elif end == OPEN_END:
+        asked = set(range(start, horizon[1])) or {start}
+    else:
+        asked = set() if question == UNKNOWN_PAIR else set(range(start, end))
+    expected = []
+    for low, high in facts:
+        held = {day for day in asked if low <= day < high} if (low, high) != UNKNOWN_PAIR else set()
+        expected.append(len(held) / len(asked) if asked else 0.0)
+    assert taken_of(question, *facts, horizon=horizon) == pytest.approx(expected)
 
 
 def test_untrained_the_fit_says_rather_no_whatever_fits() -> None:

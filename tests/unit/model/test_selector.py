@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, HOP_CUTS
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, KBSelector, Selection
+from kblampp.time_expressions.parse import without_time
 from tests.kb import TinyWorld, make_world
+from tests.short_forms import short_form
 
 HIDDEN = 20
 WINDOWS = (
@@ -288,6 +291,12 @@ def covered(name: str, question: str) -> float:
     return sum(gram in trigram_buckets(question) for gram in grams) / len(grams)
 
 
+def mentioned(world: TinyWorld, name: str, question: str) -> float:
+    """How much of the name of an entity a question contains, as it stands or by one word of it."""
+    names = {entity.name for fact in world.facts for entity in (fact.head, fact.tail)}
+    return max(covered(name, question), short_form(name, names, without_time(question)))
+
+
 def row_in_time(world: TinyWorld, number: int) -> list[int]:
     """The facts of known time with a fact's head and relation, in time."""
 
@@ -336,7 +345,7 @@ def naive_name(
 ) -> tuple[float, float, float]:
     """g_name of a fact read one way without the way itself, and how much of its two names the question contains."""
     fact = world.facts[number]
-    own, other = (covered(end.name, text) for end in (fact.head, fact.tail))
+    own, other = (mentioned(world, end.name, text) for end in (fact.head, fact.tail))
     beside = {"before": 0.0, "after": 0.0}
     row = row_in_time(world, number)
     if inverse:
@@ -344,9 +353,9 @@ def naive_name(
     elif number in row:
         place = row.index(number)
         if place:
-            beside["after"] = covered(world.facts[row[place - 1]].tail.name, text)
+            beside["after"] = mentioned(world, world.facts[row[place - 1]].tail.name, text)
         if place + 1 < len(row):
-            beside["before"] = covered(world.facts[row[place + 1]].tail.name, text)
+            beside["before"] = mentioned(world, world.facts[row[place + 1]].tail.name, text)
     weight = sum(forms[name] * w["name.other_by_form"][at] for at, name in enumerate(FORMS))
     weight += sum(modes[name] * w["name.other_by_mode"][at] for at, name in enumerate(MODES))
     near = sum(modes[mode] * beside[mode] for mode in beside)
@@ -372,6 +381,7 @@ def brute_force(
     query, rest, logit = naive_query(world, w, knowledge, reading, h, row, depth, before)
     stayed = (1 - share(logit)) * (1.0 if before is None else before["stayed"])  # no layer up to here has hopped
     scored, fits, today = [], [], (options.as_of, options.as_of + 1)
+    reached: dict[int, float] = {}
     for number, inverse in [(number, way) for way in (False, True) for number in range(n)]:
         fact = (int(tensors.tau_min[number]), int(tensors.tau_max[number]))
         key = tensors.keys[number + n * inverse].double().numpy()
@@ -390,14 +400,22 @@ def brute_force(
         score = timeless + options.gamma * context + options.eta * time
         head, asked = cosine(query[: p.d_ent], key[: p.d_ent]), cosine(query[p.d_ent :], key[p.d_ent :])
         own = stayed * (own if options.names else 1.0) + (1 - stayed)
-        fits.append((score, head, asked, own, other, label, options.gamma * context, options.eta * time, timeless))
+        parts = score, head, asked, own, other, label, options.gamma * context, options.eta * time, timeless
+        one = world.facts[number]
+        entity = one.tail.name if inverse else one.head.name
+        fits.append((parts, (inverse, entity, one.relation.name)))
+        reached[number] = max(score, reached.get(number, score))
         scored.append((options.eta > 0 and is_apart(question, fact), -score, number + n * inverse))
     chosen = sorted(scored)[: options.top_k]
     rows = [place for _, _, place in chosen]
-    best, second = sorted(fits, reverse=True)[:2]
-    passed = max(fit[-1] for fit in fits) - best[-1]
-    null = naive_odds(w, *best[1:-1], best[0] - second[0], passed, forms["yes_no"]) * options.temperature + best[0]
-    null += options.temperature * math.log(sum(math.exp((fit[0] - best[0]) / options.temperature) for fit in fits))
+    best, its_row = max(fits)
+    beside = max(fit[0] for fit, its in fits if its != its_row)
+    passed = max(fit[-1] for fit, _ in fits) - best[-1]
+    relations = {fact.relation.name for fact in world.facts if fact.head.name == its_row[1]}
+    choice = math.log(max(len(relations), 1))
+    odds = naive_odds(w, *best[1:-1], best[0] - beside, passed, forms["yes_no"], choice)
+    null = odds * options.temperature + best[0]
+    null += options.temperature * math.log(sum(math.exp((fit[0] - best[0]) / options.temperature) for fit, _ in fits))
     scores = np.array([-negative for _, negative, _ in chosen] + [null])
     weights = np.exp((scores - scores.max()) / options.temperature)
     weights /= weights.sum()
@@ -408,7 +426,7 @@ def brute_force(
             values[at, : p.d_ent] = tensors.keys[place - n, : p.d_ent].double().numpy()
     value = weights[:-1] @ values + weights[-1] * w["null_value"]
     found = {"query": query, "rest": rest, "scores": scores, "weights": weights, "key": key, "value": value}
-    found |= {"hop_logit": logit, "stayed": stayed}
+    found |= {"hop_logit": logit, "stayed": stayed, "reached": reached}
     return {**found, "ids": [place % n for place in rows], "inverse": [place >= n for place in rows]}
 
 
@@ -429,6 +447,8 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int,
             np.testing.assert_allclose(selection.rest[where], expected["rest"], rtol=1e-4, atol=1e-5)
             assert selection.ids[where].tolist() == expected["ids"]
             assert selection.inverse[where].tolist() == expected["inverse"]
+            best = expected["reached"][selection.best[where].item()]  # equal scores are told apart by rounding
+            assert best == pytest.approx(max(expected["reached"].values()), abs=1e-3)
             np.testing.assert_allclose(selection.scores[where], expected["scores"], rtol=1e-4, atol=2e-4)
             weights = torch.cat([selection.alpha[where], selection.null[where][None]])
             np.testing.assert_allclose(weights, expected["weights"], rtol=2e-3, atol=1e-5)
@@ -622,29 +642,58 @@ def test_whether_it_is_so_and_what_a_fact_is_asked_for_are_read_in_the_last_laye
     assert not torch.isclose(wanted, found.yes).any()
 
 
-def test_each_fact_says_what_is_asked_of_it(world: TinyWorld) -> None:
-    """Against the base itself: the other name in the question, one of several, of a known time."""
+def naive_taken(world: TinyWorld, asked: tuple[int, int], number: int, withheld: Collection[int]) -> float:
+    """How much of the time asked for the fact before or after one in its row takes, whichever takes more."""
+    row = [n for n in row_in_time(world, number) if n == number or n not in withheld]
+    if number not in row or UNKNOWN_DAY in asked:
+        return 0.0
+    first, last = world.base.store.horizon
+    low = min(first, asked[1] - 1) if asked[0] == OPEN_START else asked[0]
+    high = max(last, low + 1) if asked[1] == OPEN_END else asked[1]
+    place, taken = row.index(number), [0.0]
+    for other in row[max(0, place - 1) : place + 2]:
+        if other != number:
+            start, end = int(world.base.tensors.tau_min[other]), int(world.base.tensors.tau_max[other])
+            taken.append((min(end, high) - max(start, low)) / (high - low))
+    return max(taken)
+
+
+@pytest.mark.parametrize("withhold", [False, True])
+def test_each_fact_says_what_is_asked_of_it(world: TinyWorld, withhold: bool) -> None:
+    """Against the base itself: the other name in the question, one of several, of a known time, and who shares it."""
     selector, reading = make_selector(world, last=True), doubtful()
-    found = select(selector, hidden_states(), ask(world, top_k=30), None, reading)
+    knowledge, hidden = ask(world, top_k=2 * world.base.store.n), [set[int]() for _ in ROWS]
+    if withhold:  # one of the three mayors of every other town, not the same for every question
+        hidden = [{3 * town + (town + at) % 3 for town in range(at % 2, 8, 2)} for at in range(len(ROWS))]
+        padded = [[*sorted(numbers), -1] for numbers in hidden]
+        knowledge = replace(knowledge, withheld=torch.tensor(padded))
+    found = select(selector, hidden_states(), knowledge, None, reading)
     assert selector.form is not None
-    assert found.forms.shape == (len(ROWS), 30, len(FORMS))
+    assert found.forms.shape == (len(ROWS), 2 * world.base.store.n, len(FORMS))
     weight = selector.form.from_fact.weight.double().numpy()
-    kinds = set()
-    for row, column in np.ndindex(len(ROWS), 30):
+    kinds, shares_taken = set(), set()
+    for row, column in np.ndindex(found.forms.shape[:2]):
         number, way = int(found.ids[row, 0, column]), bool(found.inverse[row, 0, column])
+        if number < 0:
+            continue
+        assert number not in hidden[row]
         fact = world.facts[number]
         if way:
             several = sum((one.tail, one.relation) == (fact.tail, fact.relation) for one in world.facts) > 1
         else:
             same = [one for one in world.facts if (one.head, one.relation) == (fact.head, fact.relation)]
             several = not fact.window.known and sum(not one.window.known for one in same) > 1
-        other = covered((fact.head if way else fact.tail).name, world.questions[ROWS[row]].question)
-        features = np.array([other, several, fact.window.known and not way], dtype=np.float64)
+        other = mentioned(world, (fact.head if way else fact.tail).name, world.questions[ROWS[row]].question)
+        start, end = knowledge.questions.windows[row].tolist()
+        shared = 0.0 if way else naive_taken(world, (start, end), number, hidden[row])
+        features = np.array([other, several, fact.window.known and not way, shared], dtype=np.float64)
         kinds.add((several, bool(features[2])))
+        shares_taken.add(round(shared, 3))
         logits = reading.form[row].double().numpy() + LOGIT_SCALE * weight @ features
         shares = np.exp(logits - logits.max())
         np.testing.assert_allclose(found.forms[row, column].exp(), shares / shares.sum(), rtol=1e-3, atol=1e-6)
     assert len(kinds) > 1
+    assert len(shares_taken) > 3
     earlier = select(make_selector(world), hidden_states(), ask(world), None, reading)
     assert torch.equal(earlier.forms, reading.form[:, None])
 
@@ -1215,9 +1264,12 @@ def test_a_second_candidate_that_is_missing_is_far_behind(world: TinyWorld) -> N
     best, context, time = (float(part[0, 0, 0]) for part in (one.scores, one.parts.context, one.parts.time))
     head, asked = (cosine(query[block], key[block]) for block in selector.query.blocks)
     text, fact = world.questions[ROWS[0]].question, world.facts[number]
-    names = [covered(end.name, text) for end in ((fact.tail, fact.head) if way else (fact.head, fact.tail))]
+    names = [mentioned(world, end.name, text) for end in ((fact.tail, fact.head) if way else (fact.head, fact.tail))]
     label = covered(fact.relation.name, text)
-    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0, 0.0)
+    entity = (fact.tail if way else fact.head).name
+    relations = {one.relation.name for one in world.facts if one.head.name == entity}
+    choice = math.log(max(len(relations), 1))
+    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0, 0.0, choice)
     assert one.scores[0, 0, -1].item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -51,6 +52,7 @@ def make_batch(
         for n, several in zip(hops, alternatives, strict=True)
     ]
     return TrainingBatch(
+        rows=torch.arange(rows),
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         labels=labels,
@@ -92,9 +94,9 @@ def make_selection(
     inverse, alpha, null = batch.from_tail[:, None], weights[..., :-1], weights[..., -1]
     forms = torch.zeros(len(ids), N, len(FORMS)).log_softmax(-1) if forms is None else forms.expand(-1, N, -1)
     logits, hops = yes[:, None], hop[:, None]
-    return Selection(
-        unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, logits, forms, hops, hops.sigmoid()
-    )
+    best = ids.gather(-1, scores[..., :-1].argmax(-1, keepdim=True)).squeeze(-1)
+    gates = logits, forms, hops, hops.sigmoid()
+    return Selection(unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, best, *gates)
 
 
 def flat_reading(rows: int) -> Reading:
@@ -254,8 +256,9 @@ def test_yes_and_no_cost_what_the_model_says_them_with(
     """A fact of another time confirms nothing, here of the mayors of 2001, of the years to 2008, and of those since."""
     batch, logits = make_batch([1], [window], forms=["yes_no"], so=[so]), random_logits(1)
     reading, yes, gate = random_reading(1), torch.tensor([1.5]), torch.tensor([GATE])
-    for heaviest in range(N):
+    for heaviest, best in itertools.product(range(N), (-1, 0, 1, 2)):  # what fits best may have given way to others
         selection = make_selection(batch, peaked(batch, heaviest, height=3.0), yes=yes, forms=reading.form[:, None])
+        selection = replace(selection, best=torch.tensor([[best]]))
         state = make_state({0: selection}, reading=reading, gate=gate, as_of=day(as_of))
         loss = compute_losses(KBOutput(logits, state), batch, world.base, path_margin=1.0).answer
         (said,) = answers(world.base, selection, reading, batch.questions.windows, gate, as_of=day(as_of))

@@ -14,10 +14,10 @@ from safetensors.numpy import load_file
 from torch.nn import functional as F
 
 from kblampp.core.errors import EncoderError
+from kblampp.core.low_rank import WEIGHTS
 from kblampp.core.params import Params, load_params
 from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.sentence_encoder import (
-    ADAPTER_WEIGHTS,
     SentenceEncoder,
     TransformerEncoder,
     load_encoder,
@@ -152,7 +152,7 @@ def test_the_tuned_encoder_is_the_plain_one_with_the_updates_in_its_weights(
     plain, tuned = encoders.embed(TEXTS), encoders.embed_relations(TEXTS)
     np.testing.assert_allclose(plain, load_encoder(MODEL).encode(TEXTS), atol=1e-14)
     assert np.abs(plain - tuned).max() > 1e-4
-    expected = by_hand(load_file(folder / "store" / "encoder" / ADAPTER_WEIGHTS))
+    expected = by_hand(load_file(folder / "store" / "encoder" / WEIGHTS))
     np.testing.assert_allclose(tuned, expected.encode(TEXTS), atol=1e-12)
 
 

@@ -1,0 +1,70 @@
+"""Which names a text means by a word of them or by a spelling: word by word and letter by letter.
+
+Nothing of the package is used but its forms of address.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterator
+
+from kblampp.data.forms_of_address import FORMS_OF_ADDRESS
+
+
+def words_of(text: str) -> list[str]:
+    """Runs of letters and digits."""
+    spaced = "".join(letter if letter.isalnum() else " " for letter in unicodedata.normalize("NFC", text))
+    return spaced.split()
+
+
+def plain(word: str) -> str:
+    """In lower case and without accents."""
+    parts = unicodedata.normalize("NFKD", word.casefold())
+    return "".join(letter for letter in parts if not unicodedata.combining(letter))
+
+
+def one_edit(one: str, other: str) -> bool:
+    """Whether a letter left out, added or changed, or two swapped, makes one of the other."""
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return (len(one) <= 1 and len(other) <= 1) or (len(one) == 2 and one == other[::-1])
+
+
+def short_form(name: str, names: Collection[str], question: str) -> float:
+    """How surely a question means a name among others by one word.
+
+    Args:
+        name: One of the names.
+        names: All of them.
+        question: Without words that name a time, and in a script with spaces.
+    """
+    asked = words_of(question)
+    capitals = any(word.lower() != word for word in asked[1:]) and any(word.upper() != word for word in asked[1:])
+    return max(_sureness(name, names, asked, capitals), default=0.0)
+
+
+def _sureness(name: str, names: Collection[str], asked: list[str], capitals: bool) -> Iterator[float]:
+    own = words_of(name)
+    parts = {plain(word) for word in own} | {plain(word[0]) for word in own if word[0].isalpha()}
+    stranger = [
+        plain(word) not in parts and (_has_digit(word) or (capitals and at > 0 and _is_name(word)))
+        for at, word in enumerate(asked)
+    ]
+    for word in own:
+        bearers = [other for other in set(names) if plain(word) in map(plain, words_of(other))]
+        if len(word) < 3 or word[0].islower() or word.isdigit():
+            continue
+        for at, said in enumerate(asked):
+            written_as_name = not capitals or not said[0].islower() or _has_digit(said)
+            if plain(said) == plain(word) and written_as_name and not any(stranger[max(0, at - 1) : at + 2]):
+                yield 1 / len(bearers)
+
+
+def _is_name(word: str) -> bool:
+    return word[0].isupper() and plain(word) not in FORMS_OF_ADDRESS
+
+
+def _has_digit(word: str) -> bool:
+    return any(letter.isdigit() for letter in word)
