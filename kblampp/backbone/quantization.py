@@ -96,4 +96,4 @@ class _Int8Product(torch.autograd.Function):
 
 
 def _weights(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    return codes.to(dtype) * (scales / _LEVELS).to(dtype)[:, None]
+    return codes.to(dtype).mul_((scales / _LEVELS).to(dtype)[:, None])
