@@ -21,17 +21,32 @@ _STANDARD = {
     "head_dim": 8,
 }
 _OF_GPT = {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": 4}
+_ALL_HEADS = {key: value for key, value in _STANDARD.items() if key not in ("num_key_value_heads", "head_dim")}
+WINDOW = 8
+"""Tokens that a sliding-window layer sees; prompts are longer."""
+_SLIDING = {"sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"] * (LAYERS // 2)}
 _SIZES: dict[str, dict[str, Any]] = {
     "llama": _STANDARD,
     "qwen2": _STANDARD,
     "qwen3": _STANDARD,
-    "mistral": _STANDARD,
+    "mistral": _STANDARD | {"sliding_window": WINDOW},
     "gemma": _STANDARD,
     "gpt2": _OF_GPT,
     "gpt_neox": _STANDARD | {"num_key_value_heads": 4},
     "falcon": {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": 4},
     "bloom": {"hidden_size": HIDDEN, "n_layer": LAYERS, "n_head": 4},
     "opt": _STANDARD | {"ffn_dim": 64, "word_embed_proj_dim": HIDDEN, "max_position_embeddings": 256},
+}
+_MORE: dict[str, dict[str, Any]] = {
+    "gptj": _OF_GPT | {"rotary_dim": 4},
+    "mpt": {"d_model": HIDDEN, "n_layers": LAYERS, "n_heads": 4},
+    "gemma2": _STANDARD | _SLIDING,
+    "gemma3_text": _STANDARD | _SLIDING,
+    "phi": _ALL_HEADS,
+    "phi3": _ALL_HEADS,
+    "olmo2": _ALL_HEADS,
+    "smollm3": _STANDARD | {"no_rope_layers": [1, 1, 1, 0]},
+    "granite": _STANDARD,
 }
 
 
@@ -52,12 +67,15 @@ def build(model_type: str, **sizes: Any) -> PreTrainedModel:
     return model.eval()
 
 
-def _builder(model_type: str) -> Callable[[], PreTrainedModel]:
-    return lambda: build(model_type, **_SIZES[model_type])
+def _builder(model_type: str) -> Callable[..., PreTrainedModel]:
+    return lambda **other: build(model_type, **((_SIZES | _MORE)[model_type] | other))
 
 
-FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {model_type: _builder(model_type) for model_type in _SIZES}
-RETURN_TUPLES = frozenset({"bloom", "falcon"})  # their layers return (hidden, ...), the others' a tensor
+FAMILIES: dict[str, Callable[..., PreTrainedModel]] = {model_type: _builder(model_type) for model_type in _SIZES}
+"""Those on which everything is tried."""
+MORE_FAMILIES: dict[str, Callable[..., PreTrainedModel]] = {model_type: _builder(model_type) for model_type in _MORE}
+"""Those on which it is tried whether knowledge enters, what is cached and what learns (`test_families.py`)."""
+RETURN_TUPLES = frozenset({"bloom", "falcon", "gptj", "mpt"})  # their layers return (hidden, ...), the others' a tensor
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:

@@ -16,7 +16,6 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -58,7 +57,7 @@ def load_backbone(
     *,
     revision: str | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-    load_in_4bit: bool = False,
+    quantize: Literal["none", "int8", "nf4"] = "none",
     device: str = "cpu",
 ) -> Backbone:
     """Loads a language model; nothing is random, so a file that lacks weights is refused.
@@ -66,35 +65,34 @@ def load_backbone(
     Args:
         name: "embedded" for the one in the package, "smollm2", a GGUF file, a local folder or a Hugging Face name.
         revision: branch, tag or commit of a Hugging Face name.
-        dtype: of the weights; with 4-bit weights, of the computation.
-        load_in_4bit: quantise the weights with bitsandbytes; needs CUDA.
+        dtype: of the weights; with quantised weights, of the computation and of all that is not quantised.
+        quantize: the weights of the linear layers, with bitsandbytes (see `quantization.py`).
         device: of torch, e.g. "cuda".
 
     Raises:
         BackboneError: a device or library is missing, the model cannot be found, or its files are not whole.
     """
-    _check_device(name, device, load_in_4bit)
+    _check_device(name, device)
+    if quantize != "none":
+        _check_libraries(quantize)
     folder = resolve_folder(name, revision)
     tokenizer = _load_tokenizer(name, folder)
     options: dict[str, Any] = {"dtype": DTYPES[dtype]}
-    if load_in_4bit:
-        options["device_map"] = {"": device}
-        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=DTYPES[dtype],
-        )
-    model = _load_model(name, folder, options)
-    if not load_in_4bit:
+    if quantize == "none":
+        model = _load_model(name, folder, options)
         model.to(torch.device(device))  # type: ignore[arg-type]
+    else:
+        from kblampp.backbone.quantization import loading_options, quantise_weights_alone  # slow: only when used
+
+        model = _load_model(name, folder, options | loading_options(quantize, DTYPES[dtype], device))
+        quantise_weights_alone(model, name, quantize)
     model.train(False)
     model.requires_grad_(False)
     _fit_tokenizer(name, model, tokenizer)
     return Backbone(model, tokenizer, name, files_fingerprint(file_hashes(folder)))
 
 
-def _check_device(name: str, device: str, load_in_4bit: bool) -> None:
+def _check_device(name: str, device: str) -> None:
     """Before anything is downloaded or read."""
     try:
         on_cuda = torch.device(device).type == "cuda"
@@ -104,18 +102,14 @@ def _check_device(name: str, device: str, load_in_4bit: bool) -> None:
         ) from error
     if on_cuda and not torch.cuda.is_available():
         raise BackboneError(f"backbone {name} is to run on {device}, but torch sees no CUDA device: use the CPU")
-    if not load_in_4bit:
-        return
-    remedy = "set it to false"
-    if not torch.cuda.is_available():
-        raise BackboneError(f"backbone.load_in_4bit needs CUDA, but torch sees no CUDA device: {remedy}")
-    if not on_cuda:
-        raise BackboneError(f"backbone.load_in_4bit needs a CUDA device, but the device is {device}: {remedy}")
+
+
+def _check_libraries(quantize: str) -> None:
     missing = [library for library in ("bitsandbytes", "accelerate") if importlib.util.find_spec(library) is None]
     if missing:
         raise BackboneError(
-            f"backbone.load_in_4bit needs {' and '.join(missing)}, not installed here: "
-            f"run `pip install -e '.[cuda]'` or {remedy}"
+            f"backbone.quantize is {quantize}, which needs {' and '.join(missing)}, not installed here: "
+            "run `python -m pip install -r requirements.txt` or set it to none"
         )
 
 

@@ -141,7 +141,7 @@ class BackboneParams(Section):
     revision: Text | None
     dtype: Literal["float32", "bfloat16", "float16"]
     device: Text
-    load_in_4bit: bool
+    quantize: Literal["none", "int8", "nf4"]
 
 
 class EncoderParams(Section):
@@ -207,6 +207,7 @@ class TrainParams(Section):
     max_steps: CountOrZero
     batch_size: Count
     grad_accumulation: Count
+    gradient_checkpointing: bool
     lr: Positive
     query_lr: PositiveOrZero
     weight_decay: PositiveOrZero
@@ -481,6 +482,11 @@ def _fold_problems(folds: int, fold: int) -> list[str]:
     return [] if fold < folds else [f"convert.fold is {fold}, expected less than convert.folds, {folds}"]
 
 
+def _quantize_problems(quantize: str, max_steps: int, unfreeze_top: int) -> list[str]:
+    problem = f"trainB.unfreeze_top is {unfreeze_top}, but backbone.quantize is {quantize}; expected 0, or none"
+    return [problem] if quantize != "none" and max_steps and unfreeze_top else []
+
+
 def _start_problems(dataset: str, start_from: str) -> list[str]:
     problem = f"start_from is {start_from!r}, the dataset itself; expected scratch or another dataset"
     return [problem] if dataset == start_from else []
@@ -494,4 +500,5 @@ _RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
     (_fetch_problems, ("selector.top_k", "selector.over_fetch")),
     (_warmup_problems("trainA"), ("trainA.max_steps", "trainA.warmup_steps")),
     (_warmup_problems("trainB"), ("trainB.max_steps", "trainB.warmup_steps")),
+    (_quantize_problems, ("backbone.quantize", "trainB.max_steps", "trainB.unfreeze_top")),
 )

@@ -178,8 +178,8 @@ def _possible(
 ) -> dict[str, float]:
     """The forms that can be asked of a fact; the others' shares go to these.
 
-    Whose window has no ends neither starts nor ends.  If it also stands alone it is neither counted nor listed: "How many
-    members has the trust?" wants the tail "312".
+    Whose window has no ends neither starts nor ends.  If it also stands alone it is neither counted nor listed: "How
+    many members has the trust?" wants the tail "312".
     """
     if fact < 0 or bool(base.order.timed[fact]):
         return forms

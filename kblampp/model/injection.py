@@ -21,6 +21,7 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.hooks import RemovableHandle
 from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -163,6 +164,7 @@ class KBInjectedModel(nn.Module):
         nn.init.constant_(self.copy_gate.bias, 3.0)  # copy unless taught otherwise: also after words never seen
         self._handles: list[RemovableHandle] = []
         self._state: CallState | None = None
+        self._recomputing = False
         self.attach()
 
     def attach(self) -> None:
@@ -214,6 +216,35 @@ class KBInjectedModel(nn.Module):
         finally:
             self._state = None
 
+    @contextmanager
+    def recomputing(self, on: bool = True) -> Iterator[None]:
+        """Within it, a pass keeps of each decoder layer what enters it; the backward pass computes the layer once more.
+
+        Gradient checkpointing: less memory for more time, and the same losses and gradients.  The hooks stay outside of
+        what is computed again, so that facts are selected once.  It is done here and not by transformers, which would
+        ask for layers in training mode, with their dropout, and knows how for some architectures only.
+
+        Args:
+            on: False changes nothing.
+        """
+        if not on:
+            yield
+            return
+        own = [(layer, layer.__dict__.get("forward")) for layer in self._decoder[0]]
+        for layer, _ in own:
+            layer.__dict__["forward"] = partial(checkpoint, layer.forward, use_reentrant=False)
+        self._recomputing = True
+        try:
+            yield
+        finally:
+            self._recomputing = False
+            for layer, forward in own:
+                del layer.__dict__["forward"]
+                if forward is not None:
+                    layer.__dict__["forward"] = forward
+
+    # A compiled backbone is left here and entered again: what reads a knowledge base is Python and Faiss.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _on_layer(self, position: int, _module: nn.Module, _args: Any, output: Any) -> Any:
         state = self._state
         if state is None:
@@ -269,6 +300,8 @@ class KBInjectedModel(nn.Module):
             logits_at: Rows and columns of the tokens whose logits are wanted, (n,) each; None for all.
             **kwargs: For the backbone's forward.
         """
+        if self._recomputing:  # a layer that runs twice would fill the cache twice
+            kwargs["use_cache"] = False
         start = None if answer_start is None else answer_start - 1
         with self.reading(knowledge, start) as state, self._output_layer_at(logits_at) as applied:
             logits = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **kwargs).logits
@@ -319,12 +352,14 @@ class KBInjectedModel(nn.Module):
             attention_mask: (batch, seq).
             tokenizer: The backbone's.
             knowledge: What to read; None for the backbone alone.
-            **kwargs: For `generate`.
+            **kwargs: For `generate`. With knowledge, a static cache does not make transformers compile by itself.
 
         Returns:
             What `generate` returns, and the call's state (None with knowledge off).
         """
         with self.reading(knowledge) as state:
+            if state is not None:
+                kwargs.setdefault("disable_compile", True)
             if state is not None and knowledge is not None and knowledge.options.copy_head:
                 own = kwargs.pop("logits_processor", None) or LogitsProcessorList()
                 settings = kwargs.get("generation_config") or self.backbone.generation_config

@@ -77,7 +77,7 @@ def change_backbone(
     if not all(parameter.is_floating_point() for layer in top for parameter in layer.parameters()):
         raise BackboneError(
             "trainB.unfreeze_top needs weights in floating point, but the backbone's are quantised; "
-            "set it to 0 or backbone.load_in_4bit to false"
+            "set it to 0 or backbone.quantize to none"
         )
     if rank > 0 and first > 0:
         config = LoraConfig(

@@ -28,7 +28,7 @@ def open_backbone(params: Params, store: Path) -> Backbone:
         section.name,
         revision=section.revision,
         dtype=section.dtype,
-        load_in_4bit=section.load_in_4bit,
+        quantize=section.quantize,
         device=section.device,
     )
     check_backbone(backbone, store / "backbone" / "manifest.json")

@@ -39,7 +39,8 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         KBLaMError: An input is missing, damaged, or does not fit the others.
     """
     section = params.trainA
-    settings = [params.seed, params.threads, params.injection.model_dump(), section.model_dump()]
+    injection, backbone = params.injection.model_dump(), params.backbone.model_dump()
+    settings = [params.seed, params.threads, backbone, injection, section.model_dump()]
     checkpoint: Path | None = None
     start = None if params.start_from == "scratch" else store / params.start_from / "trainA"
     if start is not None and section.max_steps == 0:
@@ -134,7 +135,8 @@ def run_training(
         batch_size=section.batch_size,
         folder=states_folder(checkpoint.parent.parent),
     )
-    with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
+    again = model.recomputing(section.gradient_checkpointing)
+    with again, Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
         train(
             model,
             base,

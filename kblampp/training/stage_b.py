@@ -24,7 +24,8 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
     """
     section = params.trainB
     checkpoint: Path | None = None
-    settings = [params.seed, params.threads, params.injection.copy_head, params.injection.hop, section.model_dump()]
+    injection, backbone = [params.injection.copy_head, params.injection.hop], params.backbone.model_dump()
+    settings = [params.seed, params.threads, backbone, *injection, section.model_dump()]
     splits = training_splits(data, params.dataset) if section.max_steps else ()
     workspace = Workspace.open(params, data, store, splits)
     start = workspace.folder / "trainA"

@@ -14,17 +14,7 @@ from transformers import PreTrainedModel
 
 from kblampp.backbone.decoder_layers import find_decoder_layers, hidden_size, resolve_layers
 from kblampp.core.errors import BackboneError
-from tests.tiny import FAMILIES, HIDDEN, LAYERS, RETURN_TUPLES, build
-
-FOUR_HEADS: dict[str, Any] = {"num_hidden_layers": LAYERS, "num_attention_heads": 4}
-MORE_FAMILIES: dict[str, dict[str, Any]] = {
-    "gptj": {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": 4, "rotary_dim": 4},
-    "mpt": {"d_model": HIDDEN, "n_layers": LAYERS, "n_heads": 4},
-    "gemma2": FOUR_HEADS | {"hidden_size": HIDDEN, "intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 8},
-    "phi": FOUR_HEADS | {"hidden_size": HIDDEN, "intermediate_size": 64},
-    "phi3": FOUR_HEADS | {"hidden_size": HIDDEN, "intermediate_size": 64},
-    "olmo2": FOUR_HEADS | {"hidden_size": HIDDEN, "intermediate_size": 64},
-}
+from tests.tiny import FAMILIES, HIDDEN, LAYERS, MORE_FAMILIES, RETURN_TUPLES
 
 
 def mixture(experts: int) -> PreTrainedModel:
@@ -51,14 +41,9 @@ def check(model: PreTrainedModel, returned: type) -> None:
     assert hidden_size(model) == HIDDEN
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES | MORE_FAMILIES)
 def test_layers_run_in_order_and_carry_the_hidden_states(family: str) -> None:
-    check(FAMILIES[family](), tuple if family in RETURN_TUPLES else torch.Tensor)
-
-
-@pytest.mark.parametrize("family", MORE_FAMILIES)
-def test_more_families(family: str) -> None:
-    check(build(family, **MORE_FAMILIES[family]), tuple if family in {"gptj", "mpt"} else torch.Tensor)
+    check((FAMILIES | MORE_FAMILIES)[family](), tuple if family in RETURN_TUPLES else torch.Tensor)
 
 
 def test_families_are_the_same_each_time_and_leave_the_global_seed_alone() -> None:

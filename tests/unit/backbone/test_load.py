@@ -251,22 +251,10 @@ def test_a_config_of_wrong_types_is_one_sentence(folder: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_four_bits_without_cuda_stop_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_not_there_stops_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone_module, "resolve_folder", lambda *_: pytest.fail("looked for the model"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BackboneError, match="load_in_4bit needs CUDA"):
-        load_backbone("any/model", load_in_4bit=True)
     with pytest.raises(BackboneError, match="no CUDA device"):
-        load_backbone("any/model", device="cuda")
+        load_backbone("any/model", device="cuda", quantize="nf4")
     with pytest.raises(BackboneError, match="'warp9', expected a device"):
         load_backbone("any/model", device="warp9")
-
-
-def test_four_bits_name_the_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone_module, "resolve_folder", lambda *_: pytest.fail("looked for the model"))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(BackboneError, match=r"needs bitsandbytes and accelerate.*pip install -e '.\[cuda\]'"):
-        load_backbone("any/model", load_in_4bit=True, device="cuda")
-    with pytest.raises(BackboneError, match="the device is cpu"):
-        load_backbone("any/model", load_in_4bit=True, device="cpu")

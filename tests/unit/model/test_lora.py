@@ -185,14 +185,6 @@ def test_what_does_not_exist_is_refused_and_the_backbone_stays(
     assert [name for name, _ in model.named_modules()] == tree
 
 
-def test_quantised_layers_cannot_be_unfrozen(world: TinyWorld) -> None:
-    model = world.model(FAMILIES["llama"]())
-    linear: Any = model.backbone.get_submodule("model.layers.3.mlp.up_proj")
-    linear.weight = nn.Parameter(torch.zeros(1, dtype=torch.uint8), requires_grad=False)
-    with pytest.raises(BackboneError, match=r"quantised.*load_in_4bit"):
-        change_backbone(model, rank=0, alpha=1.0, unfreeze_top=1)
-
-
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
 def test_generation_and_reading_work_with_lora_on(world: TinyWorld, family: str) -> None:
     model = learnt(world.model(FAMILIES[family]()), **CHANGES["lora"])

@@ -30,22 +30,13 @@ from kblampp.training.loop import forward, train
 from kblampp.training.losses import compute_losses
 from kblampp.training.stored_states import StoredStates, states_folder, stored_states
 from tests.kb import TinyWorld, make_world
-from tests.tiny import FAMILIES, build
+from tests.tiny import FAMILIES, MORE_FAMILIES
 from tests.unit.training.test_loop import AS_OF, KEY, SCHEDULE, WEIGHTS, FakeLive
 
 FIRST = 1
 OPTIONS = SelectorOptions(top_k=0, as_of=AS_OF)
-GEMMA2 = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "sliding_window": 8,
-}
-"""Its layers are of two kinds, and its logits are capped."""
-BUILDERS: dict[str, Callable[[], PreTrainedModel]] = {**FAMILIES, "gemma2": lambda: build("gemma2", **GEMMA2)}
+BUILDERS = {**FAMILIES, "gemma2": MORE_FAMILIES["gemma2"]}
+"""Gemma 2's layers are of two kinds, and its logits are capped."""
 
 Result = tuple[float, dict[str, Tensor]]
 
@@ -127,6 +118,17 @@ def test_in_other_batches_and_with_the_answers_logits_alone_they_are_the_same_bu
         for name, gradient in expected[1].items():
             largest = float(gradient.abs().max())
             assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-5 * max(largest, 1e-3), msg=name)
+
+
+def test_gradient_checkpointing_goes_with_them(world: TinyWorld, model: KBInjectedModel, tmp_path: Path) -> None:
+    batches = batches_of(world)
+    batch, states = batches.batch(0), stored(model, batches, tmp_path)
+    before = forms(model)
+    expected = gradients(world, model, batch, states, all_logits=False)
+    with model.recomputing():
+        found = gradients(world, model, batch, states, all_logits=False)
+    assert_close(found, expected)
+    assert forms(model) == before
 
 
 def test_a_whole_training_ends_with_the_same_weights_but_for_rounding(world: TinyWorld, tmp_path: Path) -> None:
