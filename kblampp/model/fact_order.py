@@ -89,13 +89,17 @@ class FactOrder:
         several = ~timed & (np.bincount(group, weights=~timed)[group] > 1)
         several[order] |= _side_by_side(group[order], low[order], high[order])
         inverse_several = np.bincount(inverse_group)[inverse_group] > 1
-        before, after, timed, several, inverse_several, row, inverse_row = (
-            torch.from_numpy(np.ascontiguousarray(array)).to(device)
-            for array in (before, after, timed, several, inverse_several, group, inverse_group)
-        )
-        rows, inverse_rows = _Rows.of(group), _Rows.of(inverse_group)
-        told = before, after, timed, several, inverse_several
-        return cls(rows, inverse_rows, *told, low, high, row, inverse_row)
+        arrays = {
+            "before": before,
+            "after": after,
+            "timed": timed,
+            "several": several,
+            "inverse_several": inverse_several,
+            "row": group,
+            "inverse_row": inverse_group,
+        }
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+        return cls(_Rows.of(group), _Rows.of(inverse_group), low=low, high=high, **tensors)
 
     def neighbours(self, facts: Tensor, withheld: Tensor | None) -> tuple[Tensor, Tensor]:
         """The facts before and after facts (batch, n) in time, -1 for none, as if those withheld were not there.
