@@ -113,7 +113,6 @@ class KBInjectedModel(nn.Module):
         layer_path: Where the decoder layers are, for an architecture in which the rule does not find them.
 
     Attributes:
-        context_share: How much of the context scores as trained the weights hold (`training.calibration`).
 
     Raises:
         BackboneError: The decoder layers are not found, or a layer does not exist.
@@ -158,7 +157,6 @@ class KBInjectedModel(nn.Module):
         )
         self.fusions = nn.ModuleList(KBFusionLayer(width, dims["d_v"], d_fusion) for _ in self.layers)
         self.reader = QuestionReader(width, dims["d_sentence"])
-        self.context_share = 1.0
         self.copy_gate = nn.Linear(width, 1)
         nn.init.zeros_(self.copy_gate.weight)
         nn.init.constant_(self.copy_gate.bias, 3.0)  # copy unless taught otherwise: also after words never seen
@@ -166,6 +164,16 @@ class KBInjectedModel(nn.Module):
         self._state: CallState | None = None
         self._recomputing = False
         self.attach()
+
+    @property
+    def context_share(self) -> float:
+        """How much of the context scores, as trained, counts (`training.calibration`)."""
+        return cast(KBSelector, self.selectors[0]).context.share
+
+    @context_share.setter
+    def context_share(self, share: float) -> None:
+        for selector in self.selectors:
+            cast(KBSelector, selector).context.share = share
 
     def attach(self) -> None:
         """Registers the hooks.

@@ -15,13 +15,14 @@ DAYS_PER_YEAR = 365.25
 NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
 """Forms whose questions also name the fact's other end, and modes whose questions name a neighbour's."""
 
-FIT = ("head", "asked", "name", "other_name", "label", "context", "time", "lead", "passed", "yes_no", "choice")
+FIT = ("head", "asked", "name", "other_name", "label", "context", "time", "lead", "passed", "yes_no", "choice", "way")
 """What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with its key's, the shares of
 its names and of its relation's label that the question spells, its weighted context and time scores, its lead over the
 best that is none of its row, by how much another fits better but for the time, how surely the question wants yes or no,
-and the logarithm of how many relations its entity has: among many, one is near to whatever is asked."""
-FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5)
-FIT_SCALE = (10.0, 10.0, 4.0, 4.0, 2.0, 2.0, 0.5, 0.25, 0.25, 4.0, 1.0)
+the logarithm of how many relations its entity has: among many, one is near to whatever is asked; and whether it is
+read from its tail, where phrases lie farther from what they mean."""
+FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.5)
+FIT_SCALE = (10.0, 10.0, 4.0, 4.0, 2.0, 2.0, 0.5, 0.25, 0.25, 4.0, 1.0, 2.0)
 """Bring them to a spread of about one."""
 NULL_SCALE = 5.0
 """Makes log-odds of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""
@@ -48,6 +49,7 @@ class ContextScorer(nn.Module):
         self.from_context = nn.Linear(d_ctx, d_feature, bias=False)
         self.mix = nn.Linear(d_feature, d_feature)
         self.out = nn.Linear(d_feature, 1, bias=False)
+        self.share = 1.0
         nn.init.normal_(self.from_hidden.weight, std=0.02)
         nn.init.orthogonal_(self.from_context.weight)
         nn.init.zeros_(self.out.weight)
@@ -77,7 +79,7 @@ class ContextScorer(nn.Module):
         token = self.from_hidden(hidden) + self.from_question(question)[:, None]
         features = token[:, :, None] * self.from_context(context)
         scores: Tensor = self.out(nn.functional.gelu(self.mix(features))).squeeze(-1)
-        return scores
+        return self.share * scores
 
 
 class NameScorer(nn.Module):

@@ -299,6 +299,7 @@ class KBSelector(nn.Module):
             passed,
             reading.form_of("yes_no")[:, None],
             self._choice(knowledge, found, place[:, 0]),
+            found.inverse[:, 0].gather(-1, place[:, 0]).float(),
         ]
         return torch.stack(features, dim=-1)
 

@@ -1,7 +1,7 @@
 """What is set after training on a base that nothing was trained on: the context score's weight, the null fact's bias.
 
 The context score reads question and sentence through an MLP, and some of what it has learned holds for the training
-base's wordings alone.  So much of it stays as finds the most facts on the other base.
+base's wordings alone.  As much of it counts as finds about as many facts on the other base as any share does.
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
 holds.  The bias makes the null fact outweigh all others for one in twenty of the questions whose fact was found, and so
@@ -12,7 +12,8 @@ Problem of the Most Efficient Tests of Statistical Hypotheses").
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -38,14 +39,13 @@ CALIBRATION = "unseen"
 
 
 CONTEXT_SHARES = (0.0, 0.25, 0.5, 1.0)
-"""How much of the context score may stay."""
+"""How much of the context score may count."""
 
 
 def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
-    """Sets the weight of all layers' context scores, then the null fact's bias in the last layer to the `refusal_cut`.
+    """Sets the share of all layers' context scores, then the null fact's bias in the last layer to the `refusal_cut`.
 
     Both on the questions of `CALIBRATION`; those that want yes or no are left out, since they are never refused.
-    Shares are of the scores as trained, also where an earlier calibration has left a part. Of zero nothing comes back.
 
     Args:
         model: The trained model, changed in place.
@@ -65,30 +65,19 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     encoded = EncodedQuestions(chosen, base.store.question_vectors(CALIBRATION)[places], windows)
     options = SelectorOptions(top_k=min(TOP_K, base.store.n), over_fetch=OVER_FETCH, as_of=SYNTHETIC_TODAY)
     predictor = Predictor(model.eval(), workspace.backbone, options, batch_size=64, max_new_tokens=1)
-    selectors = [cast(KBSelector, selector) for selector in model.selectors]
-    held = model.context_share or 1.0
-    trained = [selector.context.out.weight.detach() / held for selector in selectors]
-
-    def keep(share: float) -> None:
-        with torch.no_grad():
-            for selector, weight in zip(selectors, trained, strict=True):
-                selector.context.out.weight.copy_(share * weight)
-        model.context_share = share
-
     tried = {}
     for share in CONTEXT_SHARES:
-        keep(share)
+        model.context_share = share
         predictions = predictor.predict(base, encoded, f"calibration, context {share:g}")
         tried[share] = _odds(predictions), _found(chosen, predictions)
-    best = max(CONTEXT_SHARES, key=lambda share: tried[share][1].sum())  # of equal ones the first
-    keep(best)
-    odds, found = tried[best]
+    model.context_share = kept = largest_as_good({share: found for share, (_, found) in tried.items()})
+    odds, found = tried[kept]
     cut = refusal_cut(odds[found])
     with torch.no_grad():
-        selectors[-1].null.out.bias.sub_(cut / NULL_SCALE)
+        cast(KBSelector, model.selectors[-1]).null.out.bias.sub_(cut / NULL_SCALE)
     shares = ", ".join(f"{share:g}: {found.mean():.3f}" for share, (_, found) in tried.items())
     logger.info("calibration on %d questions: facts found by share of the context score %s", len(chosen), shares)
-    logger.info("%g of it stays; the null fact's log-odds get %+.2f", best, -cut)
+    logger.info("%g of it counts; the null fact's log-odds get %+.2f", kept, -cut)
     return -cut
 
 
@@ -103,6 +92,20 @@ def _found(questions: Sequence[Question], predictions: Sequence[Prediction]) -> 
     """For which questions the heaviest fact of the last layer is the right one, (n,)."""
     pairs = zip(questions, predictions, strict=True)
     return np.array([bool(q.hops) and said.ranked[-1][0] in q.hops[-1] for q, said in pairs])
+
+
+def largest_as_good(found: Mapping[float, NDArray[np.bool_]]) -> float:
+    """The largest share that finds as many facts as the best, but for a standard error of the difference.
+
+    The questions that one of two finds and the other does not fall to either like coins (McNemar 1947, "Note on the
+    Sampling Error of the Difference Between Correlated Proportions"): by the square root of how many they are.
+
+    Args:
+        found: By share, which questions' facts were found, (n,).
+    """
+    best = max(found.values(), key=lambda hits: int(hits.sum()))
+    lost = {share: int(best.sum()) - int(hits.sum()) for share, hits in found.items()}
+    return max(share for share, hits in found.items() if lost[share] <= math.sqrt((hits != best).sum()))
 
 
 def refusal_cut(odds: NDArray[Any]) -> float:
