@@ -426,7 +426,7 @@ def brute_force(
     passed = max(fit[-1] for fit, _ in fits) - best[-1]
     relations = {fact.relation.name for fact in world.facts if fact.head.name == its_row[1]}
     choice = math.log(max(len(relations), 1))
-    odds = naive_odds(w, *best[1:-1], best[0] - beside, passed, forms["yes_no"], choice)
+    odds = naive_odds(w, *best[1:-1], best[0] - beside, passed, forms["yes_no"], choice, float(its_row[0]))
     null = odds * options.temperature + best[0]
     null += options.temperature * math.log(sum(math.exp((fit[0] - best[0]) / options.temperature) for fit, _ in fits))
     scores = np.array([-negative for _, negative, _ in chosen] + [null])
@@ -1282,7 +1282,9 @@ def test_a_second_candidate_that_is_missing_is_far_behind(world: TinyWorld) -> N
     entity = (fact.tail if way else fact.head).name
     relations = {one.relation.name for one in world.facts if one.head.name == entity}
     choice = math.log(max(len(relations), 1))
-    expected = best + naive_odds(w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0, 0.0, choice)
+    expected = best + naive_odds(
+        w, head, asked, *names, label, context, time, best - NO_SCORE, 0.0, 0.0, choice, float(way)
+    )
     assert one.scores[0, 0, -1].item() == pytest.approx(expected, rel=1e-4)
 
 
