@@ -277,7 +277,7 @@ class Params(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Count
     dataset: DatasetName
-    start_from: Literal["scratch"] | DatasetName
+    start_from: Literal["scratch", "kept"] | DatasetName
     generate: GenerateParams
     convert: ConvertParams
     backbone: BackboneParams
@@ -485,6 +485,11 @@ def _fold_problems(folds: int, fold: int) -> list[str]:
 def _quantize_problems(quantize: str, max_steps: int, unfreeze_top: int) -> list[str]:
     problem = f"trainB.unfreeze_top is {unfreeze_top}, but backbone.quantize is {quantize}; expected 0, or none"
     return [problem] if quantize != "none" and max_steps and unfreeze_top else []
+
+
+def of_start(start_from: str) -> str:
+    """How to make what `start_from` names, said behind an error that ends with the stage to run."""
+    return "and copy store/<dataset> to store/kept" if start_from == "kept" else f"with dataset: {start_from}"
 
 
 def _start_problems(dataset: str, start_from: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kblampp.core.errors import ParamsError, StoreError
 from kblampp.core.files import atomic_dir
-from kblampp.core.params import EncoderParams
+from kblampp.core.params import EncoderParams, of_start
 from kblampp.data.dataset import TRAINING_KB, Dataset
 from kblampp.data.facts import evidence_sentence
 from kblampp.encoding.encoders import Encoders
@@ -71,7 +71,7 @@ def _take_projections(start: Path, encoders: Encoders, params: EncoderParams) ->
     try:
         projections = Projections.load(folder)
     except StoreError as error:
-        raise StoreError(f"start_from is {start.name}, but {error} with dataset: {start.name}") from error
+        raise StoreError(f"start_from is {start.name}, but {error} {of_start(start.name)}") from error
     if projections.encoder_fingerprint != encoders.fingerprint:
         fitted = projections.encoder_name
         same = fitted == encoders.name  # which says nothing of the weights: tuned ones have no name of their own
@@ -79,7 +79,7 @@ def _take_projections(start: Path, encoders: Encoders, params: EncoderParams) ->
             f"start_from is {start.name}, but {folder} was fitted on {'other weights, plain or tuned, of ' * same}"
             f"encoder {fitted!r} ({projections.encoder_fingerprint[:12]}), expected {encoders.name!r} "
             f"({encoders.fingerprint[:12]}); "
-            + (f"run `dvc repro trainA` with dataset: {start.name}" if same else f"set encoder.model to {fitted}")
+            + (f"run `dvc repro trainA` {of_start(start.name)}" if same else f"set encoder.model to {fitted}")
             + ", or set start_from to scratch"
         )
     other = [

@@ -13,7 +13,7 @@ from kblampp.backbone.load import Backbone
 from kblampp.core.errors import CheckpointError
 from kblampp.core.files import atomic_dir, read_manifest, write_manifest
 from kblampp.encoding.projections import Projections
-from kblampp.model.injection import KBInjectedModel, Layers
+from kblampp.model.injection import KBInjectedModel, Layers, of_hidden
 from kblampp.model.lora import load_changes, save_changes, unload
 
 WEIGHTS = "kblampp.safetensors"
@@ -64,7 +64,12 @@ def save_adapter(directory: Path, model: KBInjectedModel, backbone: Backbone, pr
 
 
 def load_adapter(
-    directory: Path, backbone: Backbone, projections: Projections, *, stage: str = "trainA"
+    directory: Path,
+    backbone: Backbone,
+    projections: Projections,
+    *,
+    stage: str = "trainA",
+    into: tuple[Layers, str | None] | None = None,
 ) -> KBInjectedModel:
     """Opens the knowledge modules of a trained model around a backbone, which stays as it is.
 
@@ -73,10 +78,12 @@ def load_adapter(
         backbone: The language model.
         projections: The maps that made keys and values.
         stage: Which stage writes the folder, for errors.
+        into: `layers` and `layer_path` for a backbone that it was not trained around.  What selects facts is taken
+            over; what reads the hidden state or adds to it starts anew, and silent.  None refuses such a backbone.
 
     Raises:
         StoreError: The folder is missing or damaged.
-        CheckpointError: It was trained against another backbone or other projections.
+        CheckpointError: It was trained against other projections, or another backbone or number of layers.
     """
     manifest = read_manifest(directory, KIND, stage=stage)
     try:
@@ -85,11 +92,15 @@ def load_adapter(
             "projection": manifest["projection_fingerprint"],
         }
         config = dict(manifest["model"])
-        layers = tuple(config.pop("layers"))
+        layers: Layers = tuple(config.pop("layers"))
+        trained = len(layers)
         config.pop("dims")  # they follow the projections
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{directory}: the manifest lacks {error}; run `dvc repro {stage}`") from error
     expected = {"backbone": backbone.fingerprint, "projection": projections.fingerprint}
+    moved = into is not None and found["backbone"] != backbone.fingerprint
+    if moved:
+        del expected["backbone"]
     for what, value in expected.items():
         if found[what] != value:
             raise CheckpointError(
@@ -100,6 +111,8 @@ def load_adapter(
         tensors = load_file(str(directory / WEIGHTS))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{directory / WEIGHTS} cannot be read ({error}); run `dvc repro {stage}`") from error
+    if moved and into is not None:
+        layers, config["layer_path"] = into
     try:
         model = build_model(backbone, projections, layers=layers, **config)
     except TypeError as error:
@@ -107,6 +120,16 @@ def load_adapter(
             f"{directory}: the manifest describes no model ({error}); run `dvc repro {stage}`"
         ) from error
     try:
+        if moved:
+            if len(model.layers) != trained:
+                raise CheckpointError(
+                    f"adapter {directory} has modules for {trained} layers, and injection.layers are "
+                    f"{len(model.layers)} of backbone {backbone.name}: name {trained}, or run `dvc repro {stage}`"
+                )
+            model.silence_hidden()
+            tensors = {name: p.detach() for name, p in model.added_parameters().items() if of_hidden(name)} | {
+                name: tensor for name, tensor in tensors.items() if not of_hidden(name)
+            }
         model.load_added(tensors, str(directory / WEIGHTS))
     except CheckpointError:
         model.detach()  # the backbone is the caller's

@@ -197,6 +197,13 @@ class KBInjectedModel(nn.Module):
         for selector in self.selectors:
             cast(KBSelector, selector).start_from(projections, questions)
 
+    @torch.no_grad()
+    def silence_hidden(self) -> None:
+        """Nothing reads the hidden state until it has learned to, as after `load_adapter` around another backbone."""
+        for name, parameter in self.added_parameters().items():
+            if name.endswith(".from_hidden.weight") and not name.startswith("fusions."):
+                parameter.zero_()  # a fusion is silent by its output, and would learn nothing with both at zero
+
     def added_parameters(self) -> dict[str, nn.Parameter]:
         """Every parameter that is not the backbone's, by name; those of `KBQuery.names` never learn."""
         return {name: p for name, p in self.named_parameters() if not name.startswith("backbone.")}
@@ -404,6 +411,11 @@ class KBInjectedModel(nn.Module):
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(tensors[name])
+
+
+def of_hidden(name: str) -> bool:
+    """Whether an added parameter reads hidden states, or makes what is added to them: it is of one backbone alone."""
+    return ".from_hidden." in name or name.startswith(("fusions.", "copy_gate."))
 
 
 def _at(hidden: Tensor, start: Tensor | None) -> Tensor:

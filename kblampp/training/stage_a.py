@@ -13,7 +13,7 @@ from dvclive.live import Live
 from kblampp.backbone.decoder_layers import find_decoder_layers, resolve_layers
 from kblampp.core.errors import CheckpointError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_json
-from kblampp.core.params import Params, TrainParams
+from kblampp.core.params import Params, TrainParams, of_start
 from kblampp.data.dataset import split_names
 from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.batches import TrainingBatches
@@ -180,20 +180,23 @@ def start_model(workspace: Workspace, params: Params, questions: torch.Tensor) -
 def load_start(start: Path, workspace: Workspace, params: Params) -> KBInjectedModel:
     """The model that trainA of another dataset has left, if it is as `injection` says.
 
+    Around another backbone it is what of it does not depend on one; see `load_adapter`.
+
     Args:
         start: `store/<start_from>/trainA`.
-        workspace: Backbone and projections, which must be those that it was trained with.
+        workspace: Backbone, and projections, which must be those that it was trained with.
         params: The parameters.
 
     Raises:
         StoreError: The folder is missing or damaged.
-        CheckpointError: It was trained with another backbone or projections, or its layers or widths are others.
+        CheckpointError: It was trained with other projections, or its layers or widths are others.
     """
     name, section = start.parent.name, params.injection
     try:
-        model = load_adapter(start, workspace.backbone, workspace.projections)
+        place = section.layers, section.layer_path
+        model = load_adapter(start, workspace.backbone, workspace.projections, into=place)
     except (StoreError, CheckpointError) as error:
-        raise type(error)(f"start_from is {name}, but {error} with dataset: {name}") from error
+        raise type(error)(f"start_from is {name}, but {error} {of_start(name)}") from error
     n_layers = len(find_decoder_layers(workspace.backbone.model, section.layer_path))
     found = {**model.config, "layers": tuple(model.layers)}
     wanted = {**section.model_dump(), "layers": resolve_layers(section.layers, n_layers)}

@@ -18,7 +18,7 @@ from kblampp.core.files import MANIFEST, write_manifest
 from kblampp.encoding.linear_maps import LinearMap
 from kblampp.encoding.projections import Projections
 from kblampp.model.checkpoint import KIND, WEIGHTS, load_adapter, save_adapter
-from kblampp.model.injection import KBInjectedModel
+from kblampp.model.injection import KBInjectedModel, of_hidden
 from tests.kb import TinyWorld, make_world
 from tests.tiny import FAMILIES
 
@@ -115,6 +115,43 @@ def test_the_folder_holds_no_backbone_weights(folder: Path, trained: KBInjectedM
 def test_an_adapter_of_another_backbone_is_refused(folder: Path, world: TinyWorld, fresh: Backbone) -> None:
     with pytest.raises(CheckpointError, match=r"trained with backbone ffff.*, expected eeee.*dvc repro trainA"):
         load_adapter(folder, replace(fresh, fingerprint="e" * 64), world.projections)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_an_adapter_moves_into_another_backbone_and_is_silent_there(
+    folder: Path, world: TinyWorld, trained: KBInjectedModel, family: str
+) -> None:
+    """It selects by what does not depend on the hidden state, and leaves the words of the backbone as they are."""
+    other = replace(world.backbone(FAMILIES[family]()), fingerprint="e" * 64)
+    moved = load_adapter(folder, other, world.projections, into=((0, 2), None))
+    assert moved.layers == (0, 2)
+    for name, weight in trained.added_parameters().items():
+        if not of_hidden(name):
+            assert torch.equal(moved.added_parameters()[name], weight.half().float()), name
+    ids, mask = world.prompts(ROWS)
+    start = torch.full((len(ROWS),), ids.shape[1])
+    with torch.no_grad():
+        said = moved(ids, mask, knowledge=world.ask(ROWS), answer_start=start)
+        plain = FAMILIES[family]()(input_ids=ids, attention_mask=mask).logits
+        rounded = load_adapter(folder, world.backbone(FAMILIES["llama"]()), world.projections)
+        rounded.silence_hidden()
+        same = rounded(ids, mask, knowledge=world.ask(ROWS), answer_start=start)
+    torch.testing.assert_close(said.logits, plain, atol=1e-5, rtol=1e-5)
+    assert said.state is not None
+    assert same.state is not None
+    layers, wanted = said.state.selections, same.state.selections
+    assert len(layers) == 2
+    assert layers.keys() == wanted.keys()
+    for layer, selection in wanted.items():
+        assert torch.equal(layers[layer].ids, selection.ids)
+        torch.testing.assert_close(layers[layer].alpha, selection.alpha, atol=1e-5, rtol=1e-4)
+
+
+def test_an_adapter_moves_only_where_there_are_as_many_layers(folder: Path, world: TinyWorld, fresh: Backbone) -> None:
+    other = replace(fresh, fingerprint="e" * 64)
+    with pytest.raises(CheckpointError, match=r"has modules for 2 layers, and injection.layers are 1 of .*: name 2"):
+        load_adapter(folder, other, world.projections, into=((2,), None))
+    assert not any(module._forward_hooks for module in other.model.modules())
 
 
 def test_an_adapter_of_other_projections_is_refused(folder: Path, world: TinyWorld, fresh: Backbone) -> None:

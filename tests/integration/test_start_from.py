@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from kblampp.core.params import load_params
 from kblampp.encoding.projections import Projections
@@ -77,6 +78,20 @@ def test_training_goes_on_from_the_start(own: Path) -> None:
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
     metrics = json.loads((own / "metrics/trainA/metrics.json").read_text(encoding="utf-8"))
     assert metrics["step"] == 6
+
+
+def test_the_start_may_be_of_another_backbone(own: Path) -> None:
+    """What selects facts is taken over, what reads hidden states or adds to them starts anew."""
+    edit_manifest("trainA", backbone={"name": "another", "fingerprint": "e" * 64})
+    assert stage("trainA", trainA__max_steps=0) == 0
+    before, after = (load_file(folder / "trainA" / "kblampp.safetensors") for folder in (START, own / OWN))
+    assert before.keys() == after.keys()
+    own_parts = ("fusions.", "copy_gate.")
+    for name, weight in before.items():
+        if ".from_hidden." not in name and not name.startswith(own_parts):
+            assert torch.equal(weight, after[name]), name
+        elif not name.startswith(own_parts) or name.endswith("out.weight"):
+            assert not after[name].any(), name
 
 
 class Killed(BaseException):
@@ -150,11 +165,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], Callable[[], object], tuple[str, .
         lambda: shutil.rmtree(START / "trainA"),
         ("start_from is synth_world, but store/synth_world/trainA", "run `dvc repro trainA` with dataset: synth_world"),
     ),
-    "modules of another backbone": (
+    "modules for other layers of another backbone": (
         "trainA",
-        {"trainA__max_steps": 0},
+        {"trainA__max_steps": 0, "injection__layers": [1]},
         lambda: edit_manifest("trainA", backbone={"name": "another", "fingerprint": "e" * 64}),
-        ("store/synth_world/trainA was trained with backbone eeee",),
+        ("store/synth_world/trainA has modules for 3 layers, and injection.layers are 1 of backbone tiny_backbone",),
     ),
     "modules of other projections": (
         "trainA",
