@@ -8,6 +8,9 @@ them goes to .ckpt/transfer, which git ignores.
 `timeqa` is asked only when it is named, alone, since git does not hold its raw files: human questions (`timeqa_human`)
 and hard ones (`timeqa_hard`).  The figures go to timeqa.json in metrics/transfer.
 
+With --prompted the backbone is also asked with prompts, closed book and with retrieved facts.  How is chosen first, on
+questions of the split `unseen`; prompts.json says what was tried.
+
 Held-out dossiers are read with --held-out alone, once, when everything else is fixed; their figures go to
 held_out.json.
 """
@@ -32,7 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--held-out", action="store_true", help="ask about the held-out dossiers instead")
     parser.add_argument("--raw", type=Path, help="folder of the raw files of timeqa; default: data/raw/timeqa")
+    parser.add_argument(
+        "--prompted",
+        type=int,
+        nargs="?",
+        const=6,
+        default=0,
+        metavar="N",
+        help="also ask the backbone with prompts, chosen by N questions of each kind (default: 6)",
+    )
     arguments = parser.parse_args(argv)
+    if arguments.prompted < 0:
+        parser.error("--prompted must be at least 1")
     if arguments.raw and not set(arguments.bases) & set(ON_DEMAND):
         parser.error(f"--raw is the folder of a dataset that is named: {', '.join(ON_DEMAND)}")
 
@@ -45,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             held_out=arguments.held_out,
             names=arguments.bases,
             raw=arguments.raw,
+            prompted=arguments.prompted,
         )
         return transfer_tables(table)
 

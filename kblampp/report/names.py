@@ -87,6 +87,10 @@ TRANSFER_SYSTEMS: Mapping[str, str] = {
     "model": "**KBLaM++**",
     "lookup": "lookup",
     "phrase_lookup": "phrase lookup",
+    "closed_book": "closed book",
+    "rag_1": "RAG, 1 fact",
+    "rag_4": "RAG, 4 facts",
+    "rag_8": "RAG, 8 facts",
 }
 """Of the bases that nobody trained on; there is one model, that of `eval.adapter`."""
 TRANSFER_GROUPS: Mapping[str, str] = {

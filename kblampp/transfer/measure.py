@@ -11,17 +11,23 @@ from typing import Any
 
 from kblampp.core.files import write_json, write_jsonl
 from kblampp.core.params import Params
+from kblampp.data.dataset import Dataset
 from kblampp.encoding.encoders import Encoders
+from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.baselines import answer_by_lookup
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Prediction, Predictor
+from kblampp.model.workspace import Workspace
 from kblampp.transfer.bases import ON_DEMAND, Source, open_base, open_predictor, sources
 from kblampp.transfer.phrase_lookup import phrase_lookup
+from kblampp.transfer.prompted import PromptStyle, choose_style, described, prompted_systems
 from kblampp.transfer.scoring import GROUPS, Answer, is_broken, names_of, score
 
 logger = logging.getLogger(__name__)
 DOSSIERS = "dossiers"
 """Their figures together."""
+TO_CHOOSE = "unseen"
+"""The split on which it is chosen how the backbone is asked."""
 YAGO_KINDS = ("temporal", "tail")
 Table = dict[str, dict[str, Any]]
 """`{base: {system: figures}}`, the figures as of `scoring.score`."""
@@ -36,6 +42,7 @@ def run_transfer(
     held_out: bool = False,
     names: Sequence[str] = (),
     raw: Path | None = None,
+    prompted: int = 0,
 ) -> Table:
     """Asks the adapter of `params.dataset` about bases that it has never seen, and writes what came of it.
 
@@ -51,6 +58,8 @@ def run_transfer(
         held_out: Whether the held-out dossiers are asked, and they alone.
         names: Some of the bases, or a dataset on demand; none for all that git holds.
         raw: The raw files of the dataset on demand; None for its folder in `data/raw`.
+        prompted: Questions of each kind of `unseen` by which it is chosen how the backbone is asked with prompts
+            (`transfer.prompted`), which is then measured too, and written to `prompts.json`; 0 for no prompts.
 
     Returns:
         The table.
@@ -62,13 +71,20 @@ def run_transfer(
     predictor, encoders = open_predictor(params, store)
     answers: list[Answer] = []
     bases: dict[str, Source] = {}
+    style, shares = _style(params, data, store, predictor, prompted) if prompted else (None, {})
+    lengths: dict[str, dict[str, float]] = {}
     for number, source in enumerate(chosen, start=1):
         logger.info("base %d of %d: %s", number, len(chosen), source.name)
         with tempfile.TemporaryDirectory() as scratch:
             for name, split in open_base(source, params, store, predictor.backbone, encoders, Path(scratch)).items():
                 bases[name] = source
-                answers += _ask(name, split, predictor, encoders)
+                more: dict[str, list[str]] = {}
+                if style is not None:
+                    more, lengths[name] = prompted_systems(predictor, split, style)
+                answers += _ask(name, split, predictor, encoders, more)
     table = scored(bases, answers, params)
+    if style is not None:
+        write_json(metrics / "prompts.json", described(style, shares, lengths))
     alone = "held_out" if held_out else next((source.name for source in chosen if source.name in ON_DEMAND), None)
     if alone:
         write_json(metrics / f"{alone}.json", table)
@@ -85,8 +101,20 @@ def ask_model(base: str, split: Split, predictor: Predictor) -> list[Prediction]
     return replace(predictor, options=options).predict(split.base, split.encoded, base)
 
 
-def _ask(base: str, split: Split, predictor: Predictor, encoders: Encoders) -> list[Answer]:
-    """What every system says to the questions about one base."""
+def _style(
+    params: Params, data: Path, store: Path, predictor: Predictor, per_kind: int
+) -> tuple[PromptStyle, dict[str, float]]:
+    dataset = Dataset.load(data, params.dataset, (TO_CHOOSE,))
+    workspace = Workspace(
+        dataset, predictor.backbone, Projections.load(store / params.dataset / PROJECTION), store / params.dataset
+    )
+    return choose_style(predictor, Split.open(workspace, TO_CHOOSE, predictor.options.as_of), per_kind)
+
+
+def _ask(
+    base: str, split: Split, predictor: Predictor, encoders: Encoders, more: Mapping[str, Sequence[str]]
+) -> list[Answer]:
+    """What every system says to the questions about one base; of some it is given."""
     facts, encoded = split.base.store.facts, split.encoded
     logger.info("%s: %d questions, %d facts", base, len(encoded), len(facts))
     predictions = ask_model(base, split, predictor)
@@ -94,7 +122,7 @@ def _ask(base: str, split: Split, predictor: Predictor, encoders: Encoders) -> l
     if predictor.options.top_k:
         said["lookup"] = [prediction.text for prediction in answer_by_lookup(predictions, facts)]
     said["phrase_lookup"] = phrase_lookup(facts, encoded, encoders.embed)
-    return answers_of(base, split, predictions, said)
+    return answers_of(base, split, predictions, {**said, **more})
 
 
 def answers_of(

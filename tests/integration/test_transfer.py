@@ -87,6 +87,22 @@ def test_every_base_is_asked_by_every_system_and_the_held_out_ones_are_not_read(
     assert "**KBLaM++**" in transfer_tables(table)
 
 
+def test_with_prompts_the_backbone_is_asked_too_and_the_others_say_the_same(folder: Path) -> None:
+    assert stage("transfer", eval__adapter="trainA") == 0
+    assert measured("--prompted", "1", "--metrics", "again") == 0
+    plain, table = read_json(METRICS / "table.json"), read_json(Path("again/table.json"))
+    more = {"closed_book", "rag_1", "rag_4", "rag_8"}
+    for base, systems in table.items():
+        assert set(systems) == {*plain[base], *more}
+        assert {name: systems[name] for name in plain[base]} == plain[base]
+    prompts = read_json(Path("again/prompts.json"))
+    assert prompts["style"] in prompts["right_on_unseen"]
+    assert prompts["right_on_unseen"][prompts["style"]] == max(prompts["right_on_unseen"].values())
+    assert set(prompts["prompt_tokens"]) == set(plain) - {"dossiers"}
+    for lengths in prompts["prompt_tokens"].values():
+        assert 0 < lengths["closed_book"] < lengths["rag_1"] < lengths["rag_4"]
+
+
 def test_the_program_measures_the_same_and_shows_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stage("transfer", eval__adapter="trainA") == 0
     capsys.readouterr()
