@@ -44,6 +44,8 @@ MOST_NAME_WORDS, MOST_ASKED_WORDS = 8, 48
 """Words that are kept of a name and of a question, from its start, where short forms of names are looked for."""
 LEAST_LETTERS = 3
 """Of a word that can stand for a name."""
+_NUMBER = re.compile(r"[^\w]*(?:[^\W\d_]{1,3}[^\w]+)?\d")
+"""A name that begins with a digit, after signs or the letters of a currency at most."""
 _OPENERS = (
     "who whom whose what which when where why how was were are did does has have had name list give tell all the and "
     "for from with under since until before after during between into"
@@ -63,6 +65,7 @@ class NameTable:
         shares: How surely each of the words alone means this name, one by the number of names that have it, of the
             shape of `words`; 0 for initials and for words that are no names.
         uses: How many heads and tails of facts have the name, (distinct names,).
+        numbers: Which begin with a number, as "1,200", "27 metres" and "€ 40" do, (distinct names,).
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
         relations: Row of each fact's relation label, (n,).
@@ -72,6 +75,7 @@ class NameTable:
     words: Tensor
     shares: Tensor
     uses: Tensor
+    numbers: Tensor
     heads: Tensor
     tails: Tensor
     relations: Tensor
@@ -97,7 +101,8 @@ class NameTable:
                     shares[row, 2 * place] = _is_proper(word) / users[_plain(word)]
         columns = [torch.tensor(place) for place in places]
         uses = torch.bincount(torch.cat(columns[:2]), minlength=len(rows))
-        return cls(*(column.to(device) for column in (grams, words, shares, uses, *columns)))
+        numbers = torch.tensor([_NUMBER.match(name) is not None for name in rows])
+        return cls(*(column.to(device) for column in (grams, words, shares, uses, numbers, *columns)))
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, (batch, n) from 0 to 1.

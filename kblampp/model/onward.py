@@ -106,7 +106,7 @@ def hop_features(
         there = facts >= 0
         ends = by_head.ends[facts.clamp(min=0)]
         onward = by_head.about(torch.where(inverse, ends[:, 0], ends[:, 1]), withheld)
-        onward = onward.masked_fill(~there[:, None], -1)
+        onward = onward.masked_fill(~there[:, None] | (onward == facts[:, None]), -1)  # not back along the same fact
         every = torch.cat([facts[:, None], onward], dim=1)
         cosines = F.cosine_similarity(keys[every.clamp(min=0)], wanted[:, None], dim=-1)
         labels = names.coverage(names.relations[every.clamp(min=0)], grams)

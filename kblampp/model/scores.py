@@ -17,8 +17,8 @@ NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
 
 FIT = ("head", "asked", "name", "other_name", "label", "context", "time", "lead", "passed", "yes_no", "choice", "way")
 """What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with its key's, the shares of
-its names and of its relation's label that the question spells, its weighted context and time scores, its lead over the
-best that is none of its row, by how much another fits better but for the time, how surely the question wants yes or no,
+its names and of its relation's label that the question spells, its weighted context score and that of its window (its
+place in a row says nothing of whether there is an answer), its lead over the best that is none of its row, by how much another fits better but for the time, how surely the question wants yes or no,
 the logarithm of how many relations its entity has: among many, one is near to whatever is asked; and whether it is
 read from its tail, where phrases lie farther from what they mean."""
 FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.5)
@@ -128,20 +128,24 @@ class FormScorer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.from_fact = nn.Linear(4, len(FORMS), bias=False)
+        self.from_fact = nn.Linear(5, len(FORMS), bias=False)
         nn.init.zeros_(self.from_fact.weight)
 
-    def forward(self, reading: Reading, other: Tensor, several: Tensor, timed: Tensor, shared: Tensor) -> Tensor:
+    def forward(
+        self, reading: Reading, other: Tensor, several: Tensor, timed: Tensor, shared: Tensor, number: Tensor
+    ) -> Tensor:
         """Log-probabilities of `FORMS`, (batch, n, forms).
 
         Args:
             reading: What the questions ask for.
             other: How much of the name at the fact's other end the question mentions, (batch, n) from 0 to 1.
             several: Whether no time tells the fact from others of the row, (batch, n) of 0 and 1.
-            timed: Whether its window is known, (batch, n) of 0 and 1.
+            timed: Whether its window has a start or an end, (batch, n) of 0 and 1.
             shared: How much of the time asked for another fact of the row takes, (batch, n) from 0 to 1.
+            number: Whether the name at its other end begins with a number, (batch, n) of 0 and 1: "How many staff …?"
+                wants it and does not count it.
         """
-        logits = LOGIT_SCALE * self.from_fact(torch.stack([other, several, timed, shared], dim=-1))
+        logits = LOGIT_SCALE * self.from_fact(torch.stack([other, several, timed, shared, number], dim=-1))
         scores: Tensor = (reading.form[:, None] + logits).log_softmax(-1)
         return scores
 
@@ -214,7 +218,7 @@ class TimeScorer(nn.Module):
         last = reading.mode_of("last")[:, None] * (row.last.float() - 0.5)
         single = reading.form_of("value")[:, None]  # a list since 2010 holds all of them
         past = (row.end <= as_of) & ~row.last & ~is_known(windows)[:, None]
-        gone = nn.functional.softplus(self.raw_past) * reading.mode_of("any")[:, None] * past
+        gone = nn.functional.softplus(self.raw_past) * reading.mode_of("any")[:, None] * single * past
         return (unit * (first + last + single * edge) - gone) * row.timed
 
 

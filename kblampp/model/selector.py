@@ -85,6 +85,8 @@ class Selection:
             (batch, 1, forms), the question's own.
         hop_logit: Of the hop gate, (batch, 1); minus infinity where there is no hop, as in the first layer.
         hopped: How surely this layer or one before has hopped, (batch, 1).
+        left: Facts from which this layer or those before went on, (batch, layers before); -1 for none.
+        left_by: How surely they did, of the shape of `left`.
     """
 
     query: Tensor
@@ -102,6 +104,8 @@ class Selection:
     forms: Tensor
     hop_logit: Tensor
     hopped: Tensor
+    left: Tensor
+    left_by: Tensor
 
     @property
     def hop(self) -> Tensor:
@@ -192,11 +196,12 @@ class KBSelector(nn.Module):
         hopped = hop_logit.sigmoid()
         if previous is not None:  # one that has hopped asks for the same as before, and of no name that it mentions
             hopped = 1 - (1 - hopped) * (1 - previous.hopped)
-        parts = self._parts(hidden, query, questions, knowledge, found, reading, hopped)
+        left, left_by = _left(hop_logit, previous)
+        parts, order = self._parts(hidden, query, questions, knowledge, found, reading, hopped, left, left_by)
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
         place = score.argmax(-1, keepdim=True)
         best_fact = found.ids.gather(-1, place).squeeze(-1)
-        fit = self._fit(query, knowledge, found, parts, score, place, reading, hopped)  # of the best of all
+        fit = self._fit(query, knowledge, found, parts, order, score, place, reading, hopped)  # of the best of all
         null = self._null(fit, score, options.temperature)
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if knowledge.training is None:
@@ -206,7 +211,7 @@ class KBSelector(nn.Module):
             found = found.part(best)
         forms = reading.form[:, None] if self.form is None else self.form(reading, *found.form_features(knowledge))
         selection = self._weigh(
-            query, rest, hop_logit, hopped, knowledge, rows, parts, score, null, best_fact, yes, forms
+            query, rest, hop_logit, hopped, left, left_by, knowledge, rows, parts, score, null, best_fact, yes, forms
         )
         if self.graph is None or not options.ego_graph:
             return selection
@@ -223,7 +228,10 @@ class KBSelector(nn.Module):
         found: _Candidates,
         reading: Reading,
         hopped: Tensor,
-    ) -> ScoreParts:
+        left: Tensor,
+        left_by: Tensor,
+    ) -> tuple[ScoreParts, Tensor]:
+        """The parts of the scores, and what of the time score is for places in rows, (batch, 1, n)."""
         base, tensors, windows = knowledge.base, knowledge.base.tensors, knowledge.questions.windows
         meaning = query @ tensors.keys[found.rows[:, 0]].transpose(1, 2) / math.sqrt(query.shape[-1])
         context = self._context(hidden, questions, tensors.ctx[found.facts], knowledge.training)
@@ -231,18 +239,21 @@ class KBSelector(nn.Module):
         time = self.time(windows, base.store.horizon, low, high)
         today = windows.new_tensor([[knowledge.options.as_of, knowledge.options.as_of + 1]]).expand_as(windows)
         time = time + reading.mode_of("now")[:, None, None] * self.time(today, base.store.horizon, low, high)
+        order = torch.zeros_like(time)
         if knowledge.options.time_order:
             ordered = self.time.order(reading, windows, found.place(base), knowledge.options.as_of)
-            time = time + ordered[:, None] * (~found.inverse)
+            order = ordered[:, None] * (~found.inverse)
         # Whom the question names, and from which end it asks, is about the fact that it names: not after a hop.
         name = self.name(reading, found.own, found.other, found.before, found.after)
         label = self.name.label * found.label
         logit = reading.inverse[:, None]
         way = torch.where(found.inverse[:, 0], logit, -logit).sigmoid().clamp(min=LEAST).log()
         onward = torch.where(found.inverse[:, 0], math.log(NEVER), 0.0)  # a hop goes from head to tail
+        again = (found.ids[:, 0, :, None] == left[:, None]) * left_by[:, None]  # and not back to where it came from
+        back = (1 - again.amax(-1)).clamp(min=NEVER).log() if again.shape[-1] else torch.zeros_like(onward)
         named = name if knowledge.options.names else torch.zeros_like(name)
-        names = (1 - hopped) * (named + way) + hopped * onward + label
-        return ScoreParts(meaning, context, time, names[:, None])
+        names = (1 - hopped) * (named + way) + hopped * onward + label + back
+        return ScoreParts(meaning, context, time + order, names[:, None]), order
 
     def _context(
         self, hidden: Tensor, questions: Tensor, sentences: Tensor, training: TrainingCandidates | None
@@ -265,6 +276,7 @@ class KBSelector(nn.Module):
         knowledge: Knowledge,
         found: _Candidates,
         parts: ScoreParts,
+        order: Tensor,
         score: Tensor,
         place: Tensor,
         reading: Reading,
@@ -281,7 +293,13 @@ class KBSelector(nn.Module):
         )
         own, other, label, context, time = (
             part.gather(-1, place).squeeze(-1)
-            for part in (found.own[:, None], found.other[:, None], found.label[:, None], *parts[1:3])
+            for part in (
+                found.own[:, None],
+                found.other[:, None],
+                found.label[:, None],
+                parts.context,
+                parts.time - order,
+            )
         )
         timeless = (parts.meaning + parts.name).masked_fill(found.ids < 0, NO_SCORE)
         passed = (timeless.amax(-1) - timeless.gather(-1, place).squeeze(-1)).detach()
@@ -330,6 +348,8 @@ class KBSelector(nn.Module):
         rest: Tensor,
         hop_logit: Tensor,
         hopped: Tensor,
+        left: Tensor,
+        left_by: Tensor,
         knowledge: Knowledge,
         rows: Tensor,
         parts: ScoreParts,
@@ -369,6 +389,8 @@ class KBSelector(nn.Module):
             forms,
             hop_logit,
             hopped,
+            left,
+            left_by,
         )
 
 
@@ -420,7 +442,7 @@ class _Candidates(NamedTuple):
         order, flat = base.order, self.facts[:, 0]
         return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
 
-    def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What `FormScorer` looks at, each (batch, n)."""
         order, tensors, flat, way = knowledge.base.order, knowledge.base.tensors, self.facts[:, 0], self.inverse[:, 0]
         several = torch.where(way, order.inverse_several[flat], order.several[flat])
@@ -436,7 +458,9 @@ class _Candidates(NamedTuple):
             for at in beside
         ]
         shared = torch.maximum(*taken).masked_fill(way, 0.0)
-        return self.other, several.float(), (order.timed[flat] & ~way).float(), shared
+        names = knowledge.base.names
+        number = names.numbers[torch.where(way, names.heads[flat], names.tails[flat])]
+        return self.other, several.float(), (order.timed[flat] & ~way).float(), shared, number.float()
 
     def place(self, base: KnowledgeBase) -> RowPlace:
         order, tensors, flat = base.order, base.tensors, self.facts[:, 0]
@@ -450,6 +474,15 @@ class _Candidates(NamedTuple):
 def _due(reading: Reading, depth: int) -> Tensor:
     """Logits that a hop is due after `depth` layers, (batch,): those of the last hop that a question may have."""
     return reading.hops[:, min(max(depth, 1), reading.hops.shape[-1]) - 1]
+
+
+def _left(hop_logit: Tensor, previous: Selection | None) -> tuple[Tensor, Tensor]:
+    """From which facts the layers so far went on, and how surely, each (batch, layers before); no gradient flows."""
+    hop = hop_logit.detach().sigmoid()
+    if previous is None:
+        return hop.new_zeros((len(hop), 0), dtype=torch.int64), hop.new_zeros((len(hop), 0))
+    read = previous.ids[:, 0].gather(-1, previous.alpha[:, 0].argmax(-1, keepdim=True))
+    return torch.cat([previous.left, read], dim=1), torch.cat([previous.left_by, hop * (read >= 0)], dim=1)
 
 
 def _facts(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
