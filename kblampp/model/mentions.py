@@ -45,7 +45,7 @@ MOST_NAME_WORDS, MOST_ASKED_WORDS = 8, 48
 LEAST_LETTERS = 3
 """Of a word that can stand for a name."""
 _NUMBER = re.compile(r"[^\w]*(?:[^\W\d_]{1,3}[^\w]+)?\d")
-"""A name that begins with a digit, after signs or the letters of a currency at most."""
+"""A name that begins with a digit, after signs or at most three letters and a sign ("CHF 35")."""
 _OPENERS = (
     "who whom whose what which when where why how was were are did does has have had name list give tell all the and "
     "for from with under since until before after during between into"
@@ -65,7 +65,7 @@ class NameTable:
         shares: How surely each of the words alone means this name, one by the number of names that have it, of the
             shape of `words`; 0 for initials and for words that are no names.
         uses: How many heads and tails of facts have the name, (distinct names,).
-        numbers: Which begin with a number, as "1,200", "27 metres" and "€ 40" do, (distinct names,).
+        numbers: Which begin with a number (`_NUMBER`), as "1,200", "27 metres" and "€ 40" do, (distinct names,).
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
         relations: Row of each fact's relation label, (n,).

@@ -118,6 +118,8 @@ def selection_of(
         forms=forms[None],
         hop_logit=unused,
         hopped=unused,
+        left=unused,
+        left_by=unused,
     )
 
 

@@ -391,3 +391,10 @@ def test_each_question_of_a_batch_has_its_own_short_forms() -> None:
     found = table.short_form(table.heads.expand(3, -1), asked)
     assert found.tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
     assert asked_words([]).words.shape == (0, 0)
+
+
+def test_numbers_are_names_that_begin_with_a_digit_after_a_currency_perhaps() -> None:
+    numbers = ["585", "1,200", "27 metres", "€ 40", "$3.50", "CHF 35.57", "-4 °C", "(2 parts)", "3rd", "１２"]
+    others = ["Line 4", "Ada", "A4", "", "Room 7", "Euro", "…"]
+    names = NameTable.of(numbers + others, numbers + others, ["size"] * len(numbers + others))
+    assert names.numbers[names.heads].tolist() == [True] * len(numbers) + [False] * len(others)

@@ -318,9 +318,11 @@ def test_where_a_time_or_another_mode_is_asked_for_places_count_nothing() -> Non
     [(690_000, 0), (700_999, 0), (701_000, 1), (704_999, 1), (705_000, 2), (708_999, 2), (709_000, 3), (800_000, 3)],
 )
 def test_where_no_time_is_asked_for_who_holds_no_longer_loses(as_of: int, gone: int) -> None:
+    """If one name is asked for: of all of them, or of when, none is meant less than another."""
     expected = [-PAST] * gone + [0.0] * (len(ROW) - gone)
     for form in FORMS:
-        assert order_of(reading_of(form), as_of=as_of) == pytest.approx(expected, abs=1e-4)
+        wanted = expected if form == "value" else [0.0] * len(ROW)
+        assert order_of(reading_of(form), as_of=as_of) == pytest.approx(wanted, abs=1e-4)
     for mode in ("now", "first", "last", "before", "after"):
         assert order_of(reading_of(mode=mode), as_of=as_of) == order_of(reading_of(mode=mode), as_of=690_000)
     for question in ((703_000, 703_365), (OPEN_START, OPEN_END), (OPEN_START, 706_000), (704_000, OPEN_END)):
@@ -441,9 +443,10 @@ FEATURES = (
     torch.tensor([[0.0, 1, 1], [1, 0, 1]]),
     torch.ones(2, 3),
     torch.tensor([[0.2, 0.0, 1.0], [0.0, 0.7, 0.5]]),
+    torch.tensor([[1.0, 0, 0], [0, 1, 1]]),
 )
-"""Of three candidates of two questions: the other name's share, whether they are several, whether they are timed, and
-how much of the time asked for another takes."""
+"""Of three candidates of two questions: the other name's share, whether they are several, whether they are timed, how
+much of the time asked for another takes, and whether the answer would be a number."""
 
 
 def test_untrained_every_fact_is_read_in_the_questions_own_form() -> None:
@@ -467,20 +470,21 @@ def test_a_form_is_the_questions_times_what_the_fact_speaks_for_it() -> None:
 
 def test_the_fact_says_whether_a_start_or_a_tail_is_asked_for() -> None:
     """ "When was it launched?": a start of a fact with a time, else a tail; and of several facts, or of several who
-    share the time asked for, all."""
+    share the time asked for, all; "How many staff?" wants the number that there is, else how many there are."""
     scorer, reading = FormScorer(), Reading(*(one.expand(2, *one.shape[1:]) for one in doubtful_reading()))
     optimizer = torch.optim.Adam(scorer.parameters(), lr=0.05)
-    several, timed, shared = ([0.0, 0, 1, 0], [1.0, 0, 0, 0], [0.0, 0, 0, 0.5])
-    features = (torch.zeros(2, 4), *(torch.tensor([feature] * 2) for feature in (several, timed, shared)))
-    wanted = torch.tensor([FORMS.index(form) for form in ("start", "value", "list", "list")] * 2)
+    several, timed, shared = ([0.0, 0, 1, 0, 0], [1.0, 0, 0, 0, 0], [0.0, 0, 0, 0.5, 0])
+    each = (several, timed, shared, [0.0, 0, 0, 0, 1])
+    features = (torch.zeros(2, 5), *(torch.tensor([feature] * 2) for feature in each))
+    wanted = torch.tensor([FORMS.index(form) for form in ("start", "value", "list", "list", "value")] * 2)
     for _ in range(200):
         loss = torch.nn.functional.nll_loss(scorer(reading, *features).flatten(0, 1), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    # A fact without any of the four keeps the question's own form, so that only the others can be learned.
+    # A fact without any of them keeps the question's own form, so that only the others can be learned.
     best = scorer(reading, *features).argmax(-1)
-    assert best[:, [0, 2, 3]].flatten().tolist() == wanted.view(2, 4)[:, [0, 2, 3]].flatten().tolist()
+    assert best[:, [0, 2, 3, 4]].flatten().tolist() == wanted.view(2, 5)[:, [0, 2, 3, 4]].flatten().tolist()
     torch.testing.assert_close(scorer(reading, *features)[:, 1], reading.form)
 
 

@@ -206,7 +206,7 @@ def naive_ahead(world: TinyWorld, knowledge: Knowledge, wanted: Any, row: int, b
         key = world.base.tensors.keys[fact, d_ent:].double().numpy()
         return cosine(key, wanted), covered(world.facts[fact].relation.name, text)
 
-    ahead = [fits(fact) for fact in about_end(world, number, inverse=inverse)]
+    ahead = [fits(fact) for fact in about_end(world, number, inverse=inverse) if fact != number]
     return [*max(ahead, default=(0.0, 0.0)), *fits(number), float(len(ahead) > 0)]
 
 
@@ -343,7 +343,7 @@ def naive_order(
     elif asked[1] == OPEN_END and asked[0] != OPEN_START:
         to_begin = [n for n in row if lows[n] >= asked[0]] or [n for n in row[-1:] if highs[n] > asked[0]]
         counts += 0.5 * value * (1 if to_begin and number == to_begin[0] else -1)
-    gone = modes["any"] * (asked[0] == UNKNOWN_DAY and highs[number] <= as_of and number != row[-1])
+    gone = modes["any"] * value * (asked[0] == UNKNOWN_DAY and highs[number] <= as_of and number != row[-1])
     return float(np.log1p(np.exp(w["time.raw_order"])) * counts - np.log1p(np.exp(w["time.raw_past"])) * gone)
 
 
@@ -393,6 +393,7 @@ def brute_force(
     modes = {name: math.exp(reading.mode[row, at]) for at, name in enumerate(MODES)}
     query, rest, logit = naive_query(world, w, knowledge, reading, h, row, depth, before)
     stayed = (1 - share(logit)) * (1.0 if before is None else before["stayed"])  # no layer up to here has hopped
+    left = [] if before is None else [*before["left"], (before["heaviest"], share(logit))]
     scored, fits, today = [], [], (options.as_of, options.as_of + 1)
     reached: dict[int, float] = {}
     for number, inverse in [(number, way) for way in (False, True) for number in range(n)]:
@@ -402,15 +403,17 @@ def brute_force(
         context = naive_context(w, h, e, tensors.ctx[number].double().numpy())
         time = naive_time(w, question, world.base.store.horizon, fact)
         time += modes["now"] * naive_time(w, today, world.base.store.horizon, fact)
+        ordered = 0.0
         if not inverse and options.time_order:
-            time += naive_order(world, w, modes, forms["value"], question, options.as_of, number)
+            ordered = naive_order(world, w, modes, forms["value"], question, options.as_of, number)
         named, own, other = naive_name(world, w, forms, modes, text, number, inverse)
         likely = 1 / (1 + math.exp(-float(reading.inverse[row]) * (1 if inverse else -1)))
         name = stayed * (named * options.names + math.log(max(likely, LEAST)))
         name += (1 - stayed) * inverse * math.log(NEVER)
+        name += math.log(max(1 - max((by for fact, by in left if fact == number), default=0.0), NEVER))
         label = covered(world.facts[number].relation.name, text)
         timeless = meaning + name + float(w["name.label"]) * label
-        score = timeless + options.gamma * context + options.eta * time
+        score = timeless + options.gamma * context + options.eta * (time + ordered)
         head, asked = cosine(query[: p.d_ent], key[: p.d_ent]), cosine(query[p.d_ent :], key[p.d_ent :])
         own = stayed * (own if options.names else 1.0) + (1 - stayed)
         parts = score, head, asked, own, other, label, options.gamma * context, options.eta * time, timeless
@@ -439,7 +442,8 @@ def brute_force(
             values[at, : p.d_ent] = tensors.keys[place - n, : p.d_ent].double().numpy()
     value = weights[:-1] @ values + weights[-1] * w["null_value"]
     found = {"query": query, "rest": rest, "scores": scores, "weights": weights, "key": key, "value": value}
-    found |= {"hop_logit": logit, "stayed": stayed, "reached": reached}
+    heaviest = rows[int(weights[:-1].argmax())] % n
+    found |= {"hop_logit": logit, "stayed": stayed, "reached": reached, "left": left, "heaviest": heaviest}
     return {**found, "ids": [place % n for place in rows], "inverse": [place >= n for place in rows]}
 
 
@@ -699,7 +703,8 @@ def test_each_fact_says_what_is_asked_of_it(world: TinyWorld, withhold: bool) ->
         other = mentioned(world, (fact.head if way else fact.tail).name, world.questions[ROWS[row]].question)
         start, end = knowledge.questions.windows[row].tolist()
         shared = 0.0 if way else naive_taken(world, (start, end), number, hidden[row])
-        features = np.array([other, several, is_timed(fact) and not way, shared], dtype=np.float64)
+        number = (fact.head if way else fact.tail).name[:1].isdigit()
+        features = np.array([other, several, is_timed(fact) and not way, shared, number], dtype=np.float64)
         kinds.add((several, bool(features[2])))
         shares_taken.add(round(shared, 3))
         logits = reading.form[row].double().numpy() + LOGIT_SCALE * weight @ features

@@ -95,7 +95,7 @@ def make_selection(
     forms = torch.zeros(len(ids), N, len(FORMS)).log_softmax(-1) if forms is None else forms.expand(-1, N, -1)
     logits, hops = yes[:, None], hop[:, None]
     best = ids.gather(-1, scores[..., :-1].argmax(-1, keepdim=True)).squeeze(-1)
-    gates = logits, forms, hops, hops.sigmoid()
+    gates = logits, forms, hops, hops.sigmoid(), unused, unused
     return Selection(unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, best, *gates)
 
 
