@@ -30,6 +30,7 @@ class Prediction:
             for systems that retrieve nothing.
         alpha: Their weights.
         null: Weight of the null fact in the last layer, the abstention score; None for baselines.
+        group: How the fact that fits best is read, a place in `selector.REFUSAL_GROUPS`; None for baselines.
         prompt_tokens: Length of the prompt.
         sources: The facts and fields that the answer was copied from; None where the language model wrote it, empty for
             a refusal.
@@ -44,6 +45,7 @@ class Prediction:
     prompt_tokens: int = 0
     sources: tuple[Source, ...] | None = None
     probability: float | None = None
+    group: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class Predictor:
             sources = None if answer is None else answer.sources
             facts, weights = tuple(facts for facts, _ in picks), tuple(weights for _, weights in picks)
             probability = own_words[row] if answer is None else answer.probability
-            found.append(Prediction(text, facts, weights, null, int(mask[row].sum()), sources, probability))
+            group = int(state.selections[max(state.selections)].group[row, 0])
+            found.append(Prediction(text, facts, weights, null, int(mask[row].sum()), sources, probability, group))
         return found
 
     def _speak(self, ids: Tensor, mask: Tensor, knowledge: Knowledge | None) -> list[Prediction]:

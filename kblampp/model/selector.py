@@ -39,6 +39,8 @@ LEAST = 1e-2
 """A fact read the other way than the question seems to ask is never less probable than this: names may know better."""
 NEVER = 1e-6
 """Nearly so improbable is a hop from tail to head."""
+REFUSAL_GROUPS = ("from its tail", "without a time", "with a time")
+"""How the best candidate is read: in each way the null fact has a bias of its own (`training.calibration`)."""
 NO_SCORE = -30.0
 """Stands for the score of a fact where there is none, as far as the null fact looks at it."""
 
@@ -79,6 +81,7 @@ class Selection:
         key: The mixture of the facts' keys, (batch, 1, d_k), without gradient; empty where no later layer reads it.
         value: That of their values, (batch, 1, d_v).
         best: The fact that fits best whatever its time, (batch, 1); -1 where there is none.
+        group: How it is read, (batch, 1): a place in `REFUSAL_GROUPS`.
         yes: Log-odds that what the question says is so by that fact, (batch, 1); of use where it wants yes or no;
             zero before the last layer.
         forms: Log-probabilities of `FORMS` if a fact is the one that answers, (batch, n, forms); before the last layer
@@ -100,6 +103,7 @@ class Selection:
     key: Tensor
     value: Tensor
     best: Tensor
+    group: Tensor
     yes: Tensor
     forms: Tensor
     hop_logit: Tensor
@@ -155,6 +159,7 @@ class KBSelector(nn.Module):
         self.time = TimeScorer()
         self.name = NameScorer()
         self.null = FitScorer()
+        self.null_by_group = nn.Parameter(torch.zeros(len(REFUSAL_GROUPS)), requires_grad=False)  # set by calibration
         self.yes = FitScorer() if last else None
         self.form = FormScorer() if last else None
         self.null_value = nn.Parameter(torch.zeros(d_v))
@@ -202,7 +207,8 @@ class KBSelector(nn.Module):
         place = score.argmax(-1, keepdim=True)
         best_fact = found.ids.gather(-1, place).squeeze(-1)
         fit = self._fit(query, knowledge, found, parts, order, score, place, reading, hopped)  # of the best of all
-        null = self._null(fit, score, options.temperature)
+        group = found.refusal_group(base, place[:, 0])
+        null = self._null(fit, group, score, options.temperature)
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if knowledge.training is None:
             best = _top(knowledge, found, score)
@@ -211,7 +217,21 @@ class KBSelector(nn.Module):
             found = found.part(best)
         forms = reading.form[:, None] if self.form is None else self.form(reading, *found.form_features(knowledge))
         selection = self._weigh(
-            query, rest, hop_logit, hopped, left, left_by, knowledge, rows, parts, score, null, best_fact, yes, forms
+            query,
+            rest,
+            hop_logit,
+            hopped,
+            left,
+            left_by,
+            knowledge,
+            rows,
+            parts,
+            score,
+            null,
+            best_fact,
+            group,
+            yes,
+            forms,
         )
         if self.graph is None or not options.ego_graph:
             return selection
@@ -332,13 +352,13 @@ class KBSelector(nn.Module):
         count = by_head.relations_of(torch.where(way[:, 0], tail, head), knowledge.withheld)
         return count.clamp(min=1).log()[:, None]
 
-    def _null(self, fit: Tensor, score: Tensor, temperature: float) -> Tensor:
+    def _null(self, fit: Tensor, group: Tensor, score: Tensor, temperature: float) -> Tensor:
         """Score of the null fact, (batch, 1): its odds (`FitScorer`) against all candidates together.
 
         At any temperature its weight among them is the logistic of its log-odds, however many there are: neither a
         larger base nor a flatter softmax makes a question more answerable.
         """
-        odds: Tensor = self.null(fit)
+        odds: Tensor = self.null(fit) + self.null_by_group[group]
         together = temperature * (score / temperature).logsumexp(-1)
         return together.clamp(min=NO_SCORE) + temperature * odds
 
@@ -356,6 +376,7 @@ class KBSelector(nn.Module):
         score: Tensor,
         null: Tensor,
         best: Tensor,
+        group: Tensor,
         yes: Tensor,
         forms: Tensor,
     ) -> Selection:
@@ -385,6 +406,7 @@ class KBSelector(nn.Module):
             key,
             value,
             best,
+            group,
             yes,
             forms,
             hop_logit,
@@ -441,6 +463,11 @@ class _Candidates(NamedTuple):
         relation; (batch, n)."""
         order, flat = base.order, self.facts[:, 0]
         return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
+
+    def refusal_group(self, base: KnowledgeBase, place: Tensor) -> Tensor:
+        """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""
+        way, fact = (part[:, 0].gather(-1, place) for part in (self.inverse, self.facts))
+        return torch.where(way, 0, 1 + base.order.timed[fact].long())
 
     def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What `FormScorer` looks at, each (batch, n)."""

@@ -1,12 +1,13 @@
-"""What is set after training on a base that nothing was trained on: the context score's weight, the null fact's bias.
+"""What is set after training on a base that nothing was trained on: the context score's share, the null fact's biases.
 
 The context score reads question and sentence through an MLP, and some of what it has learned holds for the training
 base's wordings alone.  As much of it counts as finds about as many facts on the other base as any share does.
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
-holds.  The bias makes the null fact outweigh all others for one in twenty of the questions whose fact was found, and so
+holds.  The biases make the null fact outweigh all others for one in twenty of the questions whose fact was found, and so
 for as many of those without an answer as that costs: a fixed rate of false alarms (Neyman and Pearson 1933, "On the
-Problem of the Most Efficient Tests of Statistical Hypotheses").
+Problem of the Most Efficient Tests of Statistical Hypotheses"), in each group of questions by itself (Romano et al.
+2020, "With Malice Toward None"): facts that are read from their tails fit less well, and would be refused most.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, SelectorOptions
 from kblampp.model.predictor import Prediction, Predictor
-from kblampp.model.scores import NULL_SCALE
-from kblampp.model.selector import KBSelector
+from kblampp.model.selector import REFUSAL_GROUPS, KBSelector
 from kblampp.model.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ CONTEXT_SHARES = (0.0, 0.25, 0.5, 1.0)
 """How much of the context score may count."""
 
 
-def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
-    """Sets the share of all layers' context scores, then the null fact's bias in the last layer to the `refusal_cut`.
+def calibrate(model: KBInjectedModel, workspace: Workspace) -> list[float]:
+    """Sets the share of all layers' context scores, then the null fact's biases in the last layer to `refusal_cuts`.
 
     Both on the questions of `CALIBRATION`; those that want yes or no are left out, since they are never refused.
 
@@ -52,7 +52,7 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
         workspace: Its backbone, and the dataset with that split.
 
     Returns:
-        What was added to the log-odds.
+        What was added to the log-odds of each of `REFUSAL_GROUPS`.
 
     Raises:
         StoreError: The split's store or index is missing, damaged, or made from other data.
@@ -69,16 +69,19 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> float:
     for share in CONTEXT_SHARES:
         model.context_share = share
         predictions = predictor.predict(base, encoded, f"calibration, context {share:g}")
-        tried[share] = _odds(predictions), _found(chosen, predictions)
+        tried[share] = predictions, _found(chosen, predictions)
     model.context_share = kept = largest_as_good({share: found for share, (_, found) in tried.items()})
-    odds, found = tried[kept]
-    cut = refusal_cut(odds[found])
+    predictions, found = tried[kept]
+    groups = np.array([prediction.group for prediction in predictions])
+    cuts = refusal_cuts(_odds(predictions)[found], groups[found])
+    last = cast(KBSelector, model.selectors[-1])
     with torch.no_grad():
-        cast(KBSelector, model.selectors[-1]).null.out.bias.sub_(cut / NULL_SCALE)
+        last.null_by_group.sub_(torch.tensor(cuts, device=last.null_by_group.device))
     shares = ", ".join(f"{share:g}: {found.mean():.3f}" for share, (_, found) in tried.items())
     logger.info("calibration on %d questions: facts found by share of the context score %s", len(chosen), shares)
-    logger.info("%g of it counts; the null fact's log-odds get %+.2f", kept, -cut)
-    return -cut
+    moved = ", ".join(f"{group}: {-cut:+.2f}" for group, cut in zip(REFUSAL_GROUPS, cuts, strict=True))
+    logger.info("%g of it counts; added to the null fact's log-odds, by how the best fact is read: %s", kept, moved)
+    return [-cut for cut in cuts]
 
 
 def _odds(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
@@ -106,6 +109,19 @@ def largest_as_good(found: Mapping[float, NDArray[np.bool_]]) -> float:
     best = max(found.values(), key=lambda hits: int(hits.sum()))
     lost = {share: int(best.sum()) - int(hits.sum()) for share, hits in found.items()}
     return max(share for share, hits in found.items() if lost[share] <= math.sqrt((hits != best).sum()))
+
+
+def refusal_cuts(odds: NDArray[Any], groups: NDArray[Any]) -> list[float]:
+    """`refusal_cut` of each of `REFUSAL_GROUPS`; those too small for a rate of `FALSE_REFUSALS` together have one.
+
+    Args:
+        odds: The null fact's log-odds of questions whose fact was found, (n,).
+        groups: Their groups, (n,).
+    """
+    sizes = np.bincount(groups.astype(np.int64), minlength=len(REFUSAL_GROUPS))
+    few = sizes * FALSE_REFUSALS < 1
+    together = refusal_cut(odds[few[groups.astype(np.int64)]])
+    return [together if small else refusal_cut(odds[groups == group]) for group, small in enumerate(few)]
 
 
 def refusal_cut(odds: NDArray[Any]) -> float:
