@@ -4,8 +4,8 @@ The context score reads question and sentence through an MLP, and some of what i
 base's wordings alone.  As much of it counts as finds about as many facts on the other base as any share does.
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
-holds.  The biases make the null fact outweigh all others for one in twenty of the questions whose fact was found, and so
-for as many of those without an answer as that costs: a fixed rate of false alarms (Neyman and Pearson 1933, "On the
+holds.  The biases make the null fact outweigh all others for one in twenty of the questions whose fact was found, and
+so for as many of those without an answer as that costs: a fixed rate of false alarms (Neyman and Pearson 1933, "On the
 Problem of the Most Efficient Tests of Statistical Hypotheses"), in each group of questions by itself (Romano et al.
 2020, "With Malice Toward None"): facts that are read from their tails fit less well, and would be refused most.
 """

@@ -138,7 +138,7 @@ def test_the_null_fact_is_set_anew_where_there_are_questions_for_it(
     bench: Path, monkeypatch: pytest.MonkeyPatch, with_split: bool
 ) -> None:
     """After training and before saving; without steps trainA's adapter, which has been set already, is left alone."""
-    moved: list[float] = []
+    moved: list[list[float]] = []
     monkeypatch.setattr(stage_b, "calibrate", lambda *given: moved.append(calibrate(*given)))
     if not with_split:
         whole = Dataset.load(Path("data"), NAME)
@@ -155,10 +155,10 @@ def test_what_is_trained_counts_whole_whatever_trainas_calibration_has_left(
 ) -> None:
     shares: list[float] = []
 
-    def calibrated_once(model: KBInjectedModel, _: Workspace) -> float:
+    def calibrated_once(model: KBInjectedModel, _: Workspace) -> list[float]:
         shares.append(model.context_share)
         model.context_share = 0.25
-        return 0.0
+        return []
 
     monkeypatch.setattr(stage_a, "calibrate", calibrated_once)
     monkeypatch.setattr(stage_b, "calibrate", calibrated_once)

@@ -114,6 +114,7 @@ def selection_of(
         unused,
         unused,
         best=fits,
+        group=unused,
         yes=log_odds,
         forms=forms[None],
         hop_logit=unused,

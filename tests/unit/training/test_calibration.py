@@ -13,11 +13,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.checkpoint import load_adapter, save_adapter
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.predictor import Prediction
+from kblampp.model.inputs import SelectorOptions
+from kblampp.model.predictor import Prediction, Predictor
 from kblampp.training import calibration
-from kblampp.training.calibration import CALIBRATION, CONTEXT_SHARES, calibrate, largest_as_good, refusal_cut
+from kblampp.training.calibration import (
+    CALIBRATION,
+    CONTEXT_SHARES,
+    calibrate,
+    largest_as_good,
+    refusal_cut,
+    refusal_cuts,
+)
 from tests.kb import TinyWorld, make_world
 from tests.tiny import FAMILIES
 
@@ -72,7 +81,20 @@ class Workspace:
         return replace(world.base, store=Store())  # type: ignore[arg-type]
 
 
-def test_calibration_moves_the_last_null_fact_alone_and_by_what_it_says(world: TinyWorld) -> None:
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(-9, 9)), max_size=200))
+def test_each_group_is_refused_as_often_and_small_ones_together(asked: list[tuple[int, float]]) -> None:
+    groups, odds = (np.array(column, dtype=float) for column in zip(*asked, strict=True)) if asked else ([], [])
+    groups, odds = np.array(groups), np.array(odds)
+    cuts = refusal_cuts(odds, groups)
+    large = [group for group in range(3) if (groups == group).sum() >= 20]
+    for group in large:
+        assert cuts[group] == refusal_cut(odds[groups == group])
+    for group in {0, 1, 2} - set(large):
+        assert cuts[group] == refusal_cut(odds[~np.isin(groups, large)])
+
+
+def test_calibration_moves_the_biases_of_the_last_null_fact_alone_and_by_what_it_says(world: TinyWorld) -> None:
     """Whatever the bias was, the log-odds end at the same place: only the differences of questions count."""
     ends = []
     for bias in (-3.0, 0.0, 2.0):
@@ -82,10 +104,32 @@ def test_calibration_moves_the_last_null_fact_alone_and_by_what_it_says(world: T
         moved = calibrate(model, Workspace(world, model))  # type: ignore[arg-type]
         after = model.added_parameters()
         (changed,) = (name for name, tensor in before.items() if not torch.equal(tensor, after[name]))
-        assert changed == f"selectors.{len(model.selectors) - 1}.null.out.bias"
-        assert float(after[changed]) - float(before[changed]) == pytest.approx(moved / 5, abs=1e-5)
-        ends.append(float(after[changed]))
-    assert ends == pytest.approx([ends[0]] * 3, abs=1e-3)
+        assert changed == f"selectors.{len(model.selectors) - 1}.null_by_group"
+        assert (after[changed] - before[changed]).tolist() == pytest.approx(moved, abs=1e-5)
+        ends.append([each + bias for each in after[changed].tolist()])
+    for end in ends:
+        assert end == pytest.approx(ends[0], abs=5e-3)
+
+
+@pytest.mark.parametrize("shift", [(-2.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 3.0)])
+def test_each_way_of_reading_has_its_own_bias(world: TinyWorld, shift: tuple[float, ...]) -> None:
+    """It is added to the log-odds of the questions whose best fact is read so, and of no others."""
+    model, shifted = model_that_finds(world), model_that_finds(world)
+    shifted.selectors[-1].null_by_group.data.copy_(torch.tensor(shift))
+    options = SelectorOptions(top_k=16, over_fetch=64, as_of=SYNTHETIC_TODAY)
+    found = [
+        Predictor(which, world.backbone(which.backbone), options, batch_size=7, max_new_tokens=1).predict(
+            world.base, world.encoded()
+        )
+        for which in (model, shifted)
+    ]
+    assert {before.group for before in found[0]} <= {0, 1, 2}
+    for before, after in zip(*found, strict=True):
+        assert before.group == after.group
+        assert before.null is not None
+        assert after.null is not None
+        odds = [np.log(null / (1 - null)) for null in (before.null, after.null)]
+        assert odds[1] - odds[0] == pytest.approx(shift[before.group or 0], abs=2e-2)
 
 
 def with_context(world: TinyWorld, std: float = 2.0) -> KBInjectedModel:
@@ -113,7 +157,8 @@ class Oracle:
             hit = bool(question.hops) and right < self.finds(turn)
             right += hit
             null = (place + 1 + turn) / 100  # another in each turn
-            rows.append(Prediction("", ranked=((wanted,), (wanted if hit else wanted + 1,)), null=null))
+            ranked = (wanted,), (wanted if hit else wanted + 1,)
+            rows.append(Prediction("", ranked=ranked, null=null, group=place % 3))
         return rows
 
 
@@ -132,16 +177,10 @@ def test_each_share_of_the_context_score_is_tried_and_the_largest_that_finds_mos
     assert tuple(seen) == CONTEXT_SHARES == (0.0, 0.25, 0.5, 1.0)
     assert model.context_share == CONTEXT_SHARES[kept]
     answerable = [place for place, question in enumerate(world.questions) if question.hops][: counts[kept]]
-    odds = sorted(np.log(null / (1 - null)) for null in ((place + 1 + kept) / 100 for place in answerable))
-    place = 0.95 * (len(odds) - 1)
-    cut = 0.0
-    if odds:
-        low = int(place)
-        high = min(low + 1, len(odds) - 1)
-        cut = odds[low] + (place - low) * (odds[high] - odds[low])
-    assert moved == pytest.approx(-cut, abs=1e-6)
-    bias, after = f"selectors.{len(model.selectors) - 1}.null.out.bias", model.added_parameters()
-    assert float(after[bias].detach() - before[bias]) == pytest.approx(moved / 5, abs=1e-5)
+    odds = np.array([np.log(null / (1 - null)) for null in ((place + 1 + kept) / 100 for place in answerable)])
+    assert moved == pytest.approx([-cut for cut in refusal_cuts(odds, np.array(answerable) % 3)], abs=1e-6)
+    bias, after = f"selectors.{len(model.selectors) - 1}.null_by_group", model.added_parameters()
+    assert (after[bias].detach() - before[bias]).tolist() == pytest.approx(moved, abs=1e-5)
     assert {name for name, tensor in before.items() if not torch.equal(tensor, after[name])} <= {bias}
 
 
@@ -178,8 +217,8 @@ def test_what_counts_of_the_context_score_is_its_share(world: TinyWorld) -> None
 def test_after_calibration_nothing_is_left_to_move(world: TinyWorld) -> None:
     model = model_that_finds(world)
     workspace: Any = Workspace(world, model)
-    assert calibrate(model, workspace) != 0.0
-    assert calibrate(model, workspace) == pytest.approx(0.0, abs=1e-3)
+    assert any(calibrate(model, workspace))
+    assert calibrate(model, workspace) == pytest.approx([0.0] * 3, abs=1e-3)
 
 
 def test_to_calibrate_again_tries_the_same_and_the_share_is_saved(

@@ -96,7 +96,7 @@ def make_selection(
     logits, hops = yes[:, None], hop[:, None]
     best = ids.gather(-1, scores[..., :-1].argmax(-1, keepdim=True)).squeeze(-1)
     gates = logits, forms, hops, hops.sigmoid(), unused, unused
-    return Selection(unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, best, *gates)
+    return Selection(unused, unused, ids, inverse, alpha, null, scores, parts, unused, unused, best, unused, *gates)
 
 
 def flat_reading(rows: int) -> Reading:
