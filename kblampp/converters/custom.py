@@ -18,7 +18,7 @@ from kblampp.converters.reading import BrokenFile, Record
 from kblampp.core.errors import DataError
 from kblampp.data.facts import MOST_HOPS, Context, Entity, FiveTuple, Question, Relation
 from kblampp.data.jsonl import Fields
-from kblampp.data.windows import UNKNOWN, Window, day, month_window, year_window
+from kblampp.data.windows import LAST_DAY, UNKNOWN, Window, day, month_window, year_window
 
 logger = logging.getLogger(__name__)
 SOURCE = "custom"
@@ -151,7 +151,7 @@ def _from_table(row: Fields) -> FiveTuple:
 
 
 def _bound(row: Fields, name: str) -> tuple[int | None, str | None]:
-    """First day, or first day after, as a column says it, and its unit; a year or month as an end counts as a whole."""
+    """First day, or first day after, as a column says it, and its unit; what is named as an end counts as a whole."""
     text = row.row.get(name, "")
     if not text:
         return None, None
@@ -159,7 +159,8 @@ def _bound(row: Fields, name: str) -> tuple[int | None, str | None]:
     if found is None or (found[3] and not found[2]):
         raise DataError(f"column {name!r} is {text!r}: expected 2009, 2009-03 or 2009-03-02, or nothing")
     if found[3]:
-        return day(text), "day"
+        number = day(text) + (name == "end")
+        return (number, "day") if number <= LAST_DAY else (None, None)
     year = int(found[1])
     whole, unit = (month_window(year, int(found[2])), "month") if found[2] else (year_window(year), "year")
     bound = whole.start if name == "start" else whole.end

@@ -136,7 +136,9 @@ def test_tables_as_spreadsheets_save_them(desk: Desk, ends: str, mark: bytes) ->
         ("2009", "2009", replace(year_window(2009, "custom"), start_unit="year", end_unit="year")),
         ("2009-02", "2009-02", Window(day("2009-02-01"), day("2009-03-01"), "custom", "month", "month")),
         ("2009-12", "2010", Window(day("2009-12-01"), day("2011-01-01"), "custom", "month", "year")),
-        ("2009-03-02", "2009-03-03", Window(day("2009-03-02"), day("2009-03-03"), "custom", "day", "day")),
+        ("2009-03-02", "2009-03-03", Window(day("2009-03-02"), day("2009-03-04"), "custom", "day", "day")),
+        ("2009-03-02", "2009-03-02", Window(day("2009-03-02"), day("2009-03-03"), "custom", "day", "day")),
+        ("2009-03-02", "9999-12-31", Window(day("2009-03-02"), None, "custom", "day")),
         ("2009-03-02", "2009-03", Window(day("2009-03-02"), day("2009-04-01"), "custom", "day", "month")),
         ("9998", "9999", Window(day("9998-01-01"), None, "custom", "year")),
     ],
@@ -152,9 +154,9 @@ def test_windows(desk: Desk, start: str, end: str, window: Window) -> None:
     [
         ("2015", "2015", "2015", "2015"),
         ("2015-01", "2015-12", "January 2015", "December 2015"),
-        ("2015-01-01", "2016-01-01", "1 January 2015", "31 December 2015"),
+        ("2015-01-01", "2015-12-31", "1 January 2015", "31 December 2015"),
         ("2015-02-01", "2015-03", "1 February 2015", "March 2015"),
-        ("", "2015-07-01", None, "30 June 2015"),
+        ("", "2015-06-30", None, "30 June 2015"),
     ],
 )
 def test_a_bound_is_said_as_precisely_as_the_table_gives_it(
@@ -167,7 +169,7 @@ def test_a_bound_is_said_as_precisely_as_the_table_gives_it(
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        ("2009-03-02", "2009-03-02", "expected end after start"),
+        ("2009-03-02", "2009-03-01", "expected end after start"),
         ("2010", "2009", "expected end after start"),
         ("2009-13", "", "month"),
         ("2009-02-30", "", "'2009-02-30' is not a date"),
