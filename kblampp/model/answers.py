@@ -28,6 +28,8 @@ SEPARATOR = "; "
 """Between the items of a list."""
 TINY = 1e-300
 """Stands for a probability of zero, of which there is no logarithm."""
+SAYS_WHICH = 2 / 3
+"""Of what several names together have as the answer, one has more than this if the question says which it wants."""
 LEAST_SHARE = 1e-6
 """Answers that are less probable are left out: nobody draws them, and each would have to be put together."""
 
@@ -157,6 +159,7 @@ def _of_question(
         _possible(base, fact, inverse, shares, withheld)
         for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
+    forms = _all_of_them(base, candidates, forms, withheld)
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
     found.add(YES, gate * confirmed * yes, rests_on)
@@ -188,6 +191,33 @@ def _possible(
     left = {form: share for form, share in forms.items() if form not in ruled_out}
     whole = max(sum(left.values()), TINY)
     return {form: share / whole for form, share in left.items()}
+
+
+def _all_of_them(
+    base: KnowledgeBase,
+    candidates: Sequence[tuple[int, bool, float]],
+    forms: Sequence[dict[str, float]],
+    withheld: Sequence[int],
+) -> list[dict[str, float]]:
+    """The forms, where a name is asked for that is one of several, and neither time nor the question says which.
+
+    "Who founded it?" wants all of its founders; then what each has as the answer goes to the list of them.
+    """
+    rows: dict[tuple[int, bool], list[int]] = {}
+    for place, (fact, inverse, _) in enumerate(candidates):
+        if fact >= 0 and base.order.one_of_several(fact, inverse=inverse, withheld=withheld):
+            numbers = base.order.inverse_row if inverse else base.order.row
+            rows.setdefault((int(numbers[fact]), inverse), []).append(place)
+    found = list(forms)
+    for places in rows.values():
+        shares = [candidates[place][2] * forms[place].get("value", 0.0) for place in places]
+        if max(shares) > SAYS_WHICH * sum(shares):
+            continue
+        for place in places:
+            shares_of = dict(forms[place])
+            shares_of["list"] = shares_of.get("list", 0.0) + shares_of.pop("value", 0.0)
+            found[place] = shares_of
+    return found
 
 
 class _Found:
