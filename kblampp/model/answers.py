@@ -110,6 +110,7 @@ def answers(
             [dict(zip(FORMS, each, strict=True)) for each in forms[row]],
             float(refusing[row]),
             gates[row],
+            in_forms,
         )
         for row in range(len(ids))
     ]
@@ -152,6 +153,7 @@ def _of_question(
     forms: Sequence[dict[str, float]],
     refusing: float,
     gate: float,
+    in_forms: bool,
 ) -> list[Answer]:
     found = _Found()
     rests_on = () if best < 0 else (Source(best, "fact"),)
@@ -159,7 +161,8 @@ def _of_question(
         _possible(base, fact, inverse, shares, withheld)
         for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
-    forms = _all_of_them(base, candidates, forms, withheld)
+    if in_forms:
+        forms = _all_of_them(base, candidates, forms, withheld)
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
     found.add(YES, gate * confirmed * yes, rests_on)

@@ -310,6 +310,35 @@ def test_one_of_several_and_what_has_a_window_are_listed_and_counted(
     assert counted.sources == tuple(Source(number, "fact") for number in row)
 
 
+@pytest.mark.parametrize(
+    ("weights", "inverse", "text"),
+    [
+        ({CHOIR_EVE: 0.55, CHOIR_FLO: 0.45}, [], "Eve; Flo"),
+        ({CHOIR_EVE: 0.5, BAND_EVE: 0.5}, [CHOIR_EVE, BAND_EVE], "Choir; Band"),
+        ({CHOIR_EVE: 0.7, CHOIR_FLO: 0.3}, [], "Eve"),
+        ({CHOIR_FLO: 1.0}, [], "Flo"),
+        ({0: 0.5, 3: 0.5}, [], "Ada"),
+    ],
+)
+def test_where_neither_time_nor_question_says_which_of_several_all_are_the_answer(
+    base: KnowledgeBase, weights: dict[int, float], inverse: list[int], text: str
+) -> None:
+    """ "Who founded it?" wants all of its founders, unless one of them has more than two thirds."""
+    first, *others = found(base, weights, inverse=inverse, value=0.9, list=0.1)
+    assert first.text == text
+    assert sum(answer.probability for answer in (first, *others)) == pytest.approx(1.0)
+
+
+def test_a_name_is_one_of_several_only_as_long_as_the_others_are_there(base: KnowledgeBase) -> None:
+    (row,) = found(base, {CHOIR_EVE: 0.6, CHOIR_FLO: 0.4}, value=1.0)
+    assert row.text == "Eve; Flo"
+    assert row.probability == pytest.approx(1.0)
+    plain = found(base, {CHOIR_EVE: 0.6, CHOIR_FLO: 0.4}, value=1.0, in_forms=False)
+    assert [row.text for row in plain] == ["Eve", "Flo"]
+    left = found(base, {CHOIR_EVE: 0.6}, withheld=[CHOIR_FLO], value=1.0)
+    assert [row.text for row in left] == ["Eve", "unknown"]
+
+
 @pytest.mark.parametrize("fact", range(4))
 def test_a_list_and_a_count_are_of_the_whole_row_in_time_each_name_once(base: KnowledgeBase, fact: int) -> None:
     (row,) = found(base, {fact: 1.0}, list=1.0)
