@@ -202,13 +202,15 @@ def _all_of_them(
     forms: Sequence[dict[str, float]],
     withheld: Sequence[int],
 ) -> list[dict[str, float]]:
-    """The forms, where a name is asked for that is one of several, and neither time nor the question says which.
+    """The forms, where a name is asked for that is one of several without a time, and the question does not say which.
 
-    "Who founded it?" wants all of its founders; then what each has as the answer goes to the list of them.
+    "Who founded it?" wants all of its founders; then what each has as the answer goes to the list of them.  Of several
+    who held at a time some are meant and some are not, as "Whom did she play for in 2010?" may mean a club or a nation.
     """
     rows: dict[tuple[int, bool], list[int]] = {}
     for place, (fact, inverse, _) in enumerate(candidates):
-        if fact >= 0 and base.order.one_of_several(fact, inverse=inverse, withheld=withheld):
+        timed = fact < 0 or bool(base.order.timed[fact])
+        if not timed and base.order.one_of_several(fact, inverse=inverse, withheld=withheld):
             numbers = base.order.inverse_row if inverse else base.order.row
             rows.setdefault((int(numbers[fact]), inverse), []).append(place)
     found = list(forms)

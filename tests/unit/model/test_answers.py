@@ -318,9 +318,10 @@ def test_one_of_several_and_what_has_a_window_are_listed_and_counted(
         ({CHOIR_EVE: 0.7, CHOIR_FLO: 0.3}, [], "Eve"),
         ({CHOIR_FLO: 1.0}, [], "Flo"),
         ({0: 0.5, 3: 0.5}, [], "Ada"),
+        ({0: 0.5, 5: 0.5}, [0, 5], "Light"),  # from their tail, and each with a time
     ],
 )
-def test_where_neither_time_nor_question_says_which_of_several_all_are_the_answer(
+def test_of_several_without_a_time_all_are_the_answer_if_the_question_does_not_say_which(
     base: KnowledgeBase, weights: dict[int, float], inverse: list[int], text: str
 ) -> None:
     """ "Who founded it?" wants all of its founders, unless one of them has more than two thirds."""
