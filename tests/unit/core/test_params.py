@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kblampp.core.errors import ParamsError
-from kblampp.core.params import Params, leaves, load_params
+from kblampp.core.params import Params, leaves, load_params, of_start
 from kblampp.encoding.projections import Projections
 
 REPOSITORY = Path(__file__).parents[3]
@@ -357,3 +357,10 @@ def test_leaves_of_sections_partition_the_whole() -> None:
     assert leaves("injection.layers") == ["injection.layers"]
     with pytest.raises(ParamsError, match="no parameter"):
         leaves("nowhere")
+
+
+def test_a_kept_copy_may_be_the_start_and_its_errors_say_how_to_make_one(load: Load, tree: Tree) -> None:
+    put(tree, "start_from", "kept")
+    assert load(tree).start_from == "kept"
+    assert of_start("kept") == "and copy store/<dataset> to store/kept"
+    assert of_start("synth_world") == "with dataset: synth_world"
