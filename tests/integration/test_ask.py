@@ -56,7 +56,7 @@ def test_json_holds_the_same_and_weights_of_a_small_base_add_up(own: Path, capsy
         assert alphas == sorted(alphas, reverse=True)
         assert sum(alphas) + reply["null"] == pytest.approx(1, abs=1e-3)
     windows = {fact["tail"]: fact["time_window"] for fact in second["facts"]}
-    assert windows["Millbrook"] == {"start": None, "end": "2008-05-10", "source": "custom", "end_unit": "day"}
+    assert windows["Millbrook"] == {"start": None, "end": "2008-05-11", "source": "custom", "end_unit": "day"}
     assert windows["Ansel Whitcombe"] is None
 
 

@@ -121,8 +121,10 @@ def kill_after(step: int) -> Callable[[int], None]:
 
 
 def weights_of(model: KBInjectedModel) -> dict[str, Tensor]:
-    """All that is added and learns: the maps of names are held."""
-    return {name: p.detach().clone() for name, p in model.added_parameters().items() if ".query.names." not in name}
+    """All that is added and learns: the maps of names are held, and biases are set afterwards."""
+    held = (".query.names.", ".null_by_group")
+    added = model.added_parameters().items()
+    return {name: p.detach().clone() for name, p in added if not any(part in name for part in held)}
 
 
 def of_query(name: str) -> bool:
