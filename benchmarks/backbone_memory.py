@@ -35,7 +35,7 @@ import numpy as np
 import psutil
 import torch
 from decode_cost import ENCODERS, make_facts
-from stored_states import make_questions, take_step
+from stored_states import make_batches, make_questions, take_step
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedModel
 
@@ -290,16 +290,7 @@ def measure(kind: str, step: str, params: Params, folder: Path) -> dict[str, int
     backbone = load_backbone("smollm2", quantize=quantize, dtype=dtype)
     gc.collect()
     loaded = peak.now() - start
-    batches = TrainingBatches(
-        questions,
-        vectors,
-        backbone.tokenizer,
-        batch_size=ROWS,
-        drop_question_vector=0.1,
-        in_batch_negatives=16,
-        retrieved_negatives=16,
-        seed=0,
-    )
+    batches = make_batches(questions, vectors, backbone.tokenizer, ROWS)
     torch.manual_seed(0)
     model = with_modules(backbone, projections, params)
     model.start_from(projections, torch.from_numpy(vectors))

@@ -23,8 +23,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from decode_cost import CLOCKS, ENCODERS, MODULES, SMOLLM2, backbones, make_base, make_facts
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
 from kblampp.core.errors import KBLaMError, one_line_errors
 from kblampp.data.facts import FiveTuple, Question
@@ -61,6 +64,25 @@ def make_questions(facts: Sequence[FiveTuple]) -> list[Question]:
     ]
 
 
+def make_batches(
+    questions: Sequence[Question],
+    vectors: NDArray[np.float32],
+    tokenizer: PreTrainedTokenizerBase,
+    batch_size: int,
+) -> TrainingBatches:
+    """Training batches of questions, (n,), with their vectors, (n, d)."""
+    return TrainingBatches(
+        questions,
+        vectors,
+        tokenizer,
+        batch_size=batch_size,
+        drop_question_vector=0.1,
+        in_batch_negatives=16,
+        retrieved_negatives=16,
+        seed=0,
+    )
+
+
 def take_step(
     model: KBInjectedModel,
     base: KnowledgeBase,
@@ -91,16 +113,7 @@ def measure(batch_size: int, steps: int, facts: int, read: Callable[[], float], 
     torch.manual_seed(0)
     model = build_model(backbone, projections, layers=LAYERS, **MODULES).to(device)
     model.start_from(projections, torch.from_numpy(vectors))
-    batches = TrainingBatches(
-        questions,
-        vectors,
-        backbone.tokenizer,
-        batch_size=batch_size,
-        drop_question_vector=0.1,
-        in_batch_negatives=16,
-        retrieved_negatives=16,
-        seed=0,
-    )
+    batches = make_batches(questions, vectors, backbone.tokenizer, batch_size)
     sequences = batches.sequences()
     start = read()
     states = stored_states(

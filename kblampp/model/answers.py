@@ -162,7 +162,7 @@ def _of_question(
         for (fact, inverse, _), shares in zip(candidates, forms, strict=True)
     ]
     if in_forms:
-        forms = _all_of_them(base, candidates, forms, withheld)
+        forms = _all_of_them(base, candidates, forms)
     confirmed = null * (1 - refusing)  # what no fact says is not so
     confirmed += sum(alpha * shares["yes_no"] for (_, _, alpha), shares in zip(candidates, forms, strict=True))
     found.add(YES, gate * confirmed * yes, rests_on)
@@ -200,7 +200,6 @@ def _all_of_them(
     base: KnowledgeBase,
     candidates: Sequence[tuple[int, bool, float]],
     forms: Sequence[dict[str, float]],
-    withheld: Sequence[int],
 ) -> list[dict[str, float]]:
     """The forms, where a name is asked for that is one of several without a time, and the question does not say which.
 
@@ -209,8 +208,8 @@ def _all_of_them(
     """
     rows: dict[tuple[int, bool], list[int]] = {}
     for place, (fact, inverse, _) in enumerate(candidates):
-        timed = fact < 0 or bool(base.order.timed[fact])
-        if not timed and base.order.one_of_several(fact, inverse=inverse, withheld=withheld):
+        # A fact without a time that may be listed is one of several (`_possible`).
+        if fact >= 0 and "list" in forms[place] and not bool(base.order.timed[fact]):
             numbers = base.order.inverse_row if inverse else base.order.row
             rows.setdefault((int(numbers[fact]), inverse), []).append(place)
     found = list(forms)
@@ -219,9 +218,8 @@ def _all_of_them(
         if max(shares) > SAYS_WHICH * sum(shares):
             continue
         for place in places:
-            shares_of = dict(forms[place])
-            shares_of["list"] = shares_of.get("list", 0.0) + shares_of.pop("value", 0.0)
-            found[place] = shares_of
+            value = forms[place].get("value", 0.0)
+            found[place] = {**forms[place], "value": 0.0, "list": forms[place]["list"] + value}
     return found
 
 

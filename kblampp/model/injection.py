@@ -112,8 +112,6 @@ class KBInjectedModel(nn.Module):
         ego_graph, ego_radius, ego_degree: Whether and how far the facts around the selected ones are read.
         layer_path: Where the decoder layers are, for an architecture in which the rule does not find them.
 
-    Attributes:
-
     Raises:
         BackboneError: The decoder layers are not found, or a layer does not exist.
     """

@@ -216,23 +216,17 @@ class KBSelector(nn.Module):
             parts = ScoreParts(*(part.gather(-1, best) for part in parts))
             found = found.part(best)
         forms = reading.form[:, None] if self.form is None else self.form(reading, *found.form_features(knowledge))
-        selection = self._weigh(
-            query,
-            rest,
-            hop_logit,
-            hopped,
-            left,
-            left_by,
-            knowledge,
-            rows,
-            parts,
-            score,
-            null,
-            best_fact,
-            group,
-            yes,
-            forms,
-        )
+        told = {
+            "best": best_fact,
+            "group": group,
+            "yes": yes,
+            "forms": forms,
+            "hop_logit": hop_logit,
+            "hopped": hopped,
+            "left": left,
+            "left_by": left_by,
+        }
+        selection = self._weigh(query, rest, knowledge, rows, parts, score, null, **told)
         if self.graph is None or not options.ego_graph:
             return selection
         windows = knowledge.questions.windows
@@ -366,20 +360,14 @@ class KBSelector(nn.Module):
         self,
         query: Tensor,
         rest: Tensor,
-        hop_logit: Tensor,
-        hopped: Tensor,
-        left: Tensor,
-        left_by: Tensor,
         knowledge: Knowledge,
         rows: Tensor,
         parts: ScoreParts,
         score: Tensor,
         null: Tensor,
-        best: Tensor,
-        group: Tensor,
-        yes: Tensor,
-        forms: Tensor,
+        **told: Tensor,
     ) -> Selection:
+        """The selection of candidates and the null fact, by their scores; `told` are its other attributes."""
         options, tensors = knowledge.options, knowledge.base.tensors
         if not options.null_fact:
             null = torch.full_like(null, -math.inf)
@@ -394,26 +382,7 @@ class KBSelector(nn.Module):
         value = mixture(alpha, values) + null_weight[..., None] * self.null_value
         read_later = options.hop and not self.last
         key = mixture(alpha.detach(), tensors.keys[rows.clamp(min=0)]) if read_later else query.new_zeros(0)
-        return Selection(
-            query,
-            rest,
-            ids,
-            inverse,
-            alpha,
-            null_weight,
-            scores,
-            parts,
-            key,
-            value,
-            best,
-            group,
-            yes,
-            forms,
-            hop_logit,
-            hopped,
-            left,
-            left_by,
-        )
+        return Selection(query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, **told)
 
 
 class _Candidates(NamedTuple):

@@ -118,9 +118,9 @@ def refusal_cuts(odds: NDArray[Any], groups: NDArray[Any]) -> list[float]:
         odds: The null fact's log-odds of questions whose fact was found, (n,).
         groups: Their groups, (n,).
     """
-    sizes = np.bincount(groups.astype(np.int64), minlength=len(REFUSAL_GROUPS))
-    few = sizes * FALSE_REFUSALS < 1
-    together = refusal_cut(odds[few[groups.astype(np.int64)]])
+    groups = groups.astype(np.int64)
+    few = np.bincount(groups, minlength=len(REFUSAL_GROUPS)) * FALSE_REFUSALS < 1
+    together = refusal_cut(odds[few[groups]])
     return [together if small else refusal_cut(odds[groups == group]) for group, small in enumerate(few)]
 
 

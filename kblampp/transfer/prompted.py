@@ -138,8 +138,7 @@ def choose_style(predictor: Predictor, split: Split, per_kind: int) -> tuple[Pro
         if count[kind] <= per_kind:
             places.append(place)
     some = replace(split, encoded=split.encoded.part(places))
-    shares = {}
-    found = {}
+    shares: dict[PromptStyle, float] = {}
     for style in styles(predictor.backbone.tokenizer):
         try:
             texts, _ = answer_prompted(predictor, some, style, CHOSEN_WITH)
@@ -149,9 +148,9 @@ def choose_style(predictor: Predictor, split: Split, per_kind: int) -> tuple[Pro
             logger.warning("%s", error)
             continue
         hits = [_counts(question, text) for question, text in zip(some.encoded.questions, texts, strict=True)]
-        shares[style], found[str(style)] = sum(hits), round(sum(hits) / len(hits), 4)
+        shares[style] = sum(hits) / len(hits)
         logger.info("prompt %s: %d of %d right", style, sum(hits), len(hits))
-    return max(shares, key=shares.__getitem__), found
+    return max(shares, key=shares.__getitem__), {str(style): round(share, 4) for style, share in shares.items()}
 
 
 def _counts(question: Question, text: str) -> bool:
