@@ -29,7 +29,7 @@ from kblampp.data.windows import Window, iso
 from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.model.checkpoint import load_trained
-from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
+from kblampp.model.inputs import EncodedQuestions, StoredBase
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import open_backbone, selector_options
 from kblampp.time_expressions.parse import TimeReading, read_time
@@ -74,7 +74,7 @@ class Reader:
     """
 
     predictor: Predictor
-    base: KnowledgeBase
+    base: StoredBase
     encoders: Encoders
 
     @classmethod
@@ -107,7 +107,7 @@ class Reader:
                 f"{projections.encoder_fingerprint[:12]}; run `dvc repro encode`"
             )
         backbone = open_backbone(params, store)
-        base = KnowledgeBase.load(
+        base = StoredBase.load(
             folder / "kb" / kb,
             folder / "index" / kb,
             projection_fingerprint=projections.fingerprint,

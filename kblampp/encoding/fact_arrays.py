@@ -11,6 +11,7 @@ import numpy.typing as npt
 from kblampp.core.errors import StoreError
 from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.data.windows import window_bounds
+from kblampp.encoding.encoded_facts import CONTEXTS, ENTITIES, FIRST_DAYS, KEYS, LAST_DAYS, RELATIONS, VALUES
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections
 
@@ -49,14 +50,14 @@ def encode_facts(
     pairs = [[_number(e.id, e.name, entities) for e in (f.head, f.tail)] for f in facts]
     of_relation = [_number(f.relation.id, f.relation.name, relations) for f in facts]
     return {
-        "K.npy": np.concatenate([projections.keys(head, relation), projections.keys(tail, relation)]).astype(dtype),
-        "V.npy": projections.values(tail, context, tau_min, tau_max).astype(dtype),
-        "meta/ctx_vec.npy": projections.contexts(context).astype(dtype),
+        KEYS: np.concatenate([projections.keys(head, relation), projections.keys(tail, relation)]).astype(dtype),
+        VALUES: projections.values(tail, context, tau_min, tau_max).astype(dtype),
+        CONTEXTS: projections.contexts(context).astype(dtype),
         "meta/sent_vec.npy": context.astype(dtype),
-        "meta/tau_min.npy": tau_min.astype(np.int32),
-        "meta/tau_max.npy": tau_max.astype(np.int32),
-        "meta/entity_ids.npy": np.array(pairs, dtype=np.int32),
-        "meta/rel_ids.npy": np.array(of_relation, dtype=np.int32),
+        FIRST_DAYS: tau_min.astype(np.int32),
+        LAST_DAYS: tau_max.astype(np.int32),
+        ENTITIES: np.array(pairs, dtype=np.int32),
+        RELATIONS: np.array(of_relation, dtype=np.int32),
         **{f"questions/{split}.npy": encoders.embed_questions(t).astype(dtype) for split, t in questions.items()},
     }
 
