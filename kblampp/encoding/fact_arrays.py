@@ -45,20 +45,29 @@ def encode_facts(
             f"the encoder's vectors have width {head.shape[1]}, but the projections take "
             f"{projections.d_sent}; run `dvc repro encode`"
         )
-    tau_min, tau_max = window_bounds([fact.window for fact in facts])
-    entities, relations = _Numbers(), _Numbers()
-    pairs = [[_number(e.id, e.name, entities) for e in (f.head, f.tail)] for f in facts]
-    of_relation = [_number(f.relation.id, f.relation.name, relations) for f in facts]
+    symbols = symbol_arrays(facts)
+    tau_min, tau_max = symbols[FIRST_DAYS], symbols[LAST_DAYS]
     return {
         KEYS: np.concatenate([projections.keys(head, relation), projections.keys(tail, relation)]).astype(dtype),
         VALUES: projections.values(tail, context, tau_min, tau_max).astype(dtype),
         CONTEXTS: projections.contexts(context).astype(dtype),
         "meta/sent_vec.npy": context.astype(dtype),
+        **symbols,
+        **{f"questions/{split}.npy": encoders.embed_questions(t).astype(dtype) for split, t in questions.items()},
+    }
+
+
+def symbol_arrays(facts: Sequence[FiveTuple]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that need no encoder: days of the windows and numbers of entities and relations, int32."""
+    tau_min, tau_max = window_bounds([fact.window for fact in facts])
+    entities, relations = _Numbers(), _Numbers()
+    pairs = [[_number(e.id, e.name, entities) for e in (f.head, f.tail)] for f in facts]
+    of_relation = [_number(f.relation.id, f.relation.name, relations) for f in facts]
+    return {
         FIRST_DAYS: tau_min.astype(np.int32),
         LAST_DAYS: tau_max.astype(np.int32),
-        ENTITIES: np.array(pairs, dtype=np.int32),
+        ENTITIES: np.array(pairs, dtype=np.int32).reshape(-1, 2),
         RELATIONS: np.array(of_relation, dtype=np.int32),
-        **{f"questions/{split}.npy": encoders.embed_questions(t).astype(dtype) for split, t in questions.items()},
     }
 
 
