@@ -15,7 +15,7 @@ from kblampp.base.knowledge_base import KnowledgeBase, changed, fact_of
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple
 
-NAMES = st.sampled_from(["Ada", "Bo", "Cy", "Straße 7", "名", "o'Neil; \"x\""])
+NAMES = st.sampled_from(["Ada", "Bo", "Cy", "Straße 7", "名", 'o\'Neil; "x"'])
 YEARS = st.sampled_from(["", "1990", "1990-05", "2001-02-28"])
 
 

@@ -137,9 +137,9 @@ def test_readers_do_not_wait_for_a_writer_and_see_the_state_before(base: Knowled
 
 def test_a_second_writer_is_told(base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kblampp.base.database.WAIT_S", 0.05)
-    with KnowledgeBase.open(base.path) as other, base.database.writing():
-        with pytest.raises(StoreError, match="another process is writing"):
-            other.delete([1])
+    told = pytest.raises(StoreError, match="another process is writing")
+    with KnowledgeBase.open(base.path) as other, base.database.writing(), told:
+        other.delete([1])
     with KnowledgeBase.open(base.path) as other:
         other.delete([1])
     assert tails(base) == ["Tomas"]
@@ -224,7 +224,9 @@ def test_damage_is_found(base: KnowledgeBase) -> None:
 
 
 def test_what_is_exported_comes_back_equal(base: KnowledgeBase, tmp_path: Path) -> None:
-    base.add_fact('Ö "x", y', "long; name", "line\nbreak", context=" a  b ", start="1990-05", end="1990-05-02".replace("02", "20"))
+    base.add_fact(
+        'Ö "x", y', "long; name", "line\nbreak", context=" a  b ", start="1990-05", end="1990-05-02".replace("02", "20")
+    )
     facts = [version.content for version in base.facts()]
     assert base.export(tmp_path / "f.jsonl") == base.export(tmp_path / "f.csv") == 3
     assert read_facts(tmp_path / "f.jsonl") == facts
