@@ -137,7 +137,7 @@ class KBModel:
     def _ask(self, state: Snapshot, questions: Sequence[str], today: int, top: int) -> list[Reply]:
         if state.base is None:
             return [_of_nothing(question, today, state.version) for question in questions]
-        ids = [version.fact for version in state.versions]
+        ids = state.ids.tolist()
         return self.reader.ask(state.base, questions, top=top, today=today, ids=ids, version=state.version)
 
     def generate(self, base: KnowledgeBase, question: str, **options: Any) -> str:
@@ -181,7 +181,12 @@ class KBModel:
         place = (base.born, version)
         if place not in self._snapshots:
             device = str(self.reader.predictor.backbone.model.device)
-            self._snapshots[place] = Snapshot.of(base, self.encoder, version, device)
+            others = [known for known in self._snapshots if known[0] == base.born]
+            if others:  # what differs from the nearest state is less work than all
+                nearest = self._snapshots[min(others, key=lambda known: abs(known[1] - version))]
+                self._snapshots[place] = nearest.moved(base, self.encoder, version, device)
+            else:
+                self._snapshots[place] = Snapshot.of(base, self.encoder, version, device)
             while len(self._snapshots) > KEPT:
                 self._snapshots.popitem(last=False)
         self._snapshots.move_to_end(place)

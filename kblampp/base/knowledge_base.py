@@ -286,6 +286,24 @@ class KnowledgeBase:
                 raise self._missing(connection, fact)
         return found
 
+    def changes(self, since: int, to: int) -> dict[int, FiveTuple | None]:
+        """The facts that differ between two states: what the second says of them, None where it has them not.
+
+        Args:
+            since: The call after which the first state is meant.
+            to: That of the second, later or earlier.
+        """
+        low, high = sorted((since, to))
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                f"""SELECT t.fact, v.content FROM
+                (SELECT fact FROM versions WHERE call > :low AND call <= :high
+                 UNION SELECT fact FROM versions WHERE until > :low AND until <= :high) t
+                LEFT JOIN versions v ON v.fact = t.fact AND {_THEN}""",
+                {"low": low, "high": high, "known": to},
+            ).fetchall()
+        return {int(fact): None if content is None else _content(content) for fact, content in rows}
+
     def log(self, limit: int | None = None) -> list[Call]:
         """The calls that wrote, the newest first."""
         with self.database.reading() as connection:

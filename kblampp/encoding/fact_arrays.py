@@ -15,8 +15,6 @@ from kblampp.encoding.encoded_facts import CONTEXTS, ENTITIES, FIRST_DAYS, KEYS,
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections
 
-_Numbers = dict[tuple[str, str], int]
-
 
 def encode_facts(
     facts: Sequence[FiveTuple],
@@ -45,7 +43,7 @@ def encode_facts(
             f"the encoder's vectors have width {head.shape[1]}, but the projections take "
             f"{projections.d_sent}; run `dvc repro encode`"
         )
-    symbols = symbol_arrays(facts)
+    symbols = SymbolNumbers().arrays(facts)
     tau_min, tau_max = symbols[FIRST_DAYS], symbols[LAST_DAYS]
     return {
         KEYS: np.concatenate([projections.keys(head, relation), projections.keys(tail, relation)]).astype(dtype),
@@ -57,21 +55,28 @@ def encode_facts(
     }
 
 
-def symbol_arrays(facts: Sequence[FiveTuple]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays that need no encoder: days of the windows and numbers of entities and relations, int32."""
-    tau_min, tau_max = window_bounds([fact.window for fact in facts])
-    entities, relations = _Numbers(), _Numbers()
-    pairs = [[_number(e.id, e.name, entities) for e in (f.head, f.tail)] for f in facts]
-    of_relation = [_number(f.relation.id, f.relation.name, relations) for f in facts]
-    return {
-        FIRST_DAYS: tau_min.astype(np.int32),
-        LAST_DAYS: tau_max.astype(np.int32),
-        ENTITIES: np.array(pairs, dtype=np.int32).reshape(-1, 2),
-        RELATIONS: np.array(of_relation, dtype=np.int32),
-    }
+class SymbolNumbers:
+    """Numbers of entities and relations, which stay while facts come and go."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._entities: dict[tuple[str, str], int] = {}
+        self._relations: dict[tuple[str, str], int] = {}
+
+    def arrays(self, facts: Sequence[FiveTuple]) -> dict[str, npt.NDArray[np.int32]]:
+        """The arrays that need no encoder: days of the windows and numbers of entities and relations."""
+        tau_min, tau_max = window_bounds([fact.window for fact in facts])
+        pairs = [[_number(e.id, e.name, self._entities) for e in (f.head, f.tail)] for f in facts]
+        of_relation = [_number(f.relation.id, f.relation.name, self._relations) for f in facts]
+        return {
+            FIRST_DAYS: tau_min.astype(np.int32),
+            LAST_DAYS: tau_max.astype(np.int32),
+            ENTITIES: np.array(pairs, dtype=np.int32).reshape(-1, 2),
+            RELATIONS: np.array(of_relation, dtype=np.int32),
+        }
 
 
-def _number(identifier: str | None, name: str, numbers: _Numbers) -> int:
+def _number(identifier: str | None, name: str, numbers: dict[tuple[str, str], int]) -> int:
     """The integer of an entity or relation: by its id, or by its name where it has none."""
     key = ("id", identifier) if identifier else ("name", name)
     return numbers.setdefault(key, len(numbers))

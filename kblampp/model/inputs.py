@@ -18,7 +18,7 @@ from kblampp.data.facts import Question
 from kblampp.data.windows import UNKNOWN, Window, window_bounds
 from kblampp.encoding.encoded_facts import EncodedFacts, StoreTensors
 from kblampp.encoding.store import KBValueStore
-from kblampp.index.knowledge_index import KnowledgeIndex
+from kblampp.index.knowledge_index import KnowledgeIndex, SearchIndex
 from kblampp.model.ego_graph import FactGraph
 from kblampp.model.fact_order import FactOrder
 from kblampp.model.mentions import AskedWords, NameTable, asked_words, question_grams, question_words
@@ -36,7 +36,7 @@ class EncodedBase:
     """
 
     store: EncodedFacts
-    index: KnowledgeIndex
+    index: SearchIndex
     device: str = "cpu"
 
     @cached_property

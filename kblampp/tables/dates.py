@@ -24,7 +24,27 @@ OPEN = "read as an open end"
 LONGEST = 60
 """Most characters of a date."""
 
-_UNSAID = frozenset(["?", "??", "???", "-", "--", "---", "nan", "nat", "none", "null", "<na>", "n/a", "na", "n.a.", "nil", "unknown", "unbekannt"])
+_UNSAID = frozenset(
+    [
+        "?",
+        "??",
+        "???",
+        "-",
+        "--",
+        "---",
+        "nan",
+        "nat",
+        "none",
+        "null",
+        "<na>",
+        "n/a",
+        "na",
+        "n.a.",
+        "nil",
+        "unknown",
+        "unbekannt",
+    ]
+)
 _OPEN = frozenset(
     ("present", "now", "today", "ongoing", "current", "currently", "to date", "to present", "till now", "until now")
     + ("open", "open-ended", "continuing", "still", "incumbent", "…", "...")

@@ -45,5 +45,3 @@ def span(window: Window) -> str:
         return ""
     bounds = inclusive(window)
     return f"{bounds['start'] or '…'} to {bounds['end'] or '…'}"
-
-
