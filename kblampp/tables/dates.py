@@ -11,56 +11,40 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from kblampp.core.errors import DataError
 from kblampp.data.windows import LAST_DAY, MONTHS, UNITS, day, month_bounds, year_bounds
 
 EXPECTED = "2009, 2009-03 or 2009-03-02, or nothing"
-ABOUT = "read as if it were certain"
-CLOCK = "read as the whole day, without the time of day"
-ZEROS = "read without the month or day that is 00"
-UNSAID = "read as not known"
-OPEN = "read as an open end"
+ABOUT = "dates that are said to be uncertain, taken as certain"
+CLOCK = "dates with a time of day, which is left out"
+ZEROS = "dates with a month or day 00, which is left out"
+UNSAID = "words for what is not known, taken as an empty cell"
+OPEN = "words for an open end, taken as an empty cell"
 LONGEST = 60
 """Most characters of a date."""
 
 _UNSAID = frozenset(
-    [
-        "?",
-        "??",
-        "???",
-        "-",
-        "--",
-        "---",
-        "nan",
-        "nat",
-        "none",
-        "null",
-        "<na>",
-        "n/a",
-        "na",
-        "n.a.",
-        "nil",
-        "unknown",
-        "unbekannt",
-    ]
+    ("?", "??", "???", "-", "--", "---", "nan", "nat", "none", "null", "<na>", "n/a", "na", "n.a.", "nil", "unknown")
 )
 _OPEN = frozenset(
-    ("present", "now", "today", "ongoing", "current", "currently", "to date", "to present", "till now", "until now")
-    + ("open", "open-ended", "continuing", "still", "incumbent", "…", "...")
+    (
+        *("present", "now", "today", "ongoing", "current", "currently", "to date", "to present", "till now"),
+        *("until now", "open", "open-ended", "continuing", "still", "incumbent", "…", "..."),
+    )
 )
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _CLOCK = r"[T ](?:[01][0-9]|2[0-4]):[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]+)?)? ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 _NUMBERS = re.compile(
-    rf"\+?(?P<year>[0-9]+)(?:(?P<mark>[-/.])(?P<month>[0-9]{{1,2}})(?:(?P=mark)(?P<day>[0-9]{{1,2}})(?P<clock>{_CLOCK})?)?)?",
+    r"\+?(?P<year>[0-9]+)"
+    rf"(?:(?P<mark>[-/.])(?P<month>[0-9]{{1,2}})(?:(?P=mark)(?P<day>[0-9]{{1,2}})(?P<clock>{_CLOCK})?)?)?",
     re.IGNORECASE,
 )
-_ERA = re.compile(
-    r"(?:(?:AD|CE) ?(?P<after>[0-9]{1,4})|(?P<before>[0-9]{1,4}) ?(?:AD|CE|A\.D\.|C\.E\.))", re.IGNORECASE
-)
+_ERA = re.compile(r"(?:AD|CE) ?(?P<after>[0-9]{1,4})|(?P<before>[0-9]{1,4}) ?(?:AD|CE|A\.D\.|C\.E\.)", re.IGNORECASE)
 _BEFORE_CHRIST = re.compile(r"-[0-9]+(?:-.*)?|.*[0-9] ?(?:BCE?|B\.C\.(?:E\.)?)|BCE? ?[0-9].*", re.IGNORECASE)
 _ABOUT = re.compile(
-    r"(?:(?:circa|ca\.?|c\.?|approx\.?|approximately|about|around|~|≈) ?)+(?P<rest>.*[0-9].*)", re.IGNORECASE
+    r"(?:circa|ca\.?|c\.?|approx\.?|approximately|about|around|~|≈) ?(?P<rest>.*[0-9].*)", re.IGNORECASE
 )
 _DOUBTED = re.compile(r"(?P<rest>.*[0-9]) ?(?:\(\?\)|\?)")
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
@@ -73,7 +57,8 @@ _MONTH: Mapping[str, int] = {
     for name in (month.lower(), month[:3].lower(), *(("sept",) if number == 9 else ()))
 }
 _WORDS = re.compile(
-    r"(?:(?P<first>[0-9]{1,2})(?:st|nd|rd|th)? )?(?P<month>[a-z]+)\.?(?: (?P<second>[0-9]{1,2})(?:st|nd|rd|th)?,)?,? (?P<year>[0-9]{3,4})",
+    r"(?:(?P<first>[0-9]{1,2})(?:st|nd|rd|th)? )?(?P<month>[a-z]+)\.?(?: (?P<second>[0-9]{1,2})(?:st|nd|rd|th)?,)?,?"
+    r" (?P<year>[0-9]{3,4})",
     re.IGNORECASE,
 )
 
@@ -83,9 +68,10 @@ class Bound:
     """A bound of a window, as a cell names it.
 
     Attributes:
-        day: Day number of the start; of an end the first day AFTER what is named, which counts as a whole; None if open.
+        day: Day number of the start; of an end the first day AFTER what it names, since that counts as a whole; None if
+            open.
         unit: One of `UNITS`, how precisely it is written; None if open.
-        note: How the text was understood, where it says more or less than that; no part of what is compared.
+        note: What is to be said of such texts, where one says more or less than that; no part of what is compared.
     """
 
     day: int | None
@@ -131,6 +117,7 @@ def bound_text(day: int | None, unit: str | None, *, end: bool) -> str:
     return named[: {"year": 4, "month": 7, "day": 10}[unit or widest]]
 
 
+@lru_cache(maxsize=4096)
 def _read(text: str, shown: str, end: bool) -> Bound:
     """The bound that `text` names, which is all or a part of what errors show."""
     word = text.lower()

@@ -55,7 +55,7 @@ def _outcome(row: _Row, layout: Layout | None) -> tuple[FiveTuple, list[Remark]]
         return row.value
     try:
         if not row.flat or layout is None:
-            return FiveTuple.from_row(json.loads(row.raw, parse_constant=_refuse), "it"), []
+            return FiveTuple.from_row(json.loads(row.raw, parse_constant=_refuse), "the five-tuple"), []
         return fact_of(_texts(row.value, layout), layout)
     except (DataError, ValueError, RecursionError) as error:
         return str(error) if isinstance(error, DataError) else f"{NO_JSON} ({first_line(error)})"
@@ -109,13 +109,25 @@ def _value(raw: str, decoded: Decoded) -> Mapping[str, Any] | str:
         return fault
     try:
         value = _DECODER.decode(raw)
+        fault = decoded.fault("".join(_strings(value))) if "\\u" in raw else None
     except (ValueError, RecursionError) as error:
         return f"{NO_JSON} ({first_line(error)})"
     if not isinstance(value, Mapping):
         return f"it is a JSON {type(value).__name__}: expected an object"
-    if "\\u" in raw and (fault := decoded.fault(json.dumps(value, ensure_ascii=False))):
-        return fault
-    return value
+    return fault or value
+
+
+def _strings(value: object) -> Iterator[str]:
+    """All texts of a JSON value, names of fields too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, content in value.items():
+            yield name
+            yield from _strings(content)
+    elif isinstance(value, list):
+        for content in value:
+            yield from _strings(content)
 
 
 def _constant(name: str) -> None:

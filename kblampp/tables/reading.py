@@ -9,6 +9,7 @@ around it.  A row that cannot be read is kept with the reason, and a row without
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,8 +99,9 @@ def read_facts_table(
     path = Path(path)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): expected a file of facts") from None
+    except (OSError, ValueError) as error:  # a ValueError of a name with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{shown(str(path))} cannot be read ({reason}): expected a file of facts") from None
     decoded = decode(data, str(path), encoding)
     begin = stripped(decoded.text[:1000])[:1]
     if not stripped(decoded.text):
@@ -113,7 +115,8 @@ def read_facts_table(
 def _reading(path: Path, parsed: Parsed, notes: list[str]) -> TableReading:
     facts: list[RowFact] = []
     rejected: list[Rejected] = []
-    kinds: dict[str, list[str]] = {}
+    kinds: Counter[str] = Counter()
+    first: dict[str, str] = {}
     for number, row in enumerate(parsed.rows):
         if isinstance(row.outcome, str):
             rejected.append(Rejected(row.line, shown(row.outcome), shown(row.raw), number))
@@ -121,8 +124,9 @@ def _reading(path: Path, parsed: Parsed, notes: list[str]) -> TableReading:
         fact, remarks = row.outcome
         facts.append(RowFact(number, row.line, fact, tuple(shown(remark.text) for remark in remarks)))
         for remark in remarks:
-            kinds.setdefault(remark.kind, []).append(f"line {row.line}: {remark.text}")
-    told = [f"{len(texts)} {kind} ({shown(texts[0])})" for kind, texts in kinds.items()]
+            kinds[remark.kind] += 1
+            first.setdefault(remark.kind, shown(f"line {row.line}, {remark.text}"))
+    told = [f"{kind}: {number} ({first[kind]})" for kind, number in kinds.items()]
     said = [*notes, *parsed.notes(), *told, *hints([(row.line, row.fact) for row in facts])]
     if not (facts or rejected):
         said.append("it holds no row of facts")
