@@ -27,12 +27,11 @@ from kblampp.core.files import atomic_write, write_jsonl
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import UNKNOWN, Window
 from kblampp.tables.dates import read_bound
+from kblampp.tables.facts_of_rows import SOURCE
 from kblampp.tables.writing import COLUMNS, as_row
 
 Moment = int | str | None
 """A state of the base: the id of the call after which it is meant, a moment in time, or None for now."""
-SOURCE = "custom"
-"""What facts that people write name as the source of their sentence and window, as in a table of one's own."""
 MOST = (1 << 63) - 1
 """The largest integer of SQLite."""
 _VERSION = """SELECT v.fact, v.content, v.call, c.at, e.at FROM versions v
