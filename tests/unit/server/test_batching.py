@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.server.batching import Answered, Batcher
@@ -20,8 +20,8 @@ from tests.unit.server.fakes import FakeBase, FakeModel
 Outcome = list[Answered] | BaseException
 
 
-def batcher_of(model: FakeModel, **settings: Any) -> Batcher:
-    return Batcher(FakeBase(), model, **{"batch_size": 8, "max_queue": 64, "timeout_s": 20.0, **settings})
+def batcher_of(model: FakeModel, **limits: Any) -> Batcher:
+    return Batcher(FakeBase(), model, **{"batch_size": 8, "max_queue": 64, "timeout_s": 20.0, **limits})
 
 
 def texts(answers: Outcome) -> list[str]:
@@ -63,7 +63,9 @@ def test_what_waits_while_the_model_runs_is_asked_at_once_and_each_gets_its_own_
         answers = await asyncio.gather(*tasks)
         assert [texts(answer) for answer in answers] == [[f"question {number}"[::-1]] for number in range(20)]
         assert [len(batch) for batch in model.batches] == [1, 8, 8, 4]
-        assert [asked.question for batch in model.batches[1:] for asked in batch] == [f"question {n}" for n in range(20)]
+        assert [asked.question for batch in model.batches[1:] for asked in batch] == [
+            f"question {n}" for n in range(20)
+        ]
         batcher.close()
 
     run(work)
@@ -90,6 +92,7 @@ def test_one_thread_alone_asks_the_model() -> None:
     ),
     size=st.integers(1, 9),
 )
+@settings(deadline=None, max_examples=40)
 def test_a_question_that_fails_harms_its_own_request_alone(requests: list[list[str]], size: int) -> None:
     async def work() -> None:
         model = FakeModel()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from kblampp.core.errors import StoreError
@@ -68,6 +69,7 @@ def test_a_change_leaves_alone_what_it_does_not_name() -> None:
         st.sampled_from(FIELDS), st.sampled_from(["1990", "1991-02", "1992-03-04", "", "a name"]), min_size=1
     )
 )
+@hypothesis_settings(deadline=None, max_examples=25)
 def test_any_change_that_is_taken_shows_what_was_asked_for_and_else_what_was_there(fields: dict[str, str]) -> None:
     base = FakeBase(fact(first=1900, last=2020))
     client = client_of(base)
@@ -176,7 +178,12 @@ def test_a_base_that_cannot_be_read_or_written_is_told_with_503() -> None:
     base = FakeBase(fact())
     client = client_of(base)
     base.failure = StoreError("my.kb: another program writes to it; try again")
-    for response in (client.get("/facts"), client.post("/facts", json=NEW), client.get("/health"), client.get("/metrics")):
+    for response in (
+        client.get("/facts"),
+        client.post("/facts", json=NEW),
+        client.get("/health"),
+        client.get("/metrics"),
+    ):
         assert (response.status_code, "another program" in response.json()["error"]) == (503, True)
 
 
