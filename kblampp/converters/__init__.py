@@ -1,6 +1,6 @@
 """Raw files of real datasets to facts and questions, a file a dataset; `registry` lists them.
 
-Imports `core`, `data` and `time_expressions`.
+Imports `core`, `data`, `time_expressions` and `tables`.
 
 Public names: `registry.CONVERTERS`, `registry.convert_dataset`, `conversion.Conversion`.
 """

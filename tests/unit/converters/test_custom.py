@@ -139,6 +139,9 @@ def test_tables_as_spreadsheets_save_them(desk: Desk, ends: str, mark: bytes) ->
         ("2009-03-02", "2009-03-03", Window(day("2009-03-02"), day("2009-03-04"), "custom", "day", "day")),
         ("2009-03-02", "2009-03-02", Window(day("2009-03-02"), day("2009-03-03"), "custom", "day", "day")),
         ("2009-03-02", "9999-12-31", Window(day("2009-03-02"), None, "custom", "day")),
+        ("March 2009", "2009-3-2", Window(day("2009-03-01"), day("2009-03-03"), "custom", "month", "day")),
+        ("circa 987", "present", Window(day("0987-01-01"), None, "custom", "year")),
+        ("2009-03-02T10:30:00Z", "nan", Window(day("2009-03-02"), None, "custom", "day")),
         ("2009-03-02", "2009-03", Window(day("2009-03-02"), day("2009-04-01"), "custom", "day", "month")),
         ("9998", "9999", Window(day("9998-01-01"), None, "custom", "year")),
     ],
@@ -172,10 +175,10 @@ def test_a_bound_is_said_as_precisely_as_the_table_gives_it(
         ("2009-03-02", "2009-03-01", "expected end after start"),
         ("2010", "2009", "expected end after start"),
         ("2009-13", "", "month"),
-        ("2009-02-30", "", "'2009-02-30' is not a date"),
-        ("0000", "", "year 0"),
-        ("March 2009", "", "column 'start' is 'March 2009'"),
-        ("", "2009-3", "column 'end' is '2009-3'"),
+        ("2009-02-30", "", "'2009-02-30' is no day of the calendar"),
+        ("0000", "", "'0000' is before the year 1"),
+        ("Spring 2009", "", "column 'start': 'Spring 2009' is no date"),
+        ("", "03/02/2009", "column 'end': '03/02/2009' does not say which number is the month"),
     ],
 )
 def test_times_that_make_no_sense_are_named_with_their_line(desk: Desk, start: str, end: str, says: str) -> None:
@@ -189,15 +192,23 @@ def test_times_that_make_no_sense_are_named_with_their_line(desk: Desk, start: s
     ("content", "says"),
     [
         ("head,relation\na,b\n", "lacks column tail"),
-        ("head;relation;tail\na;b;c\n", "lacks columns head, relation, tail"),
-        ("", "lacks columns head, relation, tail"),
+        ("a,b,c\nd,e,f\n", "lacks columns head, relation, tail: it has 'a', 'b', 'c'"),
+        ("", "is empty"),
+        (
+            "head,relation,tail\na,b,c\n".encode("utf-16")[:-9] + b"\x00\xd8\n\x00",
+            "line 2: it holds a byte that is no UTF-16",
+        ),
+        (b"PK\x03\x04", "an Excel workbook"),
         ("head,relation,tail,tail\na,b,c,d\n", "has column 'tail' twice"),
         ("head,relation,tail\na,,c\n", "line 2: column 'relation' is empty"),
-        ("head,relation,tail\na,b\n", "line 2 has 2 cells, expected 3"),
-        ("head,relation,tail\na,b,c,d\n", "line 2 has 4 cells, expected 3"),
+        (
+            "head,relation,tail\na,b\n",
+            "line 2: column 'tail' is empty: expected a name (the row has 2 cells, the first line 3)",
+        ),
+        ("head,relation,tail\na,b,c,d\n", "line 2: it has 4 cells, expected 3"),
         ('head,relation,tail\na,"b\n\nx"y,c\n', "a quote holds lines 2 to 4"),
-        ('head,relation,tail\na,b,"c\n', "line 2 is no row of a CSV file"),
-        ("head,relation,tail\nä,b,c\n".encode("latin-1"), "is not UTF-8"),
+        ('head,relation,tail\na,b,"c\n', "line 2: a quote is not closed"),
+        ("head,relation,tail\nä,b,c\n".encode() + b"\xe4,b,c\n", "line 3: it holds a byte that is no UTF-8 (0xe4"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_named_with_line_and_column(desk: Desk, content: str | bytes, says: str) -> None:
@@ -319,15 +330,51 @@ def test_a_training_question_with_more_hops_than_training_weighs_is_refused(desk
     assert f"at most {MOST_HOPS} facts" in message
 
 
-def test_a_quote_that_is_not_closed_ends_the_table_and_says_which_lines_it_holds(desk: Desk) -> None:
-    """With `skip_bad` too: what is in the quote could be any number of facts."""
-    desk.put("facts.csv", 'head,relation,tail\na,b,c\nd,e,"f\ng,h,i\nj,k,l\n')
+def test_a_quote_that_is_not_closed_costs_its_line_and_says_which_lines_it_would_hold(desk: Desk) -> None:
+    """What follows are rows of their own, if each is whole: with `skip_bad` a quote is no reason to lose them."""
+    desk.put("facts.csv", 'head,relation,tail\na,b,c\nd,e,"f\ng,h,i\nhalf,a row\nj,k,l\n')
+    desk.put("questions.jsonl", [{**QUESTION, "answer": "l", "supporting_facts": [4]}])
     message = desk.error()
-    assert f"{desk.raw / 'facts.csv'}, line 3 is no row of a CSV file" in message
-    assert "a quote holds lines 3 to 5" in message
+    assert f"{desk.raw / 'facts.csv'}, line 3: " in message
+    assert "a quote holds lines 3 to 6" in message
     report = desk.convert(skip_bad=True)
-    assert (report["facts"], report["skipped"]) == ({"train": 1}, {"malformed": 1})
-    assert "a quote holds lines 3 to 5" in report["malformed_examples"][0]
+    assert (report["facts"], report["skipped"]) == ({"train": 3}, {"malformed": 2})
+    assert "a quote holds lines 3 to 6" in report["malformed_examples"][0]
+    assert "what a quote of line 3 holds" in report["malformed_examples"][1]
+    (question,) = desk.questions(skip_bad=True)
+    assert question.supporting_facts == (2,)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("head,relation,tail\nMüller,b,c\n".encode("utf-16"), "read as UTF-16"),
+        ("head,relation,tail\nMüller,b,c\n".encode("cp1252"), "read as cp1252 (Western European)"),
+        ("head;relation;tail\nMüller;b;c\n", "semicolons between the columns"),
+        ("sep=\t\nhead\trelation\ttail\nMüller\tb\tc\n", "tabs between the columns"),
+        ("Subject,predicate,OBJECT\nMüller,b,c\n", "head is 'Subject', relation is 'predicate', tail is 'OBJECT'"),
+        ("head,relation,tail,start\nMüller,b,c\n", "rows with fewer cells"),
+    ],
+)
+def test_tables_as_other_people_save_them_are_read_and_that_is_said(
+    desk: Desk, caplog: pytest.LogCaptureFixture, content: str | bytes, says: str
+) -> None:
+    (fact,) = desk.put("facts.csv", content).facts()
+    assert (fact.head.name, fact.relation.name, fact.tail.name) == ("Müller", "b", "c")
+    assert says in caplog.text
+
+
+def test_a_plain_table_is_read_without_a_word(asked: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    asked.convert()
+    assert "facts.csv" not in caplog.text
+
+
+@pytest.mark.parametrize(("facts", "questions"), [("Facts.CSV", "Questions.JSONL"), ("FACTS.csv", "questions.jsonl")])
+def test_files_are_found_in_any_case(desk: Desk, facts: str, questions: str) -> None:
+    desk.put(facts, "head,relation,tail\nAcme,led by,Ada\n").put(questions, [QUESTION])
+    report = desk.convert()
+    assert report["rows_read"] == {facts: 1, questions: 1}
+    assert report["questions"] == {"test": 1}
 
 
 def test_max_samples_reads_so_many_rows_and_leaves_out_questions_about_others(asked: Desk) -> None:
@@ -339,8 +386,8 @@ def test_max_samples_reads_so_many_rows_and_leaves_out_questions_about_others(as
 
 
 def test_columns_that_are_not_read_are_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    desk.put("facts.csv", "head,relation,tail,until\na,b,c,2009\n").convert()
-    assert "columns that are not read: until" in caplog.text
+    desk.put("facts.csv", "head,relation,tail,colour\na,b,c,red\n").convert()
+    assert "columns that are not read: 'colour'" in caplog.text
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(

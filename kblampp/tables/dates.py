@@ -1,0 +1,193 @@
+"""The dates of a table: what a cell names as the start or the end of a fact, and how it is written again.
+
+A date has the year first, "1994", "1994-05" or "1994-05-02", or names its month in English ("2 May 1994").  A form that
+says more or less than a day, month or year is read as far as it goes and has a note; one that could be two days
+("03/02/2009") or two years ("94") is not guessed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kblampp.core.errors import DataError
+from kblampp.data.windows import LAST_DAY, MONTHS, UNITS, day, month_bounds, year_bounds
+
+EXPECTED = "2009, 2009-03 or 2009-03-02, or nothing"
+ABOUT = "dates that are said to be uncertain, taken as certain"
+CLOCK = "dates with a time of day, which is left out"
+ZEROS = "dates with a month or day 00, which is left out"
+UNSAID = "words for what is not known, taken as an empty cell"
+OPEN = "words for an open end, taken as an empty cell"
+LONGEST = 60
+"""Most characters of a date."""
+
+_UNSAID = frozenset(
+    ("?", "??", "???", "-", "--", "---", "nan", "nat", "none", "null", "<na>", "n/a", "na", "n.a.", "nil", "unknown")
+)
+_OPEN = frozenset(
+    (
+        *("present", "now", "today", "ongoing", "current", "currently", "to date", "to present", "till now"),
+        *("until now", "open", "open-ended", "continuing", "still", "incumbent", "…", "..."),
+    )
+)
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_CLOCK = r"[T ](?:[01][0-9]|2[0-4]):[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]+)?)? ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+_NUMBERS = re.compile(
+    r"\+?(?P<year>[0-9]+)"
+    rf"(?:(?P<mark>[-/.])(?P<month>[0-9]{{1,2}})(?:(?P=mark)(?P<day>[0-9]{{1,2}})(?P<clock>{_CLOCK})?)?)?",
+    re.IGNORECASE,
+)
+_ERA = re.compile(r"(?:AD|CE) ?(?P<after>[0-9]{1,4})|(?P<before>[0-9]{1,4}) ?(?:AD|CE|A\.D\.|C\.E\.)", re.IGNORECASE)
+_BEFORE_CHRIST = re.compile(r"-[0-9]+(?:-.*)?|.*[0-9] ?(?:BCE?|B\.C\.(?:E\.)?)|BCE? ?[0-9].*", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"(?:circa|ca\.?|c\.?|approx\.?|approximately|about|around|~|≈) ?(?P<rest>.*[0-9].*)", re.IGNORECASE
+)
+_DOUBTED = re.compile(r"(?P<rest>.*[0-9]) ?(?:\(\?\)|\?)")
+_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+_FLOAT = re.compile(r"([0-9]+)\.0+")
+_ORDER_UNTOLD = re.compile(r"[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{2,4}")
+_SPAN = re.compile(r"[0-9]{3,4} ?(?:-|/|to|until) ?[0-9]{3,4}")
+_MONTH: Mapping[str, int] = {
+    name: number
+    for number, month in enumerate(MONTHS, start=1)
+    for name in (month.lower(), month[:3].lower(), *(("sept",) if number == 9 else ()))
+}
+_WORDS = re.compile(
+    r"(?:(?P<first>[0-9]{1,2})(?:st|nd|rd|th)? )?(?P<month>[a-z]+)\.?(?: (?P<second>[0-9]{1,2})(?:st|nd|rd|th)?,)?,?"
+    r" (?P<year>[0-9]{3,4})",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A bound of a window, as a cell names it.
+
+    Attributes:
+        day: Day number of the start; of an end the first day AFTER what it names, since that counts as a whole; None if
+            open.
+        unit: One of `UNITS`, how precisely it is written; None if open.
+        note: What is to be said of such texts, where one says more or less than that; no part of what is compared.
+    """
+
+    day: int | None
+    unit: str | None
+    note: str | None = field(default=None, compare=False)
+
+
+def read_bound(text: str, *, end: bool) -> Bound:
+    """Reads a cell of a start or an end.
+
+    Args:
+        text: What stands there.
+        end: Whether it is an end, which counts as a whole and may be "present".
+
+    Raises:
+        DataError: It names no date, one that is not certain, or one that the calendar lacks (years 1 to 9999).
+    """
+    if len(text) > LONGEST:
+        raise DataError(f"{text[:LONGEST]!r}… is no date: expected {EXPECTED}")
+    return _read(" ".join(text.translate(_DASHES).split()), text, end)
+
+
+def bound_text(day: int | None, unit: str | None, *, end: bool) -> str:
+    """Writes a bound as a table has it, the inverse of `read_bound`: "1994", "1994-05", "1994-05-02", "" if open.
+
+    Args:
+        day: Day number of the start, or the first day after the end.
+        unit: One of `UNITS`; None for as precise as the day seems to be.
+        end: Whether it is an end: the last year, month or day that still counts as a whole.
+
+    Raises:
+        DataError: The calendar has no such day, or no such unit begins on it.
+    """
+    if day is None:
+        return ""
+    if not 1 + end <= day <= LAST_DAY:
+        raise DataError(f"day number {day} is outside the calendar: expected {1 + end} to {LAST_DAY}")
+    begins = datetime.date.fromordinal(day)
+    widest = "day" if begins.day != 1 else "month" if begins.month != 1 else "year"
+    if unit is not None and (unit not in UNITS or UNITS.index(unit) < UNITS.index(widest)):
+        raise DataError(f"no {unit} begins on {begins.isoformat()}: expected another unit")
+    named = datetime.date.fromordinal(day - end).isoformat()
+    return named[: {"year": 4, "month": 7, "day": 10}[unit or widest]]
+
+
+def _read(text: str, shown: str, end: bool) -> Bound:
+    """The bound that `text` names, which is all or a part of what errors show."""
+    word = text.lower()
+    if not text:
+        return Bound(None, None)
+    if word in _UNSAID:
+        return Bound(None, None, UNSAID)
+    if word in _OPEN:
+        if not end:
+            raise DataError(f"{shown!r} is no start: expected {EXPECTED}")
+        return Bound(None, None, OPEN)
+    about = _ABOUT.fullmatch(text) or _DOUBTED.fullmatch(text)
+    if about:
+        bound = _read(about["rest"], shown, end)
+        return Bound(bound.day, bound.unit, ABOUT)
+    year, month, number, note = _parts(text, shown)
+    if year < 1:
+        raise DataError(f"{shown!r} is before the year 1, where the calendar of windows begins: leave it empty")
+    first, after, unit = _span(year, month, number, shown)
+    bound_day = after if end else first
+    return Bound(None, None, OPEN) if bound_day is None else Bound(bound_day, unit, note)
+
+
+def _span(year: int, month: int | None, number: int | None, shown: str) -> tuple[int | None, int | None, str]:
+    """First day, first day after (None where the calendar stops, in 9999) and unit of a year, month or day."""
+    if number is not None:
+        try:
+            first = day(f"{year:04d}-{month:02d}-{number:02d}")
+        except DataError:
+            raise DataError(f"{shown!r} is no day of the calendar: expected {EXPECTED}") from None
+        return first, first + 1 if first < LAST_DAY else None, "day"
+    bounds = year_bounds(year) if month is None else month_bounds(year, month)
+    if bounds is None:
+        raise DataError(f"{shown!r} names no month of the calendar: expected {EXPECTED}")
+    return *bounds, "year" if month is None else "month"
+
+
+def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | None]:
+    """Year, month and day of the month (None where they are not named), and how that was understood."""
+    if _BEFORE_CHRIST.fullmatch(text):
+        return 0, None, None, None
+    if era := _ERA.fullmatch(text):
+        return int(era["after"] or era["before"]), None, None, None
+    if compact := _COMPACT.fullmatch(text):
+        return int(compact[1]), int(compact[2]), int(compact[3]), None
+    if words := _WORDS.fullmatch(text):
+        month, first, second = _MONTH.get(words["month"].lower()), words["first"], words["second"]
+        if month is None or (first and second):
+            raise DataError(f"{shown!r} is no date: expected {EXPECTED}")
+        number = first or second
+        return int(words["year"]), month, int(number) if number else None, None
+    text = _FLOAT.sub(r"\1", text) if _FLOAT.fullmatch(text) else text  # pandas writes 2019.0 in a column with gaps
+    found = _NUMBERS.fullmatch(text)
+    if found is None or (found["mark"] in ("/", ".") and not found["day"]) or _ORDER_UNTOLD.fullmatch(text):
+        raise DataError(_no_date(text, shown))
+    year = found["year"]
+    if len(year) < 3:
+        raise DataError(f"{shown!r} could be a year of any century: write it with four digits")
+    if len(year) > 4:
+        raise DataError(f"{shown!r} is no year from 1 to 9999: expected {EXPECTED}")
+    month, number = (None if found[name] is None else int(found[name]) for name in ("month", "day"))
+    note = CLOCK if found["clock"] else None
+    if month == 0 and not number:
+        return int(year), None, None, ZEROS
+    if number == 0:
+        return int(year), month, None, ZEROS
+    return int(year), month, number, note
+
+
+def _no_date(text: str, shown: str) -> str:
+    if _ORDER_UNTOLD.fullmatch(text):
+        return f"{shown!r} does not say which number is the month: write the year first, as in 2009-03-02"
+    if _SPAN.fullmatch(text):
+        return f"{shown!r} is a span and no date: put its first year into the start and its last one into the end"
+    return f"{shown!r} is no date: expected {EXPECTED}"

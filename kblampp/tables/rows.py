@@ -1,0 +1,124 @@
+"""The rows of a table, each a fact or the reason why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kblampp.core.errors import DataError
+from kblampp.data.facts import FiveTuple
+from kblampp.tables.cells import SEPARATORS, Record, records, sep_line
+from kblampp.tables.columns import Layout, find_columns, understood
+from kblampp.tables.decoding import Decoded
+from kblampp.tables.facts_of_rows import Remark, fact_of
+
+SHORT = "rows with fewer cells than the first line, of which the others count as empty"
+
+
+@dataclass(frozen=True)
+class ParsedRow:
+    """A row that is not blank.
+
+    Attributes:
+        line: Where it begins, from 1.
+        raw: Its text.
+        outcome: The fact and what is to be said of it, or why it is none.
+    """
+
+    line: int
+    raw: str
+    outcome: tuple[FiveTuple, list[Remark]] | str
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A file of facts, parsed.
+
+    Attributes:
+        rows: Its rows, in order.
+        form: What kind of file it is.
+        layout: Its columns; None if it has none.
+        said: What is to be said of its form.
+    """
+
+    rows: list[ParsedRow]
+    form: str
+    layout: Layout | None
+    said: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """What is to be said of its form and its columns."""
+        return [*self.said, *(self.layout.notes() if self.layout else ())]
+
+    def columns(self) -> dict[str, str]:
+        """Part -> name of its column."""
+        return {part: self.layout.name(part) for part in self.layout.place} if self.layout else {}
+
+
+def read_table(decoded: Decoded, path: Path, columns: Mapping[str, str] | None) -> Parsed:
+    """Reads a table.
+
+    Raises:
+        DataError: Its columns are not understood.
+    """
+    text, named = decoded.text, sep_line(decoded.text)
+    at, line = (named[1], 2) if named else (0, 1)
+    separators = [named[0]] if named else list(SEPARATORS)
+    heads = {separator: _first(text, separator, at, line) for separator in separators}
+    ranked = {
+        separator: (understood(record.cells, columns or {}), len(record.cells)) for separator, record in heads.items()
+    }
+    separator = max(separators, key=lambda one: ranked[one])
+    head = heads[separator]
+    if head.problem is not None:
+        raise DataError(f"{path}, line {head.line} should hold the names of the columns, but {head.problem}")
+    layout = find_columns(head.cells, str(path), columns)
+    between = SEPARATORS.get(separator, repr(separator))
+    said = f"{between} between the columns{', as its first line says' if named else ''}"
+    rows = [
+        ParsedRow(record.line, record.raw, _outcome(record, head, layout, decoded))
+        for record in records(text, separator, at=at, line=line)
+        if record.line > head.line and not record.blank
+    ]
+    return Parsed(
+        rows, f"table in {decoded.encoding}, {between} between its columns", layout, [] if separator == "," else [said]
+    )
+
+
+def _first(text: str, separator: str, at: int, line: int) -> Record:
+    """The first row that is not blank."""
+    found = (record for record in records(text, separator, at=at, line=line) if not record.blank)
+    return next(found, Record(line, "", []))
+
+
+def _outcome(record: Record, head: Record, layout: Layout, decoded: Decoded) -> tuple[FiveTuple, list[Remark]] | str:
+    """The fact of a row, or why it is none."""
+    cells = record.cells
+    if fault := decoded.fault(record.raw):
+        return fault
+    if record.problem:
+        return record.problem
+    named = max(number for number, name in enumerate(layout.names, start=1) if name)
+    n_cells = max(number for number, cell in enumerate(cells, start=1) if cell)
+    if n_cells > named:
+        return f"it has {n_cells} cells, expected {named}: quote a cell that holds the separator"
+    if cells == head.cells:
+        return "it repeats the names of the columns"
+    if record.inside is not None and len(cells) != len(head.cells):
+        return f"it stands in what a quote of line {record.inside} holds, and has {len(cells)} cells: close that quote"
+    try:
+        fact, remarks = fact_of(dict(_parts(cells, layout)), layout)
+    except DataError as error:
+        few = "" if len(cells) >= named else f" (the row has {len(cells)} cells, the first line {named})"
+        return f"{error}{few}"
+    if len(cells) < named:
+        remarks.append(Remark(SHORT, f"it has {len(cells)} cells of {named}"))
+    if record.inside is not None:
+        remarks.append(Remark("rows after a quote that is not closed", f"the quote is in line {record.inside}"))
+    return fact, remarks
+
+
+def _parts(cells: list[str], layout: Layout) -> Iterator[tuple[str, str]]:
+    for part, number in layout.place.items():
+        yield part, cells[number] if number < len(cells) else ""

@@ -1,0 +1,182 @@
+"""A cell of a table is the date that it names, or the error says why it names none."""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kblampp.core.errors import DataError
+from kblampp.data.windows import LAST_DAY, UNITS, Window
+from kblampp.tables.dates import ABOUT, CLOCK, OPEN, UNSAID, ZEROS, Bound, bound_text, read_bound
+
+DATES = st.dates(datetime.date(1, 1, 1), datetime.date(9998, 12, 31))
+
+
+def bound(year: int, month: int = 1, day: int = 1, unit: str = "day") -> Bound:
+    return Bound(datetime.date(year, month, day).toordinal(), unit)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("1994", bound(1994, unit="year"), bound(1995, unit="year")),
+        ("1994-05", bound(1994, 5, unit="month"), bound(1994, 6, unit="month")),
+        ("1994-12", bound(1994, 12, unit="month"), bound(1995, 1, unit="month")),
+        ("1994-05-02", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("1994-5-2", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("1994/05/02", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("1994.05.02", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("19940502", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("987", bound(987, unit="year"), bound(988, unit="year")),
+        ("0054", bound(54, unit="year"), bound(55, unit="year")),
+        ("79 AD", bound(79, unit="year"), bound(80, unit="year")),
+        ("AD 79", bound(79, unit="year"), bound(80, unit="year")),
+        ("2019.0", bound(2019, unit="year"), bound(2020, unit="year")),
+        ("\u00a01994\u2013 05 ".replace(" ", ""), bound(1994, 5, unit="month"), bound(1994, 6, unit="month")),
+        ("May 1994", bound(1994, 5, unit="month"), bound(1994, 6, unit="month")),
+        ("2 May 1994", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("2nd Sept. 1994", bound(1994, 9, 2), bound(1994, 9, 3)),
+        ("May 2, 1994", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("", Bound(None, None), Bound(None, None)),
+        ("  ", Bound(None, None), Bound(None, None)),
+    ],
+)
+def test_a_date_that_is_plain_needs_no_word(text: str, start: Bound, end: Bound) -> None:
+    for found, expected in ((read_bound(text, end=False), start), (read_bound(text, end=True), end)):
+        assert found == expected
+        assert found.note is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "note"),
+    [
+        ("circa 1905", bound(1905, unit="year"), ABOUT),
+        ("c. 1905", bound(1905, unit="year"), ABOUT),
+        ("ca 1905-03", bound(1905, 3, unit="month"), ABOUT),
+        ("~1905", bound(1905, unit="year"), ABOUT),
+        ("1905?", bound(1905, unit="year"), ABOUT),
+        ("About May 1905", bound(1905, 5, unit="month"), ABOUT),
+        ("2019-03-01T00:00:00Z", bound(2019, 3, 1), CLOCK),
+        ("2019-03-01T23:30:00+02:00", bound(2019, 3, 1), CLOCK),
+        ("2019-03-01 10:20", bound(2019, 3, 1), CLOCK),
+        ("+2019-03-01T00:00:00.000Z", bound(2019, 3, 1), CLOCK),
+        ("1883-00-00", bound(1883, unit="year"), ZEROS),
+        ("1883-00", bound(1883, unit="year"), ZEROS),
+        ("+1890-05-00T00:00:00Z", bound(1890, 5, unit="month"), ZEROS),
+        ("nan", Bound(None, None), UNSAID),
+        ("NaT", Bound(None, None), UNSAID),
+        ("?", Bound(None, None), UNSAID),
+        ("\u2014", Bound(None, None), UNSAID),
+    ],
+)
+def test_what_says_more_or_less_than_a_date_is_read_with_a_note(text: str, expected: Bound, note: str) -> None:
+    found = read_bound(text, end=False)
+    assert (found, found.note) == (expected, note)
+
+
+@pytest.mark.parametrize("text", ["present", "Now", "today", "ongoing", "9999", "9999-12-31", "December 9999"])
+def test_an_open_end_is_open(text: str) -> None:
+    found = read_bound(text, end=True)
+    assert (found, found.note) == (Bound(None, None), OPEN)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("-44", "before the year 1"),
+        ("\u2212400", "before the year 1"),
+        ("-0044-03-15", "before the year 1"),
+        ("44 BC", "before the year 1"),
+        ("circa 400 BCE", "before the year 1"),
+        ("0000", "before the year 1"),
+        ("94", "of any century"),
+        ("7", "of any century"),
+        ("12345", "no year from 1 to 9999"),
+        ("03/02/2009", "which number is the month"),
+        ("02.03.2009", "which number is the month"),
+        ("3-2-09", "which number is the month"),
+        ("1994-2003", "is a span"),
+        ("1994 to 2003", "is a span"),
+        ("2009-13", "no month of the calendar"),
+        ("2009-02-30", "no day of the calendar"),
+        ("2009-02-02T99:00", "is no date"),
+        ("2009/10", "is no date"),
+        ("Smarch 2009", "is no date"),
+        ("2 May 3, 2009", "is no date"),
+        ("1990s", "is no date"),
+        ("carrot 12", "is no date"),
+        ("\u0662\u0660\u0660\u0669", "is no date"),
+        ("x" * 200_000, "is no date"),
+    ],
+)
+@pytest.mark.parametrize("end", [False, True])
+def test_what_is_no_date_or_no_certain_one_is_not_guessed(text: str, says: str, end: bool) -> None:
+    with pytest.raises(DataError) as caught:
+        read_bound(text, end=end)
+    assert says in str(caught.value)
+    assert text[:60] in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+def test_nothing_starts_in_the_present() -> None:
+    with pytest.raises(DataError, match="'present' is no start"):
+        read_bound("present", end=False)
+
+
+@given(DATES, st.sampled_from(UNITS), st.booleans())
+def test_a_year_month_or_day_is_as_the_calendar_says(date: datetime.date, unit: str, end: bool) -> None:
+    """The oracle counts days of months itself."""
+    text = date.isoformat()[: {"year": 4, "month": 7, "day": 10}[unit]]
+    first = {"year": date.replace(month=1, day=1), "month": date.replace(day=1), "day": date}[unit]
+    days = {
+        "year": 365 + calendar.isleap(date.year),
+        "month": calendar.monthrange(date.year, date.month)[1],
+        "day": 1,
+    }[unit]
+    found = read_bound(text, end=end)
+    assert found == Bound(first.toordinal() + (days if end else 0), unit)
+    assert bound_text(found.day, found.unit, end=end) == text
+
+
+@given(st.integers(1, LAST_DAY), st.none() | st.sampled_from(UNITS), st.booleans())
+def test_a_bound_that_is_written_is_read_as_it_was(day: int, unit: str | None, end: bool) -> None:
+    try:
+        text = bound_text(day, unit, end=end)
+    except DataError:
+        assert (end and day == 1) or _no_window(day, unit)
+        return
+    found = read_bound(text, end=end)
+    assert found.day == day
+    assert unit in (None, found.unit)
+
+
+def _no_window(day: int, unit: str | None) -> bool:
+    try:
+        Window(day, None, None, unit)
+    except DataError:
+        return True
+    return False
+
+
+def test_an_open_bound_is_an_empty_cell() -> None:
+    assert bound_text(None, None, end=True) == bound_text(None, "year", end=False) == ""
+
+
+@pytest.mark.parametrize("day", [0, LAST_DAY + 1])
+def test_a_day_outside_the_calendar_is_not_written(day: int) -> None:
+    with pytest.raises(DataError, match="outside the calendar"):
+        bound_text(day, None, end=False)
+
+
+@given(st.text(max_size=20) | st.text("0123456789-/.: TZcaBD?~+", max_size=20), st.booleans())
+def test_any_text_is_a_bound_or_an_error(text: str, end: bool) -> None:
+    try:
+        found = read_bound(text, end=end)
+    except DataError:
+        return
+    assert (found.day is None) == (found.unit is None)
+    assert read_bound(bound_text(found.day, found.unit, end=end), end=end) == found
