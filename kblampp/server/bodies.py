@@ -230,14 +230,26 @@ class FactIdBody(Strict):
     id: Id
 
 
-class SearchBody(Strict):
+class Query(BaseModel):
+    """Parameters of an address, of which every one is known; all of them are text there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchQuery(Query):
     """Which facts are looked for."""
 
-    search: SearchText = ""
-    held_on: DayText | None = None
-    known_at: KnownAt | None = None
+    search: SearchText = Field(default="", description="words that must all stand in the fact")
+    held_on: DayText | None = Field(default=None, description="a day on which it held", examples=["2012-01-01"])
+    known_at: KnownAt | None = Field(default=None, description="what the base said after this call, or then (UTC)")
     limit: int = Field(default=100, ge=1, le=1000)
     offset: int = Field(default=0, ge=0, le=MAX_ID)
+
+
+class LogQuery(Query):
+    """How far back the log is told."""
+
+    limit: int = Field(default=50, ge=1, le=1000)
 
 
 class ErrorBody(BaseModel):

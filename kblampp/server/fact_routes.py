@@ -17,14 +17,13 @@ from kblampp.server.bodies import (
     CallOut,
     ChangeBody,
     ChangedOut,
-    DayText,
     EndBody,
     FactsBody,
     FactsOut,
     HistoryOut,
-    KnownAt,
     LogOut,
-    SearchText,
+    LogQuery,
+    SearchQuery,
     UndoBody,
     problems_doc,
 )
@@ -40,21 +39,15 @@ def fact_router(state: State) -> APIRouter:
     write_refusals = problems_doc(400, 401, 403, 404, 409, 413, 503, 504)
 
     @router.get("/facts", summary="Find facts", responses={200: {"model": FactsOut}, **refusals})
-    async def facts(
-        search: Annotated[SearchText, Query(description="words that must all stand in the fact")] = "",
-        held_on: Annotated[DayText | None, Query(description="a day on which it held", examples=["2012-01-01"])] = None,
-        known_at: Annotated[KnownAt | None, Query(description="what the base said after this call, or then")] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
-    ) -> JSONResponse:
+    async def facts(query: Annotated[SearchQuery, Query()]) -> JSONResponse:
         found = await run_in_threadpool(
             operations.search_facts,
             state.base,
-            search=search,
-            held_on=None if held_on is None else day(held_on),
-            known_at=known_at,
-            limit=limit,
-            offset=offset,
+            search=query.search,
+            held_on=None if query.held_on is None else day(query.held_on),
+            known_at=query.known_at,
+            limit=query.limit,
+            offset=query.offset,
         )
         return JSONResponse(found)
 
@@ -104,8 +97,8 @@ def fact_router(state: State) -> APIRouter:
         return JSONResponse(await run_in_threadpool(operations.history, state.base, fact))
 
     @router.get("/log", summary="Calls, newest first", responses={200: {"model": LogOut}, **refusals})
-    async def log(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JSONResponse:
-        return JSONResponse(await run_in_threadpool(operations.log, state.base, limit))
+    async def log(query: Annotated[LogQuery, Query()]) -> JSONResponse:
+        return JSONResponse(await run_in_threadpool(operations.log, state.base, query.limit))
 
     @router.post("/undo", summary="Undo a call", responses={200: {"model": CallOut}, **write_refusals})
     async def undo(body: UndoBody) -> JSONResponse:

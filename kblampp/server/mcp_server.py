@@ -12,7 +12,7 @@ from kblampp.core.errors import KBLaMError, StoreError
 from kblampp.data.windows import day
 from kblampp.server import operations
 from kblampp.server.batching import Batcher
-from kblampp.server.bodies import AskBody, ChangeBody, EndBody, FactBody, FactIdBody, SearchBody, UndoBody
+from kblampp.server.bodies import AskBody, ChangeBody, EndBody, FactBody, FactIdBody, SearchQuery, UndoBody
 from kblampp.server.problems import finding_of
 from kblampp.server.protocols import Asked, AskingModel, Base
 from kblampp.server.settings import Settings
@@ -109,7 +109,7 @@ class _Tools:
         """Find facts by words that must all stand in them, and by a day on which they held ("2012-05-01")."""
 
         async def work() -> dict[str, Any]:
-            body = _checked(SearchBody, search=search, held_on=held_on, known_at=known_at, limit=limit, offset=offset)
+            body = _checked(SearchQuery, search=search, held_on=held_on, known_at=known_at, limit=limit, offset=offset)
             return await run_in_threadpool(
                 operations.search_facts,
                 self._base,

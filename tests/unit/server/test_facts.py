@@ -138,6 +138,8 @@ def test_facts_are_found_by_day_and_in_pages() -> None:
         ("GET", "/facts?held_on=soon", None, 422, "YYYY-MM-DD"),
         ("GET", "/facts?known_at=99", None, 422, "no call 99"),
         ("GET", "/facts?known_at=soon", None, 422, "known_at"),
+        ("GET", "/facts?serch=museum", None, 422, "serch"),
+        ("GET", "/log?limit=0", None, 422, "limit"),
         ("GET", "/facts?limit=0", None, 422, "limit"),
         ("GET", "/facts?limit=1001", None, 422, "limit"),
         ("GET", "/facts?offset=-1", None, 422, "offset"),

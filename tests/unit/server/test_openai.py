@@ -75,7 +75,7 @@ def test_the_words_of_a_stream_make_the_answer(text: str) -> None:
 
 
 def test_what_changes_nothing_is_accepted() -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "temperature": 0.3,
         "top_p": 1,
         "max_tokens": 5,
@@ -84,7 +84,7 @@ def test_what_changes_nothing_is_accepted() -> None:
         "user": "me",
         "n": 1,
     }
-    more = {
+    more: dict[str, Any] = {
         "stop": ["."],
         "tools": [],
         "tool_choice": "auto",
