@@ -100,21 +100,24 @@ def by_description(address: str, headers: dict[str, str], cases: int, tally: Tal
     operations = [one.ok() for one in found]
     asking = [one for one in operations if one.query or one.path_parameters or one.body]
     modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
-    for operation, mode in ((one, mode) for one in operations for mode in modes):
-        number = max(1, cases // (2 * len(asking)))
+    number = max(1, cases // (2 * len(asking)))
 
+    def one_operation(operation: Any, mode: Any) -> None:
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(deadline=None, max_examples=number, suppress_health_check=list(HealthCheck), database=None)
-        def attempt(case: Any, label: str = operation.label) -> None:
+        def attempt(case: Any) -> None:
             start = time.perf_counter()
             response = case.call(headers=headers)
-            tally.add(label, response.status_code, time.perf_counter() - start)
+            tally.add(operation.label, response.status_code, time.perf_counter() - start)
             if response.status_code < 500:
                 case.validate_response(response, checks=checks)
 
+        attempt()
+
+    for operation, mode in ((one, mode) for one in operations for mode in modes):
         try:
             with contextlib.suppress(Unsatisfiable):  # what takes no parameters cannot be asked wrongly
-                attempt()
+                one_operation(operation, mode)
         except BaseExceptionGroup as errors:
             tally.failures += [f"{operation.label}: {error}"[:500] for error in errors.exceptions]
         except AssertionError as error:

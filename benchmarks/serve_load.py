@@ -3,7 +3,8 @@
 First one client asks one question after another; then all clients ask for the given time, each over one connection, and
 wait for an answer before they ask again.  Where the base may be changed, every tenth request of a client is a write: it
 adds a fact of its own, then changes it.  At the end the history of each client's fact must hold every write that was
-acknowledged, and the fact say what the last of them said; whatever does not is a lost write.  The facts that were added are deleted again, unless the server has gone.
+acknowledged, and the fact say what the last of them said; whatever does not is a lost write.  The facts that were added
+are deleted again.
 
     python benchmarks/serve_load.py http://127.0.0.1:8000 --clients 64 --seconds 60
 
