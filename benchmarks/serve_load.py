@@ -141,7 +141,10 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     def connect() -> Connection:
         return Connection(address, arguments.token)
 
-    status, health = await connect().send("GET", "/health")
+    try:
+        status, health = await connect().send("GET", "/health")
+    except OSError as problem:
+        raise SystemExit(f"error: no server answers at {address} ({problem}): start one") from None
     if status != 200:
         raise SystemExit(f"error: {address} answers {status}: {health}")
     questions = await read_questions(arguments.questions, connect())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,3 +109,22 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
     with pytest.raises(StoreError, match="pip install mcp"):
         build_mcp(FakeBase(), FakeModel(), writable=False)
+
+
+PROGRAM = """
+from kblampp.server.mcp_server import run_mcp
+from tests.unit.server.fakes import FakeBase, FakeModel, fact
+run_mcp(FakeBase(fact()), FakeModel(), writable=True)
+"""
+
+
+def test_a_program_starts_it_and_speaks_with_it_over_its_streams() -> None:
+    mcp = pytest.importorskip("mcp")
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3])}
+    parameters = mcp.StdioServerParameters(command=sys.executable, args=["-c", PROGRAM], env=environment)
+
+    async def work() -> Any:
+        async with mcp.Client(parameters) as client:
+            return (await client.call_tool("ask", {"question": "who"})).structured_content
+
+    assert asyncio.run(work())["answer"] == "ohw"

@@ -59,6 +59,30 @@ def test_requests_at_once_over_real_connections_share_the_model() -> None:
     assert model.calls < 24
 
 
+def test_what_was_begun_is_answered_before_the_server_stops() -> None:
+    model = FakeModel(gate=threading.Event())
+    with ThreadPoolExecutor(1) as pool:
+        with served(FakeBase(fact()), model) as address:
+            begun = pool.submit(ask, address, "who")
+            assert model.entered.wait(10)
+            assert model.gate is not None
+            threading.Timer(0.1, model.gate.set).start()
+        assert begun.result()[1]["answer"] == "ohw"
+    with pytest.raises(ConnectionError):
+        ask(address, "too late")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+def test_the_other_loopback_is_served_too() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    with served(FakeBase(fact()), FakeModel(), host="::1") as address:
+        assert address.startswith("http://[::1]:")
+        assert ask(address, "who")[1]["answer"] == "ohw"
+
+
 def test_what_a_client_asked_that_went_away_is_not_asked_of_the_model() -> None:
     model = FakeModel(gate=threading.Event())
     with served(FakeBase(fact()), model) as address, ThreadPoolExecutor(2) as pool:
