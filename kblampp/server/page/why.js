@@ -35,10 +35,10 @@ function row(fact, alpha, reply, place, tools) {
       el("button", { type: "button", class: "link", "data-write": true, "aria-label": `Change: ${what}`, click: () => tools.change(fact) }, "Change"),
       el("button", { type: "button", class: "link danger", "data-write": true, "aria-label": `Take away: ${what}`, click: () => tools.take(fact) }, "Take away"))
     : null;
-  const weight = alpha === null ? [el("span", { class: "muted share" }, "light")]
-    : [el("span", { class: "share" }, percent(alpha)), bar(alpha, `Weight of ${what}`)];
+  const weight = alpha === null ? [el("span", { class: "muted" }, "not among the heaviest"), el("span", { class: "share" })]
+    : [bar(alpha, `Weight of ${what}`), el("span", { class: "share" }, percent(alpha))];
   return el("li", { id: place ? `fact-${fact.id}` : null, class: copied.size ? "weighed source" : "weighed", "data-fact": fact.id, tabindex: place ? -1 : null },
-    el("span", { class: "words" }, words(fact, copied)), weight[0], buttons, weight[1] ?? null);
+    el("span", { class: "words" }, words(fact, copied)), weight, buttons);
 }
 
 function layer(entries, at, reply, facts, tools) {
@@ -50,7 +50,7 @@ function layer(entries, at, reply, facts, tools) {
     .map((entry) => row(facts.get(entry.fact), entry.alpha, reply, last, tools)));
   if (last) {
     list.append(el("li", { class: "weighed none" }, el("span", { class: "words muted" }, "no fact of the base"),
-      el("span", { class: "share" }, percent(reply.null)), bar(reply.null, "Weight of no fact")));
+      bar(reply.null, "Weight of no fact"), el("span", { class: "share" }, percent(reply.null))));
   }
   const top = facts.get(heaviest(at));
   const glance = top ? [" ", el("span", { class: "glance muted" }, name(top.tail), ` ${percent(entries[0].alpha)}`)] : [];
