@@ -8,13 +8,14 @@ const QUOTED = 3;
 /** What an answer says, for people. */
 export const said = (reply) => (reply.refused ? "The base does not say." : reply.answer);
 
+const allSources = (reply) => reply.parts.flatMap((part) => part.sources);
+
 /** Ids of the facts that an answer was copied from, in its order. */
-export const sourcesOf = (reply) => [...new Set(reply.parts.flatMap((part) => part.sources.map((source) => source.fact)))];
+export const sourcesOf = (reply) => [...new Set(allSources(reply).map((source) => source.fact))];
 
 /** The fields of a fact that were copied. */
 export function copiedFields(reply, fact) {
-  const sources = reply.parts.flatMap((part) => part.sources);
-  return new Set(sources.filter((source) => source.fact === fact).map((source) => source.field));
+  return new Set(allSources(reply).filter((source) => source.fact === fact).map((source) => source.field));
 }
 
 /** Moves to a fact in the list of weights. */
@@ -27,7 +28,8 @@ function goTo(event, fact) {
 }
 
 function link(fact, attributes, ...children) {
-  return el("a", { href: `#fact-${fact}`, "data-fact": fact, click: (event) => goTo(event, fact), ...attributes }, ...children);
+  const where = { href: `#fact-${fact}`, "data-fact": fact, click: (event) => goTo(event, fact) };
+  return el("a", { ...where, ...attributes }, ...children);
 }
 
 function partNodes(part, reply) {
@@ -37,8 +39,8 @@ function partNodes(part, reply) {
     const fact = reply.facts.find((one) => one.id === id);
     return fact ? `from: ${fact.head}, ${fact.relation}, ${fact.tail}` : "to its fact";
   };
-  const more = others.map((source, at) =>
-    link(source.fact, { class: "also", title: of(source.fact), "aria-label": `fact ${at + 2}, ${of(source.fact)}` }, String(at + 2)));
+  const more = others.map(({ fact }, at) =>
+    link(fact, { class: "also", title: of(fact), "aria-label": `fact ${at + 2}, ${of(fact)}` }, String(at + 2)));
   return [link(first.fact, { class: "part", title: of(first.fact) }, el("mark", {}, name(part.text))), ...more];
 }
 
@@ -53,7 +55,8 @@ function quotes(reply) {
   const facts = sourcesOf(reply).map((id) => reply.facts.find((fact) => fact.id === id)).filter(Boolean);
   return facts.slice(0, QUOTED).map((fact) => {
     const part = copiedFields(reply, fact.id).has("head") ? fact.head : fact.tail;
-    const text = fact.context ? marked(fact.context, part) : [fact.head, " · ", fact.relation, " · ", el("mark", {}, fact.tail), ` (${windowText(fact)})`];
+    const plain = [fact.head, " · ", fact.relation, " · ", el("mark", {}, fact.tail), ` (${windowText(fact)})`];
+    const text = fact.context ? marked(fact.context, part) : plain;
     return el("blockquote", { "data-fact": fact.id, dir: "auto" }, text);
   });
 }
@@ -63,7 +66,8 @@ function terms(reply, asked) {
   if (reply.time) told.push(`asked about ${spanText(reply.time)}`);
   if (asked.today) told.push(`as of ${dayText(readBound(asked.today, false))}`);
   if (asked.knownAt) told.push(`from what the base said ${asked.knownText}`);
-  return el("p", { class: "asked" }, name(reply.question), told.length ? el("span", { class: "muted" }, ` · ${told.join(" · ")}`) : null);
+  const beside = told.length ? el("span", { class: "muted" }, ` · ${told.join(" · ")}`) : null;
+  return el("p", { class: "asked" }, name(reply.question), beside);
 }
 
 /**
@@ -78,9 +82,13 @@ export function showAnswer(reply, asked, before) {
     now.prepend(el("del", {}, el("span", { class: "hidden" }, "before: "), name(before)), " ",
       el("span", { class: "hidden" }, "now: "));
   }
-  const refused = reply.refused ? el("p", { class: "muted" }, "No fact in it answers this. The nearest ones are listed below.") : null;
-  const own = reply.own_words
-    ? el("p", { class: "notice" }, "In the language model's own words: no fact of the base stands behind this.") : null;
-  const problem = reply.problem ? el("p", { class: "notice" }, "The time was not understood: ", name(reply.problem)) : null;
-  byId("answer-body").replaceChildren(...[terms(reply, asked), now, refused, own, problem, ...quotes(reply)].filter(Boolean));
+  const told = [];
+  if (reply.refused) {
+    told.push(el("p", { class: "muted" }, "No fact in it answers this. The nearest ones are listed below."));
+  }
+  if (reply.own_words) {
+    told.push(el("p", { class: "notice" }, "In the language model's own words: no fact of the base stands behind this."));
+  }
+  if (reply.problem) told.push(el("p", { class: "notice" }, "The time was not understood: ", name(reply.problem)));
+  byId("answer-body").replaceChildren(terms(reply, asked), now, ...told, ...quotes(reply));
 }

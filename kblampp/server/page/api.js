@@ -2,6 +2,7 @@
 
 const KEY = "kblampp.token";
 let askForToken = null;
+let asking = null;
 
 /** An answer of the server that is no success. */
 export class ApiError extends Error {
@@ -16,9 +17,8 @@ export function onMissingToken(ask) {
   askForToken = ask;
 }
 
-async function once(method, path, body, signal) {
+async function once(method, path, body, signal, token) {
   const headers = { Accept: "application/json" };
-  const token = sessionStorage.getItem(KEY);
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
@@ -31,21 +31,32 @@ async function once(method, path, body, signal) {
     throw new ApiError(0, "The server does not answer: is it still running?");
   }
   const data = await response.json().catch(() => null);
-  if (!response.ok) throw new ApiError(response.status, data?.error ?? `The server answered with status ${response.status}.`);
+  if (!response.ok) {
+    throw new ApiError(response.status, data?.error ?? `The server answered with status ${response.status}.`);
+  }
   if (data === null) throw new ApiError(response.status, "The server sent something that is no JSON.");
   return data;
 }
 
+/** Asks for a token, once for all requests that lack it; null if the person gives none. */
+function newToken(sentence) {
+  asking ??= askForToken(sentence).finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
 async function call(method, path, body, signal) {
   for (;;) {
+    const token = sessionStorage.getItem(KEY);
     try {
-      return await once(method, path, body, signal);
+      return await once(method, path, body, signal, token);
     } catch (error) {
       if (error.status !== 401 || !askForToken) throw error;
-      const refused = sessionStorage.getItem(KEY) !== null;
-      const token = await askForToken(refused ? error.message : "");
-      if (!token) throw error;
-      sessionStorage.setItem(KEY, token);
+      if (sessionStorage.getItem(KEY) !== token) continue;
+      const given = await newToken(token === null ? "" : error.message);
+      if (!given) throw error;
+      sessionStorage.setItem(KEY, given);
     }
   }
 }
@@ -61,8 +72,10 @@ const moment = (text) => (/^\d+$/.test(text) ? Number(text) : text);
 /** What the server can do, one function each. */
 export const api = {
   health: () => call("GET", "health"),
-  ask: ({ question, today, knownAt }, signal) =>
-    call("POST", "ask", { question, ...(today ? { today } : {}), ...(knownAt ? { known_at: moment(knownAt) } : {}), top: 5 }, signal),
+  ask: ({ question, today, knownAt }, signal) => {
+    const when = { ...(today ? { today } : {}), ...(knownAt ? { known_at: moment(knownAt) } : {}) };
+    return call("POST", "ask", { question, top: 5, ...when }, signal);
+  },
   facts: ({ search, heldOn, knownAt, limit, offset }, signal) =>
     call("GET", `facts${query({ search, held_on: heldOn, known_at: knownAt, limit, offset })}`, undefined, signal),
   add: (fact) => call("POST", "facts", fact),
@@ -71,5 +84,5 @@ export const api = {
   remove: (id) => call("DELETE", `facts/${id}`),
   history: (id) => call("GET", `facts/${id}/history`),
   log: () => call("GET", "log?limit=50"),
-  undo: (id) => call("POST", "undo", id === undefined ? {} : { call: id }),
+  undo: (id) => call("POST", "undo", { call: id }),
 };

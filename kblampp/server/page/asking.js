@@ -14,7 +14,8 @@ let running = null;
 /** The facts that weighed, and those of the same head and relation as what answered. */
 async function neighbours(reply, signal) {
   const sources = sourcesOf(reply);
-  const weighty = new Set([...sources, ...reply.layers.flat().filter((entry) => entry.alpha >= HEAVY).map((entry) => entry.fact)]);
+  const heavy = reply.layers.flat().filter((entry) => entry.alpha >= HEAVY).map((entry) => entry.fact);
+  const weighty = new Set([...sources, ...heavy]);
   const leading = reply.facts.filter((fact) => sources.includes(fact.id));
   const keys = (leading.length ? leading : reply.facts.slice(0, 1)).slice(0, 3);
   const pages = await Promise.all([...new Set(keys.map((fact) => fact.head))].map((head) =>
@@ -46,7 +47,8 @@ export function showDay() {
 }
 
 function keepAddress() {
-  const given = Object.entries({ q: state.question, today: state.today, known_at: state.knownAt }).filter(([, value]) => value);
+  const all = { q: state.question, today: state.today, known_at: state.knownAt };
+  const given = Object.entries(all).filter(([, value]) => value);
   history.replaceState(null, "", given.length ? `?${new URLSearchParams(given)}` : location.pathname);
 }
 
@@ -66,8 +68,9 @@ export async function ask(before = null) {
     if (mine !== running) return;
     state.reply = reply;
     if (!today) state.here = reply.today;
-    widen([...rows, ...(reply.time ? [{ start: reply.time.start ?? "", end: reply.time.end ?? "" }] : [])]);
-    showAnswer(reply, { today, knownAt, knownText: byId("known").selectedOptions[0]?.dataset.said ?? "" }, before);
+    widen([...rows, ...(reply.time ? [reply.time] : [])]);
+    const knownText = byId("known").selectedOptions[0]?.dataset.said ?? `at ${knownAt}`;
+    showAnswer(reply, { today, knownAt, knownText }, before);
     showWhy(reply, tools());
     showTimeline(reply, rows, state.span, askedDay());
     keepAddress();

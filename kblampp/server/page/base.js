@@ -12,22 +12,27 @@ import { showWhy } from "./why.js";
 const SAMPLE = 500;
 const NO_CHANGE = ["init", "undo", "rollback"];
 
+const countText = (count) => `${count} ${count === 1 ? "fact" : "facts"}`;
+
 function showLog(calls) {
   const option = (call) => {
-    const undone = call.undone_by === null ? "" : " (undone)";
-    const text = `after change ${call.id}: ${call.what}${call.note ? `, ${call.note}` : ""}, ${momentText(call.at)}${undone}`;
+    const told = [call.what, call.note, momentText(call.at), call.undone_by === null ? "" : "undone"];
+    const text = `after change ${call.id}: ${told.filter(Boolean).join(", ")}`;
     return el("option", { value: String(call.id), "data-said": `after change ${call.id}` }, text);
   };
   byId("known").replaceChildren(el("option", { value: "" }, "now"), ...calls.slice(1).map(option));
   byId("known").value = state.knownAt;
-  byId("undo-last").hidden = !calls.some((call) => !NO_CHANGE.includes(call.what) && call.undone_by === null);
+  const last = calls.find((call) => !NO_CHANGE.includes(call.what) && call.undone_by === null);
+  state.last = last?.id;
+  byId("undo-last").hidden = !last;
+  byId("undo-last").textContent = last ? `Undo: ${last.what}, ${countText(last.facts)}` : "";
 }
 
 function showHealth(health) {
   if (health.writable === false) state.writable = false;
   document.title = `${health.base} · KBLaM++`;
-  const facts = `${health.facts} ${health.facts === 1 ? "fact" : "facts"}`;
-  byId("base").replaceChildren(name(health.base), ` · ${facts} · change ${health.version} · ${health.model}`);
+  const known = [countText(health.facts), `change ${health.version}`, health.model];
+  byId("base").replaceChildren(name(health.base), ` · ${known.join(" · ")}`);
 }
 
 function showExamples(facts) {

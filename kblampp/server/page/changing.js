@@ -59,7 +59,7 @@ async function atOnce(what, work, isUndo) {
 /** Takes a fact out of the base. */
 export const take = (fact) => atOnce(told("Taken away: ", fact), () => api.remove(fact.id));
 
-/** Takes a change back: the one with this number, or the last. */
+/** Takes a change back: the one with this number. */
 export const undo = (call) => atOnce("Undone.", () => api.undo(call), true);
 
 /** A dialog gives the focus back to what opened it; where that is gone, the way back is next. */
@@ -70,7 +70,8 @@ function focusUndo() {
 
 /** Lets a person change a fact. */
 export async function change(fact) {
-  await editDialog(fact, (fields) => written(told("Changed: ", { ...fact, ...fields }), () => api.change(fact.id, fields)));
+  await editDialog(fact, (fields) =>
+    written(told("Changed: ", { ...fact, ...fields }), () => api.change(fact.id, fields)));
   focusUndo();
 }
 

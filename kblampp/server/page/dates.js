@@ -60,8 +60,9 @@ export function windowText({ start, end }) {
 
 /** The time read from a question, whose last day is included: a whole year or month under its short name. */
 export function spanText({ start, end }) {
-  if (!start || !end) return start ? `from ${dayText(readBound(start, false))}` : `until ${dayText(readBound(end, false))}`;
-  if (start === end) return dayText(readBound(start, false));
+  const said = (iso) => dayText(readBound(iso, false));
+  if (!start || !end) return start ? `from ${said(start)}` : `until ${said(end)}`;
+  if (start === end) return said(start);
   const [from, after] = [readBound(start, false), readBound(end, true)];
   const [first, last] = [yearOf(from), yearOf(after - 1)];
   const whole = dayOf(first) === from && dayOf(last + 1) === after;

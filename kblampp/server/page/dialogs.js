@@ -52,7 +52,6 @@ function opened(dialogId, formId, submit) {
 
 /** The sentence of a fact follows a new head or tail, where it names the old one; what a person wrote stays. */
 function keepSentence(form) {
-  const { context, ...fields } = form.elements;
   const named = { head: form.elements.head.value, tail: form.elements.tail.value };
   const follow = (field) => () => {
     const text = form.elements[field].value.trim();
@@ -69,8 +68,8 @@ export function editDialog(fact, save) {
   for (const field of FIELDS) form.elements[field].value = fact[field] ?? "";
   keepSentence(form);
   const result = opened("edit-dialog", "edit", async (values) => {
-    const fresh = Object.fromEntries(FIELDS.filter((field) => values[field] !== (fact[field] ?? "").trim()).map((field) => [field, values[field]]));
-    if (Object.keys(fresh).length) await save(fresh);
+    const fresh = FIELDS.filter((field) => values[field] !== (fact[field] ?? "").trim());
+    if (fresh.length) await save(Object.fromEntries(fresh.map((field) => [field, values[field]])));
   });
   form.elements.tail.focus();
   form.elements.tail.select();
@@ -100,13 +99,15 @@ export async function tokenDialog(sentence) {
 }
 
 function version(one, former) {
-  const show = (field, text) => (former && (former[field] ?? "") !== (one[field] ?? "") ? el("mark", {}, name(text)) : name(text));
-  const window = former && (former.start !== one.start || former.end !== one.end) ? el("mark", {}, windowText(one)) : windowText(one);
+  const show = (text, isNew) => (former && isNew ? el("mark", {}, name(text)) : name(text));
+  const field = (key) => show(one[key] ?? "", (one[key] ?? "") !== (former?.[key] ?? ""));
+  const window = show(windowText(one), one.start !== former?.start || one.end !== former?.end);
   const until = one.retired ? ` until ${momentText(one.retired)}` : ", and so it stands";
-  return el("li", {}, el("p", {}, show("head", one.head), " · ", show("relation", one.relation), " · ", el("strong", {}, show("tail", one.tail)), " ",
-    el("span", { class: "muted" }, "(", window, ")")),
-  one.context ? el("p", { class: "muted" }, show("context", one.context)) : null,
-  el("p", { class: "muted" }, `Change ${one.call}: from ${momentText(one.written)}${until}`));
+  const what = [field("head"), " · ", field("relation"), " · ", el("strong", {}, field("tail")), " "];
+  return el("li", {},
+    el("p", {}, what, el("span", { class: "muted" }, "(", window, ")")),
+    one.context ? el("p", { class: "muted" }, field("context")) : null,
+    el("p", { class: "muted" }, `Change ${one.call}: from ${momentText(one.written)}${until}`));
 }
 
 /** Shows the versions of a fact, oldest first; what is new in each is marked. */

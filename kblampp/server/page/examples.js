@@ -2,7 +2,10 @@
 
 import { dayOf, readBound, yearOf } from "./dates.js";
 
-const PEOPLE = /\b(director|officer|president|founder|founded|author|member|spouse|wife|husband|child|parent|father|mother|coach|chair\w*|king|queen|mayor|minister|editor|owner|owned|composer|performer|leader|head of \w+|ceo|captain|manager|conductor|architect|secretary)\b/i;
+const ROLES = `author captain ceo chair chairman chairperson chairwoman chief child coach composer conductor director
+  editor father founded founder governor husband king leader manager mayor member minister mother officer owned owner
+  parent performer president queen rector secretary spouse wife`.split(/\s+/);
+const PEOPLE = new RegExp(`\\b(${ROLES.join("|")})\\b`, "i");
 /** Most questions offered. */
 export const MOST = 4;
 

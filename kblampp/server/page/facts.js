@@ -9,15 +9,19 @@ let running = null;
 
 function button(text, fact, act, extra = "") {
   const what = `${text}: ${fact.head}, ${fact.relation}, ${fact.tail}`;
-  return el("button", { type: "button", class: `link ${extra}`, "aria-label": what, "data-write": text === "History" ? null : true, click: () => act(fact) }, text);
+  const writes = text !== "History";
+  const kind = { type: "button", class: `link ${extra}`, "aria-label": what, "data-write": writes };
+  return el("button", { ...kind, click: () => act(fact) }, text);
 }
 
 function row(fact, tools) {
-  const actions = tools.editable
-    ? [button("Change", fact, tools.change), button("End", fact, tools.end), button("Delete", fact, tools.take, "danger")] : [];
-  const cell = (label, text, none = "") => el("td", { "data-label": label }, text ? name(text) : el("span", { class: "muted" }, none));
+  const writing = [["Change", tools.change], ["End", tools.end], ["Delete", tools.take, "danger"]];
+  const actions = tools.editable ? writing.map(([text, act, kind]) => button(text, fact, act, kind)) : [];
+  const cell = (label, text, none = "") =>
+    el("td", { "data-label": label }, text ? name(text) : el("span", { class: "muted" }, none));
   return el("tr", { "data-fact": fact.id, title: fact.context || null },
-    el("th", { scope: "row", "data-label": "Head" }, name(fact.head)), cell("Relation", fact.relation), cell("Tail", fact.tail),
+    el("th", { scope: "row", "data-label": "Head" }, name(fact.head)),
+    cell("Relation", fact.relation), cell("Tail", fact.tail),
     cell("From", fact.start, "–"), cell("To", fact.end, "–"),
     el("td", { class: "actions" }, actions, button("History", fact, tools.history)));
 }

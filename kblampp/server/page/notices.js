@@ -3,7 +3,8 @@
 import { byId, el, name } from "./dom.js";
 
 function dismiss(box) {
-  return el("button", { type: "button", class: "link", "aria-label": "Dismiss", click: () => box.replaceChildren() }, "✕");
+  const close = () => box.replaceChildren();
+  return el("button", { type: "button", class: "link", "aria-label": "Dismiss", click: close }, "✕");
 }
 
 /** Shows an error as its one sentence. */
@@ -30,7 +31,9 @@ function followed(before, after) {
  */
 export function showChange(what, before, after, undo) {
   const box = byId("changed");
-  const back = undo ? el("button", { type: "button", class: "primary undo", "data-write": true, click: undo }, "Undo") : null;
-  box.replaceChildren(el("div", { class: "snack" }, el("p", {}, what, " ", followed(before, after)), back, dismiss(box)));
+  const kind = { type: "button", class: "primary undo", "data-write": true };
+  const back = undo ? el("button", { ...kind, click: undo }, "Undo") : null;
+  const told = el("p", {}, what, " ", followed(before, after));
+  box.replaceChildren(el("div", { class: "snack" }, told, back, dismiss(box)));
   return back;
 }

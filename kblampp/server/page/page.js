@@ -70,7 +70,7 @@ function listen() {
   });
   on("add", "submit", add);
   on("add-toggle", "click", () => openAdd(byId("add").hidden));
-  on("undo-last", "click", () => undo());
+  on("undo-last", "click", () => undo(state.last));
   listenToTable(() => readFacts().catch(fail));
   listenToDialogs();
   onMissingToken(tokenDialog);

@@ -5,9 +5,12 @@ import { byId } from "./dom.js";
 
 /**
  * question, today ("" = now) and knownAt ("" = now): what is asked, and from when;
- * reply: the last one; here: the day it is for the server; span: months of the axis; tools: what the buttons of a fact call
+ * reply: the last one; here: the day it is for the server; span: months of the axis;
+ * last: the number of the last change that can be undone; tools: what the buttons of a fact call
  */
-export const state = { question: "", today: "", knownAt: "", reply: null, here: "", writable: true, span: null, tools: {} };
+export const state = {
+  question: "", today: "", knownAt: "", reply: null, here: "", writable: true, span: null, last: undefined, tools: {},
+};
 
 let running = 0;
 

@@ -9,11 +9,11 @@ const TICKS = [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000];
 
 /** The months (numbers as of `monthOf`) that the axis spans: all windows known, the time asked about and today. */
 export function spanOf(windows, today) {
-  const days = windows.flatMap(({ start, end }) => [readBound(start, false), readBound(end, true)]).filter((day) => day !== null);
-  const months = [...days, today].map(monthOf);
+  const bounds = windows.flatMap(({ start, end }) => [readBound(start, false), readBound(end, true)]);
+  const months = [...bounds.filter((day) => day !== null), today].map(monthOf);
   const [low, high] = [Math.min(...months), Math.max(...months)];
   const room = Math.max(3, Math.round((high - low) / 30));
-  return { low: low - room, high: high + room };
+  return { low: Math.max(12, low - room), high: high + room };
 }
 
 /** Percent of the axis at which a day lies, held inside it. */
@@ -49,7 +49,9 @@ function bar(fact, span, kind) {
 function line(fact, span, reply) {
   const kind = copiedFields(reply, fact.id).size ? "source" : "other";
   return el("li", { class: `lasting ${kind}`, "data-fact": fact.id },
-    el("span", { class: "who" }, name(fact.tail)), el("span", { class: "window-text muted" }, windowText(fact)), bar(fact, span, kind));
+    el("span", { class: "who" }, name(fact.tail)),
+    el("span", { class: "window-text muted" }, windowText(fact)),
+    bar(fact, span, kind));
 }
 
 /** Facts under one head and relation, oldest first; the groups in the order of their first fact. */
@@ -84,7 +86,8 @@ function backdrop(reply, span, today) {
 /** Shows the windows of `facts`. */
 export function showTimeline(reply, facts, span, today) {
   const lists = groups(facts).map((group) => [
-    el("h3", {}, name(group[0].head), " · ", name(group[0].relation)), el("ol", {}, group.map((fact) => line(fact, span, reply)))]);
+    el("h3", {}, name(group[0].head), " · ", name(group[0].relation)),
+    el("ol", {}, group.map((fact) => line(fact, span, reply)))]);
   const more = facts.length > MOST ? el("p", { class: "muted" }, `and ${facts.length - MOST} more`) : null;
   byId("timeline").replaceChildren(...[backdrop(reply, span, today), ...lists.flat(), more].filter(Boolean));
   byId("legend").replaceChildren(...legend(reply, today));

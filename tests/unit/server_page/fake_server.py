@@ -178,8 +178,9 @@ def answered(facts: list[Row], question: str, today: str, top: int) -> Row:
     by_id = {fact["id"]: fact for fact in facts}
     layers = [weigh(asked)]
     best = by_id[layers[0][0]["fact"]] if layers[0] else None
-    other = {word for fact in facts for word in words(fact["relation"]) & asked} - words(best["relation"] if best else "")
-    layers.append(weigh(words(best["tail"])) if best and other - words(best["head"]) else layers[0])
+    named = {word for fact in facts for word in words(fact["relation"]) & asked}
+    second = best and named - words(best["relation"]) - words(best["head"])
+    layers.append(weigh(words(best["tail"])) if best and second else layers[0])
     layers.append(layers[-1])
     found = layers[-1][0] if layers[-1] and layers[-1][0]["alpha"] >= 0.5 else None
     parts: list[Row] = []
@@ -195,9 +196,8 @@ def answered(facts: list[Row], question: str, today: str, top: int) -> Row:
     own_words = question.lower().startswith("tell me")
     if own_words:
         parts = [{"text": "I would rather read facts.", "sources": []}]
-    weights = {entry["fact"]: entry["alpha"] for layer in layers for entry in layer}
-    weights.update((source["fact"], 0.0) for part in parts for source in part["sources"] if source["fact"] not in weights)
-    weights.update((entry["fact"], entry["alpha"]) for entry in layers[-1])
+    weights = {source["fact"]: 0.0 for part in parts for source in part["sources"]}
+    weights |= {entry["fact"]: entry["alpha"] for layer in layers for entry in layer}
     shown = sorted(weights, key=lambda fact: -weights[fact])
     return {
         "question": question,
@@ -302,7 +302,8 @@ def handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
                 self.send(200, file.read_bytes(), mimetypes.guess_type(name)[0] or "application/octet-stream")
                 return
             try:
-                if server.token and url.path != "/health" and self.headers.get("Authorization") != f"Bearer {server.token}":
+                given = self.headers.get("Authorization")
+                if server.token and url.path != "/health" and given != f"Bearer {server.token}":
                     raise Refused(401, "this server asks for a token: send it as Authorization: Bearer")
                 with server.lock:
                     query = {key: values[0] for key, values in parse_qs(url.query).items()}
@@ -311,7 +312,7 @@ def handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
                 status, reply = refused.status, {"error": refused.sentence}
             self.send(status, json.dumps(reply).encode(), "application/json")
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = answer
 
     return Handler
 
