@@ -69,7 +69,7 @@ export async function ask(before = null) {
     state.reply = reply;
     if (!today) state.here = reply.today;
     widen([...rows, ...(reply.time ? [reply.time] : [])]);
-    const knownText = byId("known").selectedOptions[0]?.dataset.said ?? `at ${knownAt}`;
+    const knownText = byId("known").selectedOptions[0]?.dataset.said ?? "";
     showAnswer(reply, { today, knownAt, knownText }, before);
     showWhy(reply, tools());
     showTimeline(reply, rows, state.span, askedDay());

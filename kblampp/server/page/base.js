@@ -20,7 +20,12 @@ function showLog(calls) {
     const text = `after change ${call.id}: ${told.filter(Boolean).join(", ")}`;
     return el("option", { value: String(call.id), "data-said": `after change ${call.id}` }, text);
   };
-  byId("known").replaceChildren(el("option", { value: "" }, "now"), ...calls.slice(1).map(option));
+  const options = calls.slice(1).map(option);
+  if (state.knownAt && !options.some((one) => one.value === state.knownAt)) {
+    const said = /^\d+$/.test(state.knownAt) ? `after change ${state.knownAt}` : `on ${momentText(state.knownAt)}`;
+    options.unshift(el("option", { value: state.knownAt, "data-said": said }, said));
+  }
+  byId("known").replaceChildren(el("option", { value: "" }, "now"), ...options);
   byId("known").value = state.knownAt;
   const last = calls.find((call) => !NO_CHANGE.includes(call.what) && call.undone_by === null);
   state.last = last?.id;

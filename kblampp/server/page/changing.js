@@ -31,14 +31,15 @@ async function written(what, work, isUndo = false) {
   const before = answer();
   return busy(async () => {
     const { call } = await work();
+    const done = call === null ? "Nothing changed: the base says so already." : what;
     let failed = null;
     try {
       await Promise.all([readBase(), ask(isUndo ? null : before)]);
     } catch (error) {
       failed = error;
     }
-    const back = isUndo || call === undefined ? null : () => undo(call);
-    const button = showChange(what, failed ? null : before, failed ? null : answer(), back);
+    const back = isUndo || call === null ? null : () => undo(call);
+    const button = showChange(done, failed ? null : before, failed ? null : answer(), back);
     if (failed) fail(failed);
     return button ?? byId("answer-title");
   });

@@ -100,6 +100,18 @@ def test_a_fact_added_can_be_asked_about(person: Person) -> None:
     assert form.locator("[name=tail]").input_value() == ""
 
 
+def test_a_fact_that_is_there_is_not_added_again(person: Person) -> None:
+    person.button("Add a fact").click()
+    values = {"head": "Ansel Whitcombe", "relation": "place of birth", "tail": "Port Larkin"}
+    values["context"] = "Ansel Whitcombe was born in Port Larkin."
+    for field, value in values.items():
+        person.page.locator("#add").locator(f"[name={field}]").fill(value)
+    person.button("Add").click()
+    person.changed("Nothing changed")
+    person.rows(12)
+    assert person.button("Undo").count() == 0
+
+
 def test_what_is_no_date_is_said_and_nothing_is_lost(person: Person) -> None:
     person.button("Add a fact").click()
     form = person.page.locator("#add")

@@ -190,6 +190,8 @@ def test_an_address_may_say_when(browser: Browser, fake: FakeServer, known_at: s
     fake.base.write("delete", {0: None})
     for person in visit(browser, fake.url, path=f"?{urlencode({'q': ASKED, 'known_at': known_at})}"):
         assert person.answer() == "Odile Brennan"
+        assert "from what the base said" in person.page.locator(".asked").inner_text()
+        assert person.page.input_value("#known") == known_at
         assert person.page.locator("[data-write]:visible").count() == 0
 
 
