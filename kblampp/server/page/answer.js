@@ -1,0 +1,94 @@
+/** The answer, its copied parts marked and linked to their facts. */
+
+import { dayText, readBound, spanText, windowText } from "./dates.js";
+import { byId, el, marked, name } from "./dom.js";
+
+const QUOTED = 3;
+
+/** What an answer says, for people. */
+export const said = (reply) => (reply.refused ? "The base does not say." : reply.answer);
+
+const allSources = (reply) => reply.parts.flatMap((part) => part.sources);
+
+/** Ids of the facts that an answer was copied from, in its order. */
+export const sourcesOf = (reply) => [...new Set(allSources(reply).map((source) => source.fact))];
+
+/** The fields of a fact that were copied. */
+export function copiedFields(reply, fact) {
+  return new Set(allSources(reply).filter((source) => source.fact === fact).map((source) => source.field));
+}
+
+/** Moves to a fact in the list of weights. */
+function goTo(event, fact) {
+  event.preventDefault();
+  const row = byId(`fact-${fact}`);
+  if (!row) return;
+  row.focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest" });
+}
+
+function link(fact, attributes, ...children) {
+  const where = { href: `#fact-${fact}`, "data-fact": fact, click: (event) => goTo(event, fact) };
+  return el("a", { ...where, ...attributes }, ...children);
+}
+
+function partNodes(part, reply) {
+  const [first, ...others] = part.sources;
+  if (!first) return [name(part.text)];
+  const of = (id) => {
+    const fact = reply.facts.find((one) => one.id === id);
+    return fact ? `from: ${fact.head}, ${fact.relation}, ${fact.tail}` : "to its fact";
+  };
+  const more = others.map(({ fact }, at) =>
+    link(fact, { class: "also", title: of(fact), "aria-label": `fact ${at + 2}, ${of(fact)}` }, String(at + 2)));
+  return [link(first.fact, { class: "part", title: of(first.fact) }, el("mark", {}, name(part.text))), ...more];
+}
+
+function sentence(reply) {
+  if (reply.refused) return el("p", { class: "said refused" }, said(reply));
+  const parts = reply.parts.length ? reply.parts : [{ text: reply.answer, sources: [] }];
+  const nodes = parts.flatMap((part, at) => [at ? "; " : null, ...partNodes(part, reply)]);
+  return el("p", { class: reply.answer.length > 120 ? "said long" : "said" }, nodes);
+}
+
+function quotes(reply) {
+  const facts = sourcesOf(reply).map((id) => reply.facts.find((fact) => fact.id === id)).filter(Boolean);
+  return facts.slice(0, QUOTED).map((fact) => {
+    const part = copiedFields(reply, fact.id).has("head") ? fact.head : fact.tail;
+    const plain = [fact.head, " · ", fact.relation, " · ", el("mark", {}, fact.tail), ` (${windowText(fact)})`];
+    const text = fact.context ? marked(fact.context, part) : plain;
+    return el("blockquote", { "data-fact": fact.id, dir: "auto" }, text);
+  });
+}
+
+function terms(reply, asked) {
+  const told = [];
+  if (reply.time) told.push(`asked about ${spanText(reply.time)}`);
+  if (asked.today) told.push(`as of ${dayText(readBound(asked.today, false))}`);
+  if (asked.knownAt) told.push(`from what the base said ${asked.knownText}`);
+  const beside = told.length ? el("span", { class: "muted" }, ` · ${told.join(" · ")}`) : null;
+  return el("p", { class: "asked" }, name(reply.question), beside);
+}
+
+/**
+ * Shows a reply.
+ * @param reply as the API gives it
+ * @param asked {today, knownAt, knownText}: what was set beside the question
+ * @param before the answer before a change of the base, or null: shown struck out if it was another
+ */
+export function showAnswer(reply, asked, before) {
+  const now = sentence(reply);
+  if (before !== null && before !== said(reply)) {
+    now.prepend(el("del", {}, el("span", { class: "hidden" }, "before: "), name(before)), " ",
+      el("span", { class: "hidden" }, "now: "));
+  }
+  const told = [];
+  if (reply.refused) {
+    told.push(el("p", { class: "muted" }, "No fact in it answers this. The nearest ones are listed below."));
+  }
+  if (reply.own_words) {
+    told.push(el("p", { class: "notice" }, "In the language model's own words: no fact of the base stands behind this."));
+  }
+  if (reply.problem) told.push(el("p", { class: "notice" }, "The time was not understood: ", name(reply.problem)));
+  byId("answer-body").replaceChildren(terms(reply, asked), now, ...told, ...quotes(reply));
+}
