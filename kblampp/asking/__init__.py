@@ -2,5 +2,5 @@
 
 Imports core, data, time_expressions, encoding, backbone, model, tables and base.
 
-Public names: `kb_model.KBModel`, `kb_model.Asked`, `kb_model.find_adapter`, `reader.Reader`, `replies.Reply`.
+Public names: `kb_model.KBModel`, `asked.Asked`, `kb_model.find_adapter`, `reader.Reader`, `replies.Reply`.
 """

@@ -6,16 +6,17 @@ import datetime
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from kblampp.asking.asked import Asked
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import Reply
 from kblampp.backbone.load import load_backbone
-from kblampp.base.knowledge_base import KnowledgeBase, Moment
+from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.snapshot import Snapshot
 from kblampp.base.vectors import FactEncoder
 from kblampp.core.errors import DataError, StoreError
@@ -34,23 +35,6 @@ HOME = Path(__file__).resolve().parents[2]
 """The repository that the package was installed from: its `params.yaml` and `store` hold the trained model."""
 KEPT = 4
 """States of bases that are kept ready."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question to a living base.
-
-    Attributes:
-        question: The question.
-        today: The day of asking, which "now" means, as a day number; None for today.
-        known_at: Which state of the base is asked; None for the present one.
-        top: Most facts of a layer that the reply shows.
-    """
-
-    question: str
-    today: int | None = None
-    known_at: Moment = None
-    top: int = 5
 
 
 class KBModel:

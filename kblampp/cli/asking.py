@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from kblampp.asking.asked import Asked
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.cli.output import Base, Json, KnownAt, Model, day_of, moment, quiet, say
 from kblampp.core.cache import cache_root
@@ -42,7 +43,7 @@ def ask(
     opened = KnowledgeBase.open(base)
     given = _given(questions or [], file)
     quiet()
-    from kblampp.asking.kb_model import Asked, KBModel  # brings torch along: after what can be refused without it
+    from kblampp.asking.kb_model import KBModel  # brings torch along: after what can be refused without it
     from kblampp.asking.replies import as_text
 
     reader = KBModel.open(model)

@@ -33,8 +33,8 @@ def serve(
     opened = KnowledgeBase.open(base, read_only=read_only)
     quiet()
     from kblampp.asking.kb_model import KBModel
-    from kblampp.server.app import Settings
-    from kblampp.server.serve import check, serve
+    from kblampp.server.serve import check_access, serve
+    from kblampp.server.settings import Settings
 
     settings = Settings(
         host=host,
@@ -43,9 +43,10 @@ def serve(
         writable=not read_only,
         allowed_hosts=tuple(allow_host or ()),
     )
-    check(settings)
+    check_access(settings)  # before the seconds that a model takes
     say(f"opening the model for {base} ({opened.count()} facts)")
-    serve(opened, KBModel.open(model), settings)
+    reader = KBModel.open(model)
+    serve(opened, reader, settings, ready=lambda address: say(f"serving {base} at {address}; Ctrl+C stops it"))
 
 
 def mcp(base: Base, read_only: ReadOnly = False, model: Model = None) -> None:
@@ -58,6 +59,6 @@ def mcp(base: Base, read_only: ReadOnly = False, model: Model = None) -> None:
     opened = KnowledgeBase.open(base, read_only=read_only)
     quiet()
     from kblampp.asking.kb_model import KBModel
-    from kblampp.server.mcp_server import build_mcp
+    from kblampp.server.mcp_server import run_mcp
 
-    build_mcp(opened, KBModel.open(model), not read_only).run()
+    run_mcp(opened, KBModel.open(model), writable=not read_only)

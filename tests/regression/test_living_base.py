@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kblampp import KBModel, KnowledgeBase
-from kblampp.asking.kb_model import Asked
+from kblampp.asking.asked import Asked
 from kblampp.base.knowledge_base import changed
 from kblampp.core.params import load_params
 from kblampp.data.windows import day
