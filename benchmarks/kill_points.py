@@ -1,7 +1,7 @@
 """Kills processes that write to a living base, and looks what is left: ``python benchmarks/kill_points.py``.
 
 A child adds, imports, changes, deletes, undoes, rolls back, encodes and compacts as fast as it can, and tells each call
-that returned through a pipe, with a digest of what the base says then.  It is killed (SIGKILL) after a random time.
+that returned through a pipe, with a digest of what the base says then.  It is killed after a random time.
 What was told must be there, letter by letter; at most the one call that was under way may be there too, as a whole; no
 vector may belong to another fact.  The last line counts what was wrong.
 """
@@ -9,14 +9,15 @@ vector may belong to another fact.  The last line counts what was wrong.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
-import os
+import multiprocessing
 import random
-import signal
 import tempfile
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,11 @@ def state(base: KnowledgeBase, version: int) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def write_until_killed(folder: Path, seed: int, pipe: int) -> None:
+def write_until_killed(folder: Path, seed: int, pipe: Connection) -> None:
     """Writes; tells version and digest after each call that returned."""
     rng, base = random.Random(seed), KnowledgeBase.open(folder)
-    table = VectorTable(base.database, Encoder())  # type: ignore[arg-type]
+    table = VectorTable(base.database, Encoder())
+    pipe.send(("ready", ""))
     while True:
         ids = [each.fact for each in base.facts(limit=50)]
         kind = rng.choice(["add", "import", "change", "delete", "undo", "rollback", "encode", "compact"])
@@ -74,30 +76,28 @@ def write_until_killed(folder: Path, seed: int, pipe: int) -> None:
         elif ids and kind == "undo" and base.log(1)[0].what in ("add", "import", "delete"):
             base.undo(base.version)
         version = base.version
-        os.write(pipe, f"{version} {state(base, version)}\n".encode())
+        pipe.send((version, state(base, version)))
 
 
 def kill_once(folder: Path, seed: int) -> list[str]:
     """Lets a child write for a while and kills it; what is wrong after it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        try:
-            write_until_killed(folder, seed, writing)
-        except BaseException as error:  # the child must end here, whatever happens
-            os.write(writing, f"failed {error!r}\n".encode())
-        os._exit(1)
-    os.close(writing)
+    spawning = multiprocessing.get_context("spawn")
+    reading, writing = spawning.Pipe(duplex=False)
+    child = spawning.Process(target=write_until_killed, args=(folder, seed, writing))
+    child.start()
+    writing.close()
+    told: list[tuple[Any, str]] = [reading.recv()]
     time.sleep(random.Random(seed).uniform(0.001, LONGEST_S))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as pipe:
-        told = [line.split(" ", 1) for line in pipe.read().splitlines() if line.count(" ")]
-    wrong = [f"the writer failed: {what}" for version, what in told if version == "failed"]
+    alive = child.is_alive()
+    child.kill()
+    child.join()
+    with contextlib.suppress(EOFError):
+        while True:
+            told.append(reading.recv())
+    wrong = [] if alive else ["the writer failed"]
     with KnowledgeBase.open(folder) as base:
         wrong += base.verify()
-        whole = {int(version): digest for version, digest in told if version != "failed" and len(digest) == 64}
+        whole = {version: digest for version, digest in told if version != "ready"}
         for version, digest in whole.items():
             if version > base.version or state(base, version) != digest:
                 wrong.append(f"call {version} was told, and is not there as it was")

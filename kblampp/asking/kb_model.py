@@ -16,9 +16,9 @@ from kblampp.asking.asked import Asked
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import Reply
 from kblampp.backbone.load import load_backbone
+from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.snapshot import Snapshot
-from kblampp.base.vectors import FactEncoder
 from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import MANIFEST
 from kblampp.core.params import Params, load_params

@@ -5,5 +5,5 @@ model reads is derived from it and can be thrown away: `vectors` encodes each di
 arrays of one state.
 
 Public names: `knowledge_base.KnowledgeBase`, `knowledge_base.fact_of`, `knowledge_base.changed`, `records.Version`,
-`records.Call`, `vectors.FactEncoder`, `vectors.VectorTable`, `snapshot.Snapshot`.
+`records.Call`, `fact_encoder.FactEncoder`, `vectors.VectorTable`, `snapshot.Snapshot`.
 """

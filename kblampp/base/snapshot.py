@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.base.vectors import FactEncoder, VectorTable
+from kblampp.base.vectors import VectorTable
 from kblampp.data.facts import FiveTuple
 from kblampp.encoding.encoded_facts import KEYS, EncodedFacts
 from kblampp.encoding.fact_arrays import SymbolNumbers

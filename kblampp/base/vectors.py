@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +18,6 @@ from kblampp.base.knowledge_base import digest_of
 from kblampp.core.errors import StoreError
 from kblampp.core.progress import progress_bar
 from kblampp.data.facts import FiveTuple
-from kblampp.encoding.encoded_facts import CONTEXTS, KEYS, VALUES
-from kblampp.encoding.encoders import Encoders
-from kblampp.encoding.fact_arrays import encode_facts
-from kblampp.encoding.projections import Projections
 
 logger = logging.getLogger(__name__)
 DTYPE = "float16"
@@ -33,52 +27,32 @@ FEW = 32
 """Facts that are encoded without a progress bar."""
 
 
-@dataclass(frozen=True, eq=False)
-class FactEncoder:
-    """Makes the vectors of facts that a model reads.
-
-    Attributes:
-        encoders: Of names, sentences and relations.
-        projections: Those of the model.
-    """
-
-    encoders: Encoders
-    projections: Projections
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of all that its vectors depend on."""
-        return self.projections.fingerprint
+class VectorMaker(Protocol):
+    """What makes the vectors of facts, as `FactEncoder` does."""
 
     @property
-    def widths(self) -> tuple[int, int, int, int]:
-        """Of a fact's key, inverse key, value and context vector."""
-        projections = self.projections
-        return projections.d_k, projections.d_k, projections.d_v, projections.d_ctx
+    def fingerprint(self) -> str:
+        """Hash of all that its vectors depend on."""
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """Of the parts of a fact's row."""
 
     def encode(self, facts: Sequence[FiveTuple]) -> npt.NDArray[np.float16]:
-        """Key, inverse key, value and context vector of each fact side by side, (n, sum of `widths`)."""
-        arrays = encode_facts(facts, self.encoders, self.projections, DTYPE, {})
-        n = len(facts)
-        return np.concatenate([arrays[KEYS][:n], arrays[KEYS][n:], arrays[VALUES], arrays[CONTEXTS]], axis=1)
-
-    def arrays(self, rows: npt.NDArray[np.float16]) -> dict[str, npt.NDArray[Any]]:
-        """The arrays of a base by their files' names, from the rows of its facts."""
-        key, inverse, value, context = np.split(rows, np.cumsum(self.widths)[:-1], axis=1)
-        return {KEYS: np.concatenate([key, inverse]), VALUES: value, CONTEXTS: context}
+        """A row a fact, (n, sum of `widths`)."""
 
 
 class VectorTable:
     """The vectors of one encoder in the file of a base."""
 
-    def __init__(self, database: Database, encoder: FactEncoder) -> None:
+    def __init__(self, database: Database, encoder: VectorMaker) -> None:
         """Those that `encoder` makes; nothing is computed yet."""
         self._database = database
         self._encoder = encoder
         self._keeping = not database.read_only
 
     def rows(self, facts: Sequence[FiveTuple]) -> npt.NDArray[np.float16]:
-        """The vectors of facts, a row each as `FactEncoder.encode` has it; what is not there is computed and kept."""
+        """The vectors of facts, a row each as the encoder makes it; what is not there is computed and kept."""
         digests = [digest_of(fact) for fact in facts]
         found = self._read(digests)
         missing = {digest: fact for digest, fact in zip(digests, facts, strict=True) if digest not in found}

@@ -72,6 +72,11 @@ def day_of(text: str | None, option: str) -> int | None:
         raise DataError(f"{option}: {error}") from None
 
 
+def counted(number: int, thing: str) -> str:
+    """A number and what is counted: "1 fact", "12 facts"."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def fact_row(version: Version) -> dict[str, Any]:
     """A state of a fact as the server and `--json` give it."""
     return {

@@ -15,6 +15,7 @@ from kblampp.cli.output import (
     Json,
     Model,
     Note,
+    counted,
     fact_line,
     fact_row,
     give,
@@ -74,10 +75,12 @@ def import_(
             say(line)
         rejected = file.with_name(f"{file.stem}.rejected.csv")
         if reading.rejected:
-            verb = "would be" if dry_run else "are"
-            say(f"{len(reading.rejected)} rows cannot be read and {verb} kept in {rejected}, with reasons")
+            verb = "would be" if dry_run else "will be"
+            say(f"{counted(len(reading.rejected), 'row')} cannot be read and {verb} kept in {rejected}, with reasons")
         asked = not (yes or dry_run) and sys.stdin.isatty()
-        if dry_run or (asked and not typer.confirm(f"Add these {len(reading.facts)} facts to {base}?", default=True)):
+        if dry_run or (
+            asked and not typer.confirm(f"Add {counted(len(reading.facts), 'fact')} to {base}?", default=True)
+        ):
             give(_counts(reading, 0, None), ["nothing was written"], as_json=as_json)
             return
         before = opened.count()
@@ -85,7 +88,7 @@ def import_(
         if reading.rejected:
             write_rejected(reading, rejected)
         added = opened.count() - before
-        lines = [f"added {added} facts to {base}, which has {before + added} now"]
+        lines = [f"added {counted(added, 'fact')} to {base}, which has {before + added} now"]
         known = len(reading.facts) - added
         if known:
             lines.append(f"{known} of the table's rows say what the base, or an earlier row, says already")
@@ -172,7 +175,7 @@ def delete(
     """
     with KnowledgeBase.open(base) as opened:
         call = opened.delete(facts, note=note)
-        give_call(call, f"took {call.facts} facts away", as_json=as_json)
+        give_call(call, f"took {counted(call.facts, 'fact')} away", as_json=as_json)
 
 
 def undo(
@@ -189,7 +192,7 @@ def undo(
     """
     with KnowledgeBase.open(base) as opened:
         done = opened.undo(call, note=note)
-        give_call(done, f"undone: {done.facts} facts are as they were", as_json=as_json)
+        give_call(done, f"undone: {counted(done.facts, 'fact')} as before", as_json=as_json)
 
 
 def rollback(
@@ -205,7 +208,7 @@ def rollback(
     with KnowledgeBase.open(base) as opened:
         point = moment(to)
         done = opened.rollback(to if point is None else point, note=note)
-        give_call(done, f"rolled back: {done.facts} facts changed", as_json=as_json)
+        give_call(done, f"rolled back: {counted(done.facts, 'fact')} changed", as_json=as_json)
 
 
 def compact(base: Base, model: Model = None, as_json: Json = False) -> None:
@@ -218,7 +221,7 @@ def compact(base: Base, model: Model = None, as_json: Json = False) -> None:
     with KnowledgeBase.open(base) as opened:
         gone = _encode(opened, model, forget=True)
         opened.database.vacuum()
-        give({"forgotten": gone}, [f"forgot {gone} vectors that nothing needs"], as_json=as_json)
+        give({"forgotten": gone}, [f"removed {counted(gone, 'vector')} that nothing needs"], as_json=as_json)
 
 
 def _encode(base: KnowledgeBase, model: Path | None, *, forget: bool = False) -> int:

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase, changed, fact_of
 from kblampp.base.snapshot import Snapshot
-from kblampp.base.vectors import FactEncoder, VectorTable
+from kblampp.base.vectors import VectorTable
 from kblampp.core.errors import DataError
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import fit_projections

@@ -1,0 +1,53 @@
+"""What a model reads of a fact: its key, inverse key, value and context vector, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kblampp.base.vectors import DTYPE
+from kblampp.data.facts import FiveTuple
+from kblampp.encoding.encoded_facts import CONTEXTS, KEYS, VALUES
+from kblampp.encoding.encoders import Encoders
+from kblampp.encoding.fact_arrays import encode_facts
+from kblampp.encoding.projections import Projections
+
+
+@dataclass(frozen=True, eq=False)
+class FactEncoder:
+    """Makes the vectors of facts that a model reads.
+
+    Attributes:
+        encoders: Of names, sentences and relations.
+        projections: Those of the model.
+    """
+
+    encoders: Encoders
+    projections: Projections
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that its vectors depend on."""
+        return self.projections.fingerprint
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Of a fact's key, inverse key, value and context vector."""
+        projections = self.projections
+        return projections.d_k, projections.d_k, projections.d_v, projections.d_ctx
+
+    def encode(self, facts: Sequence[FiveTuple]) -> npt.NDArray[np.float16]:
+        """Key, inverse key, value and context vector of each fact side by side, (n, sum of `widths`)."""
+        arrays = encode_facts(facts, self.encoders, self.projections, DTYPE, {})
+        n = len(facts)
+        return np.concatenate([arrays[KEYS][:n], arrays[KEYS][n:], arrays[VALUES], arrays[CONTEXTS]], axis=1)
+
+    def arrays(self, rows: npt.NDArray[np.float16]) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of a base by their files' names, from the rows of its facts."""
+        key, inverse, value, context = np.split(rows, np.cumsum(self.widths)[:-1], axis=1)
+        return {KEYS: np.concatenate([key, inverse]), VALUES: value, CONTEXTS: context}
