@@ -32,22 +32,31 @@ function link(fact, attributes, ...children) {
   return el("a", { ...where, ...attributes }, ...children);
 }
 
-function partNodes(part, reply) {
-  const [first, ...others] = part.sources;
-  if (!first) return [name(part.text)];
-  const of = (id) => {
-    const fact = reply.facts.find((one) => one.id === id);
-    return fact ? `from: ${fact.head}, ${fact.relation}, ${fact.tail}` : "to its fact";
-  };
-  const more = others.map(({ fact }, at) =>
-    link(fact, { class: "also", title: of(fact), "aria-label": `fact ${at + 2}, ${of(fact)}` }, String(at + 2)));
-  return [link(first.fact, { class: "part", title: of(first.fact) }, el("mark", {}, name(part.text))), ...more];
+function whence(reply, id) {
+  const fact = reply.facts.find((one) => one.id === id);
+  return fact ? `from: ${fact.head}, ${fact.relation}, ${fact.tail}` : "to its fact";
+}
+
+function partNode(part, reply) {
+  if (!part.sources.length) return name(part.text);
+  const first = part.sources[0].fact;
+  return link(first, { class: "part", title: whence(reply, first) }, el("mark", {}, name(part.text)));
+}
+
+/** Links to the facts of the parts that several were taken together for, as a count is. */
+function together(reply) {
+  const sources = reply.parts.filter((part) => part.sources.length > 1).flatMap((part) => part.sources);
+  const ids = new Set(sources.map((source) => source.fact));
+  const facts = [...ids].map((id) => reply.facts.find((fact) => fact.id === id)).filter(Boolean);
+  if (!facts.length) return [];
+  const links = facts.map((fact) => link(fact.id, { class: "also", title: whence(reply, fact.id) }, name(fact.tail)));
+  return [el("p", { class: "together" }, el("span", { class: "muted" }, `from ${facts.length} facts: `), links)];
 }
 
 function sentence(reply) {
   if (reply.refused) return el("p", { class: "said refused" }, said(reply));
   const parts = reply.parts.length ? reply.parts : [{ text: reply.answer, sources: [] }];
-  const nodes = parts.flatMap((part, at) => [at ? "; " : null, ...partNodes(part, reply)]);
+  const nodes = parts.flatMap((part, at) => [at ? "; " : null, partNode(part, reply)]);
   return el("p", { class: reply.answer.length > 120 ? "said long" : "said" }, nodes);
 }
 
@@ -87,8 +96,10 @@ export function showAnswer(reply, asked, before) {
     told.push(el("p", { class: "muted" }, "No fact in it answers this. The nearest ones are listed below."));
   }
   if (reply.own_words) {
-    told.push(el("p", { class: "notice" }, "In the language model's own words: no fact of the base stands behind this."));
+    const own = "In the language model's own words: no fact of the base stands behind this.";
+    told.push(el("p", { class: "notice" }, own));
   }
   if (reply.problem) told.push(el("p", { class: "notice" }, "The time was not understood: ", name(reply.problem)));
-  byId("answer-body").replaceChildren(terms(reply, asked), now, ...told, ...quotes(reply));
+  const several = together(reply);
+  byId("answer-body").replaceChildren(terms(reply, asked), now, ...told, ...(several.length ? several : quotes(reply)));
 }

@@ -5,7 +5,7 @@ let askForToken = null;
 let asking = null;
 
 /** An answer of the server that is no success. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;

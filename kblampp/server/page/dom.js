@@ -31,12 +31,10 @@ export const name = (text, attributes = {}) => el("bdi", attributes, text);
 /** Calls `work` once, when no call came for some milliseconds. */
 export function debounced(work, milliseconds) {
   let timer = 0;
-  const later = (...given) => {
+  return (...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => work(...given), milliseconds);
   };
-  later.cancel = () => clearTimeout(timer);
-  return later;
 }
 
 /** A share as people read it: 0.992 is "99.2 %". */

@@ -69,7 +69,7 @@ export async function showFacts(view, tools) {
   byId("next").disabled = shown.offset + PAGE >= found.total;
 }
 
-/** Calls `again` when the person searches, filters or turns a page; an error goes to `fail`. */
+/** Calls `again` when the person searches, filters or turns a page. */
 export function listenToTable(again) {
   const first = () => {
     shown.offset = 0;

@@ -76,7 +76,8 @@ function backdrop(reply, span, today) {
   if (reply.time) {
     const from = reply.time.start ? place(readBound(reply.time.start, false), span) : 0;
     const to = reply.time.end ? place(readBound(reply.time.end, true), span) : 100;
-    marks.append(svg("rect", { x: at(from), width: at(Math.max(0.7, to - from)), y: 0, height: "100%", class: "band" }));
+    const width = at(Math.max(0.7, to - from));
+    marks.append(svg("rect", { class: "band", x: at(from), y: 0, width, height: "100%" }));
   }
   const x = at(place(today, span));
   marks.append(svg("line", { id: "day-line", x1: x, x2: x, y1: 0, y2: "100%", class: "day" }));

@@ -61,7 +61,7 @@ function layer(entries, at, reply, facts, tools) {
   const heavy = entries.filter((entry, rank) =>
     facts.has(entry.fact) && (entry.alpha >= FAINT || (last && rank < FEWEST)));
   const list = el("ol", {}, heavy.map((entry) => row(facts.get(entry.fact), entry.alpha, reply, last, tools)));
-  if (last) list.append(noFact(reply.null));
+  if (last && reply.null !== null) list.append(noFact(reply.null));
   const top = facts.get(heaviest(at));
   const glance = top ? el("span", { class: "glance muted" }, name(top.tail), ` ${percent(entries[0].alpha)}`) : null;
   const heading = el("span", {}, title(at, reply.layers.length));
