@@ -26,8 +26,9 @@ MAX_ID = 1 << 53
 """Largest whole number that every client's JSON carries unchanged."""
 MAX_NAME, MAX_CONTEXT, MAX_SEARCH = 5_000, 20_000, 500
 _LINES = "\t\n\r"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+    rf"{_DAY}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?(Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?"
 )
 
 
@@ -73,7 +74,7 @@ def read_day(text: str) -> int:
 
 
 def read_known_at(value: object) -> int | str:
-    """A call's number, or a time as UTC; text that is all digits, as in an address, is a number.
+    """A call's number, or a time as UTC; text of digits alone, as in an address, is a number, and a day means its end.
 
     Raises:
         ValueError: It is neither.
@@ -89,6 +90,8 @@ def read_known_at(value: object) -> int | str:
         raise ValueError(expected)
     try:
         time = datetime.datetime.fromisoformat(value)
+        if len(value) == len("2026-11-20"):
+            time = datetime.datetime.combine(time, datetime.time.max)
         time = time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         raise ValueError(expected) from None

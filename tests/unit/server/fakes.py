@@ -205,7 +205,7 @@ class FakeReply:
             "answer": self.answer,
             "refused": self.refused,
             "own_words": False,
-            "parts": [],
+            "parts": [] if self.refused else [{"text": self.answer, "sources": []}],
             "time": None,
             "problem": None,
             "null": 0.5,
