@@ -50,7 +50,7 @@ from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.batches import TrainingBatch, TrainingBatches
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import StoredBase
 from kblampp.model.lora import change_backbone
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -238,7 +238,7 @@ class Peak:
             time.sleep(0.002)
 
 
-def make_base(folder: Path, params: Params, facts: int) -> tuple[KnowledgeBase, Projections]:
+def make_base(folder: Path, params: Params, facts: int) -> tuple[StoredBase, Projections]:
     """A made-up base with the widths of params.yaml."""
     made, section = make_facts(facts, seed=0), params.encoder
     projections = fit_projections(
@@ -247,7 +247,7 @@ def make_base(folder: Path, params: Params, facts: int) -> tuple[KnowledgeBase, 
     store = KBValueStore.build(folder / "kb", made, ENCODERS, projections, dtype=section.store_dtype)
     index = KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256)
     index.save(folder / "index")
-    return KnowledgeBase.load(folder / "kb", folder / "index"), projections
+    return StoredBase.load(folder / "kb", folder / "index"), projections
 
 
 def measure_base(folder: Path, params: Params) -> dict[str, float]:

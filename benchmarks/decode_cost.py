@@ -46,7 +46,7 @@ from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.batches import padded
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import EncodedQuestions, Knowledge, SelectorOptions, StoredBase
 from kblampp.model.prompts import closed_book_prompt
 from kblampp.time_expressions.parse import without_time
 
@@ -121,12 +121,12 @@ def make_questions(facts: Sequence[FiveTuple], n_questions: int) -> EncodedQuest
     return with_times(questions, vectors)
 
 
-def make_base(folder: Path, facts: Sequence[FiveTuple], device: str) -> tuple[KnowledgeBase, Projections]:
+def make_base(folder: Path, facts: Sequence[FiveTuple], device: str) -> tuple[StoredBase, Projections]:
     """The facts as a store with its index, in `folder`, and the projections that made it."""
     projections = fit_projections(facts, ENCODERS, **WIDTHS)
     store = KBValueStore.build(folder / "kb", facts, ENCODERS, projections)
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index")
-    return KnowledgeBase.load(folder / "kb", folder / "index", device=device), projections
+    return StoredBase.load(folder / "kb", folder / "index", device=device), projections
 
 
 def backbones(names: Sequence[str], device: str) -> Iterator[tuple[str, Backbone]]:
@@ -162,7 +162,7 @@ def times_of(generate: Callable[..., object], tokens: int, read: Callable[[], fl
 def compare(
     model: KBInjectedModel,
     backbone: Backbone,
-    base: KnowledgeBase,
+    base: StoredBase,
     asked: EncodedQuestions,
     settings: Settings,
 ) -> dict[str, dict[str, float]]:

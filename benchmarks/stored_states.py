@@ -35,7 +35,7 @@ from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.batches import TrainingBatches
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import SelectorOptions, StoredBase
 from kblampp.training.loop import forward
 from kblampp.training.losses import LossWeights, compute_losses
 from kblampp.training.stored_states import StoredStates, stored_states
@@ -85,7 +85,7 @@ def make_batches(
 
 def take_step(
     model: KBInjectedModel,
-    base: KnowledgeBase,
+    base: StoredBase,
     batches: TrainingBatches,
     optimizer: torch.optim.Optimizer,
     step: int,

@@ -24,7 +24,7 @@ from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.batches import TrainingBatches, prompt_batches
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase, Questions, SelectorOptions
+from kblampp.model.inputs import EncodedQuestions, Knowledge, Questions, SelectorOptions, StoredBase
 from kblampp.model.prompts import closed_book_prompt
 from tests.tiny import tiny_tokenizer
 
@@ -65,7 +65,7 @@ class TinyWorld:
     """
 
     folder: Path
-    base: KnowledgeBase
+    base: StoredBase
     projections: Projections
     facts: list[FiveTuple]
     questions: list[Question]
@@ -122,7 +122,7 @@ class TinyWorld:
                 randomise(injected)
         return injected.eval()
 
-    def without(self, facts: Sequence[int], folder: Path) -> tuple[KnowledgeBase, list[int]]:
+    def without(self, facts: Sequence[int], folder: Path) -> tuple[StoredBase, list[int]]:
         """A base made anew in `folder` without some facts, and the numbers that its facts have in this one."""
         kept = [number for number in range(len(self.facts)) if number not in facts]
         store = [self.facts[number] for number in kept]
@@ -168,7 +168,7 @@ def make_base(
     facts: Sequence[FiveTuple],
     questions: Sequence[Question],
     projections: Projections,
-) -> KnowledgeBase:
+) -> StoredBase:
     """Builds store and index of some facts in `folder` and opens them."""
     store = KBValueStore.build(
         folder / "kb",
@@ -178,7 +178,7 @@ def make_base(
         questions={"train": [question.question for question in questions]},
     )
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(folder / "index")
-    return KnowledgeBase.load(folder / "kb", folder / "index", projection_fingerprint=projections.fingerprint)
+    return StoredBase.load(folder / "kb", folder / "index", projection_fingerprint=projections.fingerprint)
 
 
 def make_facts() -> list[FiveTuple]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from safetensors import SafetensorError, safe_open
 
 from kblampp.backbone.gguf import SMOLLM2, gguf_folder, is_gguf
 from kblampp.core import files as artifacts
@@ -70,6 +72,30 @@ def _check_folder(name: str, folder: Path, revision: str | None) -> None:
             f"backbone.name is {name}, but its folder has no {' and no '.join(missing)}: "
             "name a folder written by save_pretrained, or a causal language model of the Hugging Face hub"
         )
+
+
+def check_weights(name: str, folder: Path) -> None:
+    """Looks whether the weights are whole, by the headers and lists of their files, without reading them.
+
+    Raises:
+        BackboneError: A file is cut off or damaged, or a part that a list names is missing.
+    """
+    for path in _weights(folder):
+        problem = None
+        try:
+            if path.suffix == ".safetensors":
+                with safe_open(path, framework="numpy"):  # compares its size with that of the tensors it lists
+                    pass
+            elif path.suffix == ".json":
+                parts = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+                lacking = sorted(part for part in parts if not (folder / part).is_file())
+                problem = f"it names {', '.join(lacking)}, which is missing" if lacking else None
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError) as error:
+            problem = first_line(error)
+        if problem:
+            raise BackboneError(
+                f"backbone.name is {name}, but {path.name} in its folder is not whole ({problem}): get the files again"
+            )
 
 
 def _weights(folder: Path) -> list[Path]:

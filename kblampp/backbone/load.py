@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from kblampp.backbone.decoder_layers import find_decoder_layers, hidden_size
-from kblampp.backbone.files import file_hashes, files_fingerprint, is_downloaded, resolve_folder
+from kblampp.backbone.files import check_weights, file_hashes, files_fingerprint, is_downloaded, resolve_folder
 from kblampp.core import files as artifacts
 from kblampp.core.errors import BackboneError, first_line
 
@@ -192,6 +192,7 @@ def backbone_manifest(name: str, revision: str | None = None) -> dict[str, Any]:
         BackboneError: the model cannot be found, its files are not whole, or its decoder layers cannot be told.
     """
     folder = resolve_folder(name, revision)
+    check_weights(name, folder)
     _load_tokenizer(name, folder)
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import os
 import random
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,6 +39,11 @@ def run_stage(name: str, function: Callable[[Params], None], argv: Sequence[str]
     """
     arguments = _parser(name, function).parse_args(argv)
     _configure_logging()
+    if "DVC_EXP_BASELINE_REV" in os.environ and not knows_the_author():
+        logger.warning(
+            "git does not know who you are, and DVC commits an experiment's start when files have changed: run "
+            "`git config user.name NAME` and `git config user.email ADDRESS` before the next `dvc exp run`"
+        )
 
     def work() -> None:
         declared = declared_params(name)
@@ -46,6 +53,20 @@ def run_stage(name: str, function: Callable[[Params], None], argv: Sequence[str]
         logger.info("%s: done", name)
 
     return one_line_errors(work)
+
+
+def knows_the_author() -> bool:
+    """Whether git in the working directory has a name and an address to commit with."""
+    for variable, key in (("NAME", "user.name"), ("EMAIL", "user.email")):
+        if any(os.environ.get(f"GIT_{role}_{variable}") for role in ("AUTHOR", "COMMITTER")):
+            continue
+        try:
+            found = subprocess.run(["git", "config", "--get", key], capture_output=True, check=False)
+        except OSError:  # DVC will say that there is no git
+            return True
+        if not found.stdout.strip():
+            return False
+    return True
 
 
 def _parser(name: str, function: Callable[[Params], None]) -> argparse.ArgumentParser:

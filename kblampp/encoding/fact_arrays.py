@@ -11,10 +11,9 @@ import numpy.typing as npt
 from kblampp.core.errors import StoreError
 from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.data.windows import window_bounds
+from kblampp.encoding.encoded_facts import CONTEXTS, ENTITIES, FIRST_DAYS, KEYS, LAST_DAYS, RELATIONS, VALUES
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections
-
-_Numbers = dict[tuple[str, str], int]
 
 
 def encode_facts(
@@ -44,24 +43,40 @@ def encode_facts(
             f"the encoder's vectors have width {head.shape[1]}, but the projections take "
             f"{projections.d_sent}; run `dvc repro encode`"
         )
-    tau_min, tau_max = window_bounds([fact.window for fact in facts])
-    entities, relations = _Numbers(), _Numbers()
-    pairs = [[_number(e.id, e.name, entities) for e in (f.head, f.tail)] for f in facts]
-    of_relation = [_number(f.relation.id, f.relation.name, relations) for f in facts]
+    symbols = SymbolNumbers().arrays(facts)
+    tau_min, tau_max = symbols[FIRST_DAYS], symbols[LAST_DAYS]
     return {
-        "K.npy": np.concatenate([projections.keys(head, relation), projections.keys(tail, relation)]).astype(dtype),
-        "V.npy": projections.values(tail, context, tau_min, tau_max).astype(dtype),
-        "meta/ctx_vec.npy": projections.contexts(context).astype(dtype),
+        KEYS: np.concatenate([projections.keys(head, relation), projections.keys(tail, relation)]).astype(dtype),
+        VALUES: projections.values(tail, context, tau_min, tau_max).astype(dtype),
+        CONTEXTS: projections.contexts(context).astype(dtype),
         "meta/sent_vec.npy": context.astype(dtype),
-        "meta/tau_min.npy": tau_min.astype(np.int32),
-        "meta/tau_max.npy": tau_max.astype(np.int32),
-        "meta/entity_ids.npy": np.array(pairs, dtype=np.int32),
-        "meta/rel_ids.npy": np.array(of_relation, dtype=np.int32),
+        **symbols,
         **{f"questions/{split}.npy": encoders.embed_questions(t).astype(dtype) for split, t in questions.items()},
     }
 
 
-def _number(identifier: str | None, name: str, numbers: _Numbers) -> int:
+class SymbolNumbers:
+    """Numbers of entities and relations, which stay while facts come and go."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._entities: dict[tuple[str, str], int] = {}
+        self._relations: dict[tuple[str, str], int] = {}
+
+    def arrays(self, facts: Sequence[FiveTuple]) -> dict[str, npt.NDArray[np.int32]]:
+        """The arrays that need no encoder: days of the windows and numbers of entities and relations."""
+        tau_min, tau_max = window_bounds([fact.window for fact in facts])
+        pairs = [[_number(e.id, e.name, self._entities) for e in (f.head, f.tail)] for f in facts]
+        of_relation = [_number(f.relation.id, f.relation.name, self._relations) for f in facts]
+        return {
+            FIRST_DAYS: tau_min.astype(np.int32),
+            LAST_DAYS: tau_max.astype(np.int32),
+            ENTITIES: np.array(pairs, dtype=np.int32).reshape(-1, 2),
+            RELATIONS: np.array(of_relation, dtype=np.int32),
+        }
+
+
+def _number(identifier: str | None, name: str, numbers: dict[tuple[str, str], int]) -> int:
     """The integer of an entity or relation: by its id, or by its name where it has none."""
     key = ("id", identifier) if identifier else ("name", name)
     return numbers.setdefault(key, len(numbers))

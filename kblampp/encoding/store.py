@@ -1,67 +1,46 @@
-"""A knowledge base on disk as arrays: keys, values, context vectors and windows, a row a fact."""
+"""A knowledge base on disk: its arrays, its facts, the vectors of its questions, and a manifest that they must fit."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, save_array, write_manifest
 from kblampp.data.facts import FiveTuple, read_facts, write_facts
-from kblampp.data.windows import LAST_DAY, OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.encoding.encoded_facts import (
+    CONTEXTS,
+    ENTITIES,
+    FIRST_DAYS,
+    KEYS,
+    LAST_DAYS,
+    RELATIONS,
+    VALUES,
+    EncodedFacts,
+)
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.fact_arrays import encode_facts
 from kblampp.encoding.projections import Projections
 from kblampp.encoding.sentence_encoder import FloatArray
 
-_SENTINELS = (UNKNOWN_DAY, OPEN_START, OPEN_END)
 _DTYPES = ("float16", "float32")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True)
-class StoreTensors:
-    """A store's arrays as tensors on one device.
+class KBValueStore(EncodedFacts):
+    """A store that has been checked against its manifest; keys and values stay on disk, as memory maps.
 
-    Attributes:
-        keys: ``(2 n, d_k)``, the keys of the facts and then their inverse keys.
-        values: ``(n, d_v)``.
-        ctx: ``(n, d_ctx)``.
-        tau_min: ``(n,)`` int64 first days, with the sentinels of ``windows`` (int64, so that
-            differences of sentinels do not overflow).
-        tau_max: ``(n,)`` int64 first days after the window.
-    """
-
-    keys: torch.Tensor
-    values: torch.Tensor
-    ctx: torch.Tensor
-    tau_min: torch.Tensor
-    tau_max: torch.Tensor
-
-
-class KBValueStore:
-    """A store that has been checked against its manifest; keys and values stay on disk.
+    Its arrays are float16 or float32; a fact's row is its line number in ``facts.jsonl``.
 
     Attributes:
         directory: Where the store lies.
         manifest: Its manifest.
-        n: Number of facts; a fact's row is its line number in ``facts.jsonl``.
-        keys: ``(2 n, d_k)`` memory map, float16 or float32: row i is fact i's key, row n + i its inverse key.
-        values: ``(n, d_v)`` memory map of the same type.
-        ctx: ``(n, d_ctx)`` context vectors.
-        tau_min: ``(n,)`` int32 first days.
-        tau_max: ``(n,)`` int32 first days after the window.
-        head_ids: ``(n,)`` one integer per distinct entity, shared by heads and tails.
-        tail_ids: ``(n,)`` the same for tails.
-        rel_ids: ``(n,)`` one integer per distinct relation.
     """
 
     def __init__(self, directory: Path, manifest: Mapping[str, Any]) -> None:
@@ -69,14 +48,14 @@ class KBValueStore:
         self.directory = directory
         self.manifest = manifest
         try:
-            self.n = int(manifest["n"])
+            n = int(manifest["n"])
             dims = {name: int(width) for name, width in manifest["dims"].items()}
             dtype = str(manifest["dtype"])
             widths = (dims["d_k"], dims["d_v"], dims["d_ctx"])
             self.encoder_name = str(manifest["encoder"]["name"])
             self.encoder_fingerprint = str(manifest["encoder"]["fingerprint"])
             self.projection_fingerprint = str(manifest["projection_fingerprint"])
-            self.keys_sha256 = str(manifest["files"]["K.npy"]["sha256"])
+            self.keys_sha256 = str(manifest["files"][KEYS]["sha256"])
             self._questions = {str(k): int(v) for k, v in manifest["questions"].items()}
             self._asked = {str(k): str(v) for k, v in manifest["questions_sha256"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -85,15 +64,16 @@ class KBValueStore:
             ) from error
         self.dims = dims
         self.dtype = dtype
-        self.keys = self._open("K.npy", (2 * self.n, widths[0]), dtype, mapped=True)
-        self.values = self._open("V.npy", (self.n, widths[1]), dtype, mapped=True)
-        self.ctx = self._open("meta/ctx_vec.npy", (self.n, widths[2]), dtype)
-        self.tau_min = self._open("meta/tau_min.npy", (self.n,), "int32")
-        self.tau_max = self._open("meta/tau_max.npy", (self.n,), "int32")
-        entity_ids = self._open("meta/entity_ids.npy", (self.n, 2), "int32")
-        self.head_ids, self.tail_ids = entity_ids[:, 0], entity_ids[:, 1]
-        self.rel_ids = self._open("meta/rel_ids.npy", (self.n,), "int32")
-        self._tensors: dict[tuple[str, torch.dtype], StoreTensors] = {}
+        arrays = {
+            KEYS: self._open(KEYS, (2 * n, widths[0]), dtype, mapped=True),
+            VALUES: self._open(VALUES, (n, widths[1]), dtype, mapped=True),
+            CONTEXTS: self._open(CONTEXTS, (n, widths[2]), dtype),
+            FIRST_DAYS: self._open(FIRST_DAYS, (n,), "int32"),
+            LAST_DAYS: self._open(LAST_DAYS, (n,), "int32"),
+            ENTITIES: self._open(ENTITIES, (n, 2), "int32"),
+            RELATIONS: self._open(RELATIONS, (n,), "int32"),
+        }
+        super().__init__(directory.name, arrays, None)
 
     @classmethod
     def build(
@@ -165,25 +145,13 @@ class KBValueStore:
             )
         return store
 
-    @cached_property
-    def facts(self) -> list[FiveTuple]:
-        """The facts, read from ``facts.jsonl`` at first use."""
+    def _read_facts(self) -> list[FiveTuple]:
         facts = read_facts(self.directory / "facts.jsonl")
         if len(facts) != self.n:
             raise StoreError(
                 f"{self.directory / 'facts.jsonl'} has {len(facts)} facts, expected {self.n}; run `dvc repro encode`"
             )
         return facts
-
-    @cached_property
-    def horizon(self) -> tuple[int, int]:
-        """First day and first day after all finite window ends; the whole calendar without any."""
-        days = np.concatenate([self.tau_min, self.tau_max])
-        days = days[~np.isin(days, _SENTINELS)]
-        if not len(days):
-            return 1, LAST_DAY
-        first = int(days.min())
-        return first, max(int(days.max()), first + 1)
 
     @cached_property
     def sentence_vectors(self) -> FloatArray:
@@ -214,26 +182,6 @@ class KBValueStore:
         shape = (self._questions[split], self.dims["d_question"])
         vectors = self._open(f"questions/{split}.npy", shape, self.dtype)
         return vectors.astype(np.float32)
-
-    def tensors(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> StoreTensors:
-        """The arrays on ``device``, float arrays as ``dtype``; the same object at every call."""
-        place = (str(device), dtype)
-        if place not in self._tensors:
-
-            def floats(array: npt.NDArray[Any]) -> torch.Tensor:
-                return torch.from_numpy(np.array(array)).to(device, dtype)
-
-            def days(array: npt.NDArray[Any]) -> torch.Tensor:
-                return torch.from_numpy(array.astype(np.int64)).to(device)
-
-            self._tensors[place] = StoreTensors(
-                floats(self.keys),
-                floats(self.values),
-                floats(self.ctx),
-                days(self.tau_min),
-                days(self.tau_max),
-            )
-        return self._tensors[place]
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: str, *, mapped: bool = False) -> npt.NDArray[Any]:
         """Open one array and compare it with what the manifest says."""

@@ -6,11 +6,11 @@ import torch
 
 from kblampp.data.facts import MOST_HOPS
 from kblampp.model.batches import TrainingBatches
-from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase
+from kblampp.model.inputs import EncodedBase, EncodedQuestions, Knowledge
 from kblampp.model.predictor import Predictor
 
 
-def mean_gates(predictor: Predictor, base: KnowledgeBase, encoded: EncodedQuestions, *, seed: int) -> dict[str, float]:
+def mean_gates(predictor: Predictor, base: EncodedBase, encoded: EncodedQuestions, *, seed: int) -> dict[str, float]:
     """Mean fusion gate (over layers), on the tokens that write the answer and on the others, and mean copy gate.
 
     Measured on the gold answers in one batch, so that every system of a run is measured on the same tokens; as in

@@ -18,7 +18,7 @@ from kblampp.evaluation.baselines import (
 )
 from kblampp.evaluation.questions import with_times
 from kblampp.evaluation.table import SYSTEM_OF, Predictions, first_of_each_type
-from kblampp.model.inputs import EncodedQuestions, KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import EncodedQuestions, SelectorOptions, StoredBase
 from kblampp.model.lora import backbone_unchanged
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import Workspace
@@ -51,7 +51,7 @@ class Split:
     """
 
     name: str
-    base: KnowledgeBase
+    base: StoredBase
     encoded: EncodedQuestions
 
     @classmethod

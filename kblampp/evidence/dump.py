@@ -28,7 +28,7 @@ from kblampp.evidence.trace import trace_answers
 from kblampp.evidence.trials import TRIAL_SPLIT, try_edits
 from kblampp.index.build import INDEX_OPTIONS
 from kblampp.model.checkpoint import load_trained
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedBase
 from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import Workspace, selector_options
 
@@ -81,7 +81,7 @@ def explain(predictor: Predictor, split: Split) -> Explained:
     return Explained(split.encoded, predictions, traces)
 
 
-def intervene(params: Params, predictor: Predictor, editor: Editor, base: KnowledgeBase, explained: Explained) -> Rows:
+def intervene(params: Params, predictor: Predictor, editor: Editor, base: EncodedBase, explained: Explained) -> Rows:
     """Deletes and edits facts of one base, and measures what becomes of the answers, `{type: {figure: value}}`."""
     settings: dict[str, Any] = {"samples": params.eval.bootstrap_samples, "seed": params.seed}
     most, seed, rows = params.evidence.questions_per_type, params.seed, Rows()

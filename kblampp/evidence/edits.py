@@ -20,7 +20,7 @@ from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation.metrics import exact_match, is_correct, normalize_answer
 from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
-from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
+from kblampp.model.inputs import EncodedQuestions, StoredBase
 from kblampp.model.predictor import Predictor
 from kblampp.time_expressions.parse import parse_question_time, without_time
 
@@ -69,7 +69,7 @@ class Editor:
     device: str = "cpu"
 
     @contextmanager
-    def base(self, facts: Sequence[FiveTuple], questions: Sequence[Question]) -> Iterator[KnowledgeBase]:
+    def base(self, facts: Sequence[FiveTuple], questions: Sequence[Question]) -> Iterator[StoredBase]:
         """Encodes facts and questions (split `EDITED`) to a base that lives as long as the block.
 
         Raises:
@@ -88,7 +88,7 @@ class Editor:
             )
             index = KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256, **self.index)
             index.save(folder / "index")
-            yield KnowledgeBase.load(
+            yield StoredBase.load(
                 folder / "kb",
                 folder / "index",
                 projection_fingerprint=self.projections.fingerprint,

@@ -7,7 +7,7 @@ import random
 from kblampp.evaluation.metrics import is_correct
 from kblampp.evidence.measures import Explained
 from kblampp.evidence.trace import Trace, trace_answers
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedBase
 from kblampp.model.predictor import Predictor
 
 EFFECT_DIGITS = 5
@@ -20,7 +20,7 @@ def random_others(trace: Trace, rng: random.Random) -> list[int]:
     return rng.sample(others, min(len(trace.chain), len(others)))
 
 
-def causal_deltas(predictor: Predictor, base: KnowledgeBase, explained: Explained, seed: int) -> dict[str, list[float]]:
+def causal_deltas(predictor: Predictor, base: EncodedBase, explained: Explained, seed: int) -> dict[str, list[float]]:
     """How EM falls when the top fact of each layer is withheld, and when as many others of the same top-k are.
 
     Each deletion is of one question alone; the base is searched again without those facts.
@@ -47,7 +47,7 @@ def causal_deltas(predictor: Predictor, base: KnowledgeBase, explained: Explaine
     return figures
 
 
-def leave_one_out(predictor: Predictor, base: KnowledgeBase, explained: Explained, facts: int) -> list[list[float]]:
+def leave_one_out(predictor: Predictor, base: EncodedBase, explained: Explained, facts: int) -> list[list[float]]:
     """The effect of each of the top facts of the last layer on the answer.
 
     It is how much less probable (natural logarithm, teacher-forced) the model finds its own answer when that fact alone

@@ -20,7 +20,7 @@ from kblampp.model.answers import write_probability
 from kblampp.model.batches import by_length, padded, tokenize
 from kblampp.model.decoding import Choice, tokenized
 from kblampp.model.injection import CallState
-from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase
+from kblampp.model.inputs import EncodedBase, EncodedQuestions, Knowledge
 from kblampp.model.predictor import Predictor, Withheld
 from kblampp.model.prompts import answer_continuation, closed_book_prompt
 
@@ -65,7 +65,7 @@ class Trace:
 
 def trace_answers(
     predictor: Predictor,
-    base: KnowledgeBase,
+    base: EncodedBase,
     encoded: EncodedQuestions,
     texts: Sequence[str],
     label: str,

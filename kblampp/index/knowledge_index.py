@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +29,21 @@ _BATCH_BYTES = 64 << 20  # bound of the gathered candidate keys of one batch of 
 _ROUNDING = 1e-6  # two float32 sums of one product may differ by this, relatively
 
 
+class SearchIndex(Protocol):
+    """What a model searches."""
+
+    @property
+    def n(self) -> int:
+        """Number of keys."""
+
+    def search(self, queries: npt.NDArray[Any], k: int) -> tuple[FloatArray, IdArray]:
+        """The ``k`` best keys of every query, as `KnowledgeIndex.search`."""
+
+
 class KnowledgeIndex:
     """Finds the ids of the keys with the highest scores; make one with :meth:`build`.
 
     Attributes:
-        n: Number of keys.
         d_k: Their width.
         factory: The faiss factory string that it was made from.
         search_options: The faiss options set on it, if any.
@@ -52,7 +62,6 @@ class KnowledgeIndex:
         keys_sha256: str | None,
     ) -> None:
         """Wrap a searcher of the distinct keys."""
-        self.n = distinct.n
         self.d_k = distinct.width
         self.factory = factory
         self.search_options = search
@@ -60,6 +69,11 @@ class KnowledgeIndex:
         self.keys_sha256 = keys_sha256
         self._distinct = distinct
         self._searcher = searcher
+
+    @property
+    def n(self) -> int:
+        """Number of keys."""
+        return self._distinct.n
 
     @classmethod
     def build(

@@ -4,6 +4,6 @@ order.
 
 Imports `core`, `data`, `time_expressions`, `encoding`, `index` and `backbone`.
 
-Public names: `injection.KBInjectedModel`, `selector.KBSelector`, `inputs.Knowledge`, `inputs.KnowledgeBase`,
+Public names: `injection.KBInjectedModel`, `selector.KBSelector`, `inputs.Knowledge`, `inputs.EncodedBase`,
 `predictor.Predictor`, `checkpoint.load_trained`, `workspace.Workspace`.
 """

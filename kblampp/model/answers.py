@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kblampp.data.facts import FORMS, UNKNOWN_ANSWER
 from kblampp.data.windows import UNKNOWN_DAY
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedBase
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import disjoint
 from kblampp.model.selector import Selection
@@ -63,7 +63,7 @@ class Answer:
 
 
 def answers(
-    base: KnowledgeBase,
+    base: EncodedBase,
     selection: Selection,
     reading: Reading,
     windows: Tensor,
@@ -117,7 +117,7 @@ def answers(
 
 
 def confirming(
-    base: KnowledgeBase, selection: Selection, reading: Reading, windows: Tensor, as_of: int | None
+    base: EncodedBase, selection: Selection, reading: Reading, windows: Tensor, as_of: int | None
 ) -> tuple[Tensor, Tensor]:
     """What a "yes" rests on: the heaviest fact, (batch,), -1 for none, and the share of "yes" that time leaves.
 
@@ -143,7 +143,7 @@ def _today(windows: Tensor, as_of: int | None) -> Tensor:
 
 
 def _of_question(
-    base: KnowledgeBase,
+    base: EncodedBase,
     times: Sequence[tuple[Tensor, float]],
     withheld: Sequence[int],
     candidates: Sequence[tuple[int, bool, float]],
@@ -180,7 +180,7 @@ def _of_question(
 
 
 def _possible(
-    base: KnowledgeBase, fact: int, inverse: bool, forms: dict[str, float], withheld: Sequence[int]
+    base: EncodedBase, fact: int, inverse: bool, forms: dict[str, float], withheld: Sequence[int]
 ) -> dict[str, float]:
     """The forms that can be asked of a fact; the others' shares go to these.
 
@@ -197,7 +197,7 @@ def _possible(
 
 
 def _all_of_them(
-    base: KnowledgeBase,
+    base: EncodedBase,
     candidates: Sequence[tuple[int, bool, float]],
     forms: Sequence[dict[str, float]],
 ) -> list[dict[str, float]]:
@@ -246,7 +246,7 @@ class _Found:
 
 
 def _read(
-    base: KnowledgeBase, fact: int, inverse: bool, form: str, windows: Tensor, withheld: Sequence[int]
+    base: EncodedBase, fact: int, inverse: bool, form: str, windows: Tensor, withheld: Sequence[int]
 ) -> tuple[str, tuple[Source, ...]]:
     """A fact read as the question asks: the text and where it comes from."""
     field = "head" if inverse else "tail"
@@ -267,17 +267,17 @@ def _read(
     return str(len(names)), tuple(Source(source.fact, "fact") for source in names.values())
 
 
-def _name(base: KnowledgeBase, fact: int, field: str) -> str:
+def _name(base: EncodedBase, fact: int, field: str) -> str:
     row = base.store.facts[fact]
     return row.head.name if field == "head" else row.tail.name
 
 
-def _bound(base: KnowledgeBase, fact: int, form: str) -> tuple[str, tuple[Source, ...]]:
+def _bound(base: EncodedBase, fact: int, form: str) -> tuple[str, tuple[Source, ...]]:
     words = base.store.facts[fact].window.in_words(form)
     return (UNKNOWN_ANSWER, ()) if words is None else (words, (Source(fact, form),))
 
 
-def _holding(base: KnowledgeBase, facts: Sequence[int], windows: Tensor) -> list[int]:
+def _holding(base: EncodedBase, facts: Sequence[int], windows: Tensor) -> list[int]:
     """Those of some facts that may hold in each of some times, (n, 2)."""
     days = (
         torch.tensor(array[list(facts)].astype("int64"), device=windows.device)[None, None]

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kblampp.encoding.store import KBValueStore, StoreTensors
+from kblampp.encoding.encoded_facts import EncodedFacts, StoreTensors
 from kblampp.model.scores import disjoint
 
 
@@ -41,7 +41,7 @@ class FactGraph:
     end: Tensor
 
     @classmethod
-    def of(cls, store: KBValueStore, device: str = "cpu") -> FactGraph:
+    def of(cls, store: EncodedFacts, device: str = "cpu") -> FactGraph:
         """The graph of a store's facts."""
         by_head = np.argsort(store.head_ids, kind="stable")
         heads = store.head_ids[by_head]

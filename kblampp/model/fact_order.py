@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
-from kblampp.encoding.store import KBValueStore
+from kblampp.encoding.encoded_facts import EncodedFacts
 
 LONG = 366
 """Days that two windows share and yet touch: the year in which one ends and the next begins, each written as a year."""
@@ -74,7 +74,7 @@ class FactOrder:
     inverse_row: Tensor
 
     @classmethod
-    def of(cls, store: KBValueStore, device: str = "cpu") -> FactOrder:
+    def of(cls, store: EncodedFacts, device: str = "cpu") -> FactOrder:
         """Of a store's facts: by the start of their windows, then by their ends, then as they stand in the file."""
         low, high = (np.asarray(bound).astype(np.int64) for bound in (store.tau_min, store.tau_max))
         timed = ~((low == UNKNOWN_DAY) | ((low == OPEN_START) & (high == OPEN_END)))

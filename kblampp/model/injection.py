@@ -222,7 +222,7 @@ class KBInjectedModel(nn.Module):
         if knowledge is not None and knowledge.enabled:
             if not self._handles:
                 raise BackboneError("the model is detached, so it cannot read knowledge; call attach() first")
-            knowledge.options.check(knowledge.base.store.n, knowledge.base.store.directory.name)
+            knowledge.options.check(knowledge.base.store.n, knowledge.base.store.name)
             self._state = CallState(knowledge, start)
         try:
             yield self._state

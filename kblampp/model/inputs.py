@@ -16,8 +16,9 @@ from torch import Tensor
 from kblampp.core.errors import DataError, ParamsError
 from kblampp.data.facts import Question
 from kblampp.data.windows import UNKNOWN, Window, window_bounds
-from kblampp.encoding.store import KBValueStore, StoreTensors
-from kblampp.index.knowledge_index import KnowledgeIndex
+from kblampp.encoding.encoded_facts import EncodedFacts, StoreTensors
+from kblampp.encoding.store import KBValueStore
+from kblampp.index.knowledge_index import KnowledgeIndex, SearchIndex
 from kblampp.model.ego_graph import FactGraph
 from kblampp.model.fact_order import FactOrder
 from kblampp.model.mentions import AskedWords, NameTable, asked_words, question_grams, question_words
@@ -25,35 +26,18 @@ from kblampp.model.onward import FactsByHead
 
 
 @dataclass(frozen=True)
-class KnowledgeBase:
-    """A checked store and its index.
+class EncodedBase:
+    """A knowledge base as a model reads it.
 
     Attributes:
-        store: Keys, values, context vectors and windows.
+        store: Keys, values, context vectors, windows and the facts themselves.
         index: Nearest-neighbour search over the store's keys.
         device: Where the model computes.
     """
 
-    store: KBValueStore
-    index: KnowledgeIndex
+    store: EncodedFacts
+    index: SearchIndex
     device: str = "cpu"
-
-    @classmethod
-    def load(
-        cls,
-        store: Path,
-        index: Path,
-        *,
-        projection_fingerprint: str | None = None,
-        device: str = "cpu",
-    ) -> KnowledgeBase:
-        """Opens store and index.
-
-        Raises:
-            StoreError: Store or index is missing or damaged, or they do not belong together.
-        """
-        opened = KBValueStore.load(store, projection_fingerprint)
-        return cls(opened, KnowledgeIndex.load(index, opened), device)
 
     @cached_property
     def tensors(self) -> StoreTensors:
@@ -81,6 +65,34 @@ class KnowledgeBase:
     def graph(self) -> FactGraph:
         """Which facts go on from which."""
         return FactGraph.of(self.store, self.device)
+
+
+@dataclass(frozen=True)
+class StoredBase(EncodedBase):
+    """One that lies on disk as the pipeline's stages write it, checked.
+
+    Attributes:
+        store: The store, with the vectors of its questions.
+    """
+
+    store: KBValueStore
+
+    @classmethod
+    def load(
+        cls,
+        store: Path,
+        index: Path,
+        *,
+        projection_fingerprint: str | None = None,
+        device: str = "cpu",
+    ) -> StoredBase:
+        """Opens store and index.
+
+        Raises:
+            StoreError: Store or index is missing or damaged, or they do not belong together.
+        """
+        opened = KBValueStore.load(store, projection_fingerprint)
+        return cls(opened, KnowledgeIndex.load(index, opened), device)
 
 
 @dataclass(frozen=True)
@@ -288,7 +300,7 @@ class Knowledge:
         withheld: Facts that a row must not find, as if they were deleted from the base, (batch, m); -1 pads.
     """
 
-    base: KnowledgeBase
+    base: EncodedBase
     questions: Questions
     options: SelectorOptions
     training: TrainingCandidates | None = None

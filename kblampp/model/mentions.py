@@ -15,13 +15,14 @@ import itertools
 import re
 import unicodedata
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kblampp.data.forms_of_address import FORMS_OF_ADDRESS
@@ -54,6 +55,85 @@ NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
 
 
+class NameRows:
+    """What is read from names one by one, kept while facts come and go: a name is looked at when it is first met.
+
+    Its rows are those of the tables that it makes; the row of a name stays when no fact has the name any more.
+    """
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._rows: dict[str, int] = {}
+        self._words: dict[str, int] = {}  # plain words of names, by numbers of their own
+        self._grams = _Growing(MOST_GRAMS, -1)
+        self._hashes = _Growing(2 * MOST_NAME_WORDS, -2)
+        self._numbers_of_words = _Growing(MOST_NAME_WORDS, -1)
+        self._proper = _Growing(MOST_NAME_WORDS, 0)
+        self._begin_with_number = _Growing(1, 0)
+
+    def numbers(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The rows of names (n,), which are added where they are new."""
+        return np.array([self._row(name) for name in names], dtype=np.int64)
+
+    def _row(self, name: str) -> int:
+        row = self._rows.get(name)
+        if row is None:
+            row = self._rows[name] = len(self._rows)
+            words = _name_words(name)
+            plain = [_plain(word) for word in words]
+            self._grams.append(trigram_buckets(name)[:MOST_GRAMS])
+            hashes = [(_hash(word), _hash(word[0]) if word[0].isalpha() else -2) for word in words]
+            self._hashes.append([number for pair in hashes for number in pair])
+            self._numbers_of_words.append([self._words.setdefault(word, len(self._words)) for word in plain])
+            self._proper.append([int(_is_proper(word)) for word in words])
+            self._begin_with_number.append([int(_NUMBER.match(name) is not None)])
+        return row
+
+    def table(
+        self, heads: NDArray[np.int64], tails: NDArray[np.int64], relations: NDArray[np.int64], device: str = "cpu"
+    ) -> NameTable:
+        """The table of n facts.
+
+        Args:
+            heads: `numbers` of the names of their heads, (n,).
+            tails: Those of their tails.
+            relations: Those of their relations.
+            device: Where the model computes.
+        """
+        size = len(self._rows)
+        uses = np.bincount(np.concatenate([heads, tails]), minlength=size)
+        entity = uses > 0
+        words = np.where(entity[:, None], self._numbers_of_words.rows, -1)
+        first = np.array([(words[:, :place] != words[:, [place]]).all(1) for place in range(MOST_NAME_WORDS)]).T
+        users = np.bincount(words[first & (words >= 0)], minlength=1)  # names that have a word, each once
+        shares = np.zeros((size, 2 * MOST_NAME_WORDS), dtype=np.float32)
+        shares[:, ::2] = np.where(words >= 0, self._proper.rows / users[words.clip(min=0)].clip(min=1), 0)
+        hashes = np.where(entity[:, None], self._hashes.rows, -2)
+        numbers = self._begin_with_number.rows[:, 0] > 0
+        columns = (self._grams.rows, hashes, shares, uses, numbers, heads, tails, relations)
+        return NameTable(*(torch.from_numpy(np.array(column)).to(device) for column in columns))
+
+
+class _Growing:
+    """Rows of integers of one width, which are appended in constant time on average."""
+
+    def __init__(self, width: int, pad: int) -> None:
+        self._pad, self._size = pad, 0
+        self._array = np.full((64, width), pad, dtype=np.int64)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Those that there are, (n, width); not to be written to."""
+        return self._array[: self._size]
+
+    def append(self, row: Sequence[int]) -> None:
+        """Adds a row, padded at its end."""
+        if self._size == len(self._array):
+            self._array = np.concatenate([self._array, np.full_like(self._array, self._pad)])
+        self._array[self._size, : len(row)] = row
+        self._size += 1
+
+
 @dataclass(frozen=True, eq=False)
 class NameTable:
     """The trigrams and words of the names of a knowledge base, and the trigrams of its relations' labels.
@@ -83,26 +163,8 @@ class NameTable:
     @classmethod
     def of(cls, heads: Sequence[str], tails: Sequence[str], relations: Sequence[str], device: str = "cpu") -> NameTable:
         """From the names of the heads, tails and relations of n facts."""
-        rows: dict[str, int] = {}
-        places = [[rows.setdefault(name, len(rows)) for name in names] for names in (heads, tails, relations)]
-        grams = torch.full((len(rows), MOST_GRAMS), -1)
-        for name, row in rows.items():
-            buckets = trigram_buckets(name)[:MOST_GRAMS]
-            grams[row, : len(buckets)] = torch.tensor(buckets, dtype=torch.int64)
-        entities = set(heads) | set(tails)
-        users = Counter(word for name in entities for word in {_plain(word) for word in _name_words(name)})
-        words = torch.full((len(rows), 2 * MOST_NAME_WORDS), -2)
-        shares = torch.zeros(words.shape)
-        for name, row in rows.items():
-            if name in entities:
-                for place, word in enumerate(_name_words(name)):
-                    words[row, 2 * place] = _hash(word)
-                    words[row, 2 * place + 1] = _hash(word[0]) if word[0].isalpha() else -2
-                    shares[row, 2 * place] = _is_proper(word) / users[_plain(word)]
-        columns = [torch.tensor(place) for place in places]
-        uses = torch.bincount(torch.cat(columns[:2]), minlength=len(rows))
-        numbers = torch.tensor([_NUMBER.match(name) is not None for name in rows])
-        return cls(*(column.to(device) for column in (grams, words, shares, uses, numbers, *columns)))
+        rows = NameRows()
+        return rows.table(rows.numbers(heads), rows.numbers(tails), rows.numbers(relations), device)
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, (batch, n) from 0 to 1.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kblampp.encoding.store import KBValueStore
+from kblampp.encoding.encoded_facts import EncodedFacts
 from kblampp.model.ego_graph import leave_out
 from kblampp.model.fact_order import row_numbers
 from kblampp.model.mentions import NameTable, each_once
@@ -46,7 +46,7 @@ class FactsByHead:
     sizes: Tensor
 
     @classmethod
-    def of(cls, store: KBValueStore, device: str = "cpu") -> FactsByHead:
+    def of(cls, store: EncodedFacts, device: str = "cpu") -> FactsByHead:
         """Of the facts of a store."""
         heads, tails = np.asarray(store.head_ids), np.asarray(store.tail_ids)
         order = np.argsort(heads, kind="stable")

@@ -13,7 +13,7 @@ from kblampp.core.progress import progress_bar
 from kblampp.model.answers import Source
 from kblampp.model.batches import padded, prompt_batches
 from kblampp.model.injection import CallState, KBInjectedModel
-from kblampp.model.inputs import EncodedQuestions, Knowledge, KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import EncodedBase, EncodedQuestions, Knowledge, SelectorOptions
 from kblampp.model.prompts import closed_book_prompt
 
 Withheld = Sequence[Sequence[int]] | None
@@ -67,7 +67,7 @@ class Predictor:
     max_new_tokens: int
 
     def predict(
-        self, base: KnowledgeBase, encoded: EncodedQuestions, label: str = "model", withheld: Withheld = None
+        self, base: EncodedBase, encoded: EncodedQuestions, label: str = "model", withheld: Withheld = None
     ) -> list[Prediction]:
         """Answers questions, (n,), from a knowledge base; `label` is the name on the progress bar.
 
@@ -88,7 +88,7 @@ class Predictor:
         return self._in_batches(prompts, lambda _, ids, mask: self._speak(ids, mask, None), label)
 
     def knowledge(
-        self, base: KnowledgeBase, encoded: EncodedQuestions, places: Sequence[int], withheld: Withheld = None
+        self, base: EncodedBase, encoded: EncodedQuestions, places: Sequence[int], withheld: Withheld = None
     ) -> Knowledge:
         """What a call reads that asks the questions at `places` in one batch."""
         hidden = None

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from kblampp.data.windows import OPEN_END, OPEN_START
 from kblampp.encoding.projections import Projections
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
-from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions, TrainingCandidates
+from kblampp.model.inputs import EncodedBase, Knowledge, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import each_once
 from kblampp.model.query import START_LOGIT, KBQuery
 from kblampp.model.question_reader import Reading
@@ -401,7 +401,7 @@ class _Candidates(NamedTuple):
     following: Tensor  # (batch, n)
 
     @classmethod
-    def at(cls, base: KnowledgeBase, rows: Tensor, knowledge: Knowledge) -> _Candidates:
+    def at(cls, base: EncodedBase, rows: Tensor, knowledge: Knowledge) -> _Candidates:
         ids, inverse = _facts(rows, base.store.n)
         facts, way = ids.clamp(min=0), inverse[:, 0]
         names, grams, words, hidden = (
@@ -427,13 +427,13 @@ class _Candidates(NamedTuple):
         flat = columns[:, 0]
         return _Candidates(*(p.gather(-1, columns if p.dim() == 3 else flat) for p in self))
 
-    def row(self, base: KnowledgeBase) -> Tensor:
+    def row(self, base: EncodedBase) -> Tensor:
         """A number for each row of facts: those of one head and relation or, read from the tail, of one tail and
         relation; (batch, n)."""
         order, flat = base.order, self.facts[:, 0]
         return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
 
-    def refusal_group(self, base: KnowledgeBase, place: Tensor) -> Tensor:
+    def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
         """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""
         way, fact = (part[:, 0].gather(-1, place) for part in (self.inverse, self.facts))
         return torch.where(way, 0, 1 + base.order.timed[fact].long())
@@ -458,7 +458,7 @@ class _Candidates(NamedTuple):
         number = names.numbers[torch.where(way, names.heads[flat], names.tails[flat])]
         return self.other, several.float(), (order.timed[flat] & ~way).float(), shared, number.float()
 
-    def place(self, base: KnowledgeBase) -> RowPlace:
+    def place(self, base: EncodedBase) -> RowPlace:
         order, tensors, flat = base.order, base.tensors, self.facts[:, 0]
         before, after = self.previous, self.following
         previous = torch.where(before >= 0, tensors.tau_min[before.clamp(min=0)], OPEN_START)
@@ -497,7 +497,7 @@ def _top(knowledge: Knowledge, found: _Candidates, score: Tensor) -> Tensor:
     return order[..., : options.top_k]
 
 
-def _search(base: KnowledgeBase, query: Tensor, k: int, withheld: Tensor | None = None) -> Tensor:
+def _search(base: EncodedBase, query: Tensor, k: int, withheld: Tensor | None = None) -> Tensor:
     """Rows of the k nearest keys of each query, of facts that are not withheld from it (batch, m), (batch, 1, k).
 
     -1 stands where there are no more.  No gradient flows through the search.
@@ -511,7 +511,7 @@ def _search(base: KnowledgeBase, query: Tensor, k: int, withheld: Tensor | None 
     return rows if hidden is None else leave_out(rows, hidden[:, None], k)
 
 
-def _training_rows(base: KnowledgeBase, query: Tensor, training: TrainingCandidates) -> Tensor:
+def _training_rows(base: EncodedBase, query: Tensor, training: TrainingCandidates) -> Tensor:
     """Rows of given and retrieved candidates, (batch, 1, n), each once a question; -1 where one would stand twice."""
     rows = training.ids + base.store.n * (training.inverse & (training.ids >= 0))
     if training.retrieved:

@@ -12,7 +12,7 @@ from kblampp.core.params import Params
 from kblampp.data.dataset import Dataset
 from kblampp.data.windows import day
 from kblampp.encoding.projections import PROJECTION, Projections
-from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import SelectorOptions, StoredBase
 from kblampp.time_expressions.parse import without_time
 
 
@@ -62,14 +62,14 @@ class Workspace:
         folder = store / params.dataset
         return cls(dataset, backbone, Projections.load(folder / PROJECTION), folder)
 
-    def open_base(self, split: str) -> KnowledgeBase:
+    def open_base(self, split: str) -> StoredBase:
         """Opens the knowledge base that a split asks about.
 
         Raises:
             StoreError: Its store or index is missing, damaged, or made with other projections.
         """
         kb = self.dataset.kb_of_split[split]
-        base = KnowledgeBase.load(
+        base = StoredBase.load(
             self.folder / "kb" / kb,
             self.folder / "index" / kb,
             projection_fingerprint=self.projections.fingerprint,

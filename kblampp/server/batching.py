@@ -11,9 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from kblampp.asking.asked import Asked
 from kblampp.core.errors import DataError
 from kblampp.server.problems import Busy, Invalid, TimedOut
-from kblampp.server.protocols import Asked, AskingModel, Base, Reply
+from kblampp.server.protocols import AskingModel, Base, Reply
 
 logger = logging.getLogger(__name__)
 _STOP_WAIT_S = 10.0

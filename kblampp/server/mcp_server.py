@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from kblampp.asking.asked import Asked
 from kblampp.core.errors import KBLaMError, StoreError
 from kblampp.data.windows import day
 from kblampp.server import operations
 from kblampp.server.batching import Batcher
 from kblampp.server.bodies import AskBody, ChangeBody, EndBody, FactBody, FactIdBody, SearchQuery, UndoBody
 from kblampp.server.problems import finding_of
-from kblampp.server.protocols import Asked, AskingModel, Base
+from kblampp.server.protocols import AskingModel, Base
 from kblampp.server.settings import Settings
 from kblampp.server.state import Writer
 

@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from kblampp.asking.asked import Asked
 from kblampp.data.facts import FiveTuple
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question as it is asked.
-
-    Attributes:
-        question: the text.
-        today: day of asking, a day number; None is the day that it is.
-        known_at: call or UTC time of the base to answer from; None is the base as it is.
-        top: how many facts a layer of the reply names.
-    """
-
-    question: str
-    today: int | None = None
-    known_at: int | str | None = None
-    top: int = 5
 
 
 class Version(Protocol):

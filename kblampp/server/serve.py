@@ -49,10 +49,7 @@ def serve(
 
 def prepare(base: Base, model: AskingModel[Any], settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
     """A server that does not run yet, and the socket on which it listens; raises as `serve`."""
-    if not settings.loopback and settings.token is None:
-        raise DataError(
-            f"the address {settings.host} can be reached from other machines: set a token, or serve at 127.0.0.1"
-        )
+    check_access(settings)
     listener = _listen(settings)
     config = uvicorn.Config(
         create_app(base, model, settings),
@@ -67,6 +64,18 @@ def prepare(base: Base, model: AskingModel[Any], settings: Settings) -> tuple[uv
         timeout_graceful_shutdown=max(1, round(settings.timeout_s)),
     )
     return uvicorn.Server(config), listener
+
+
+def check_access(settings: Settings) -> None:
+    """Refuses to be open to everybody.
+
+    Raises:
+        DataError: Other machines reach the address, and no token is asked for.
+    """
+    if not settings.loopback and settings.token is None:
+        raise DataError(
+            f"the address {settings.host} can be reached from other machines: set a token, or serve at 127.0.0.1"
+        )
 
 
 def address_of(listener: socket.socket) -> str:

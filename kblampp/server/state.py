@@ -10,12 +10,13 @@ from typing import Any, ParamSpec, TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from kblampp.asking.asked import Asked
 from kblampp.data.windows import day
 from kblampp.server.batching import Answered, Batcher
 from kblampp.server.bodies import AskOptions
 from kblampp.server.metrics import Metrics
 from kblampp.server.problems import Busy, Forbidden, Gone, Invalid, TimedOut
-from kblampp.server.protocols import Asked, AskingModel, Base
+from kblampp.server.protocols import AskingModel, Base
 from kblampp.server.settings import Settings
 
 P = ParamSpec("P")

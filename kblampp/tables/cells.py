@@ -15,8 +15,10 @@ from kblampp.tables.decoding import LINE_END, stripped
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MOST_LINES = 1000
 """Most lines of one row: a quote that holds more is not closed."""
+_SPACES = re.compile(r" *")
+_OPENING = re.compile(r' *"')
 _QUOTED = re.compile(r'[^"]*(?:""[^"]*)*')
-_SEP_LINE = re.compile(r'"?sep=([^\w\s"]|\t| )"?[,;\t ]*(?:\r\n|\n|\r|$)', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t ]*(?:\r\n|\n|\r|$)', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def records(text: str, separator: str, *, at: int = 0, line: int = 1) -> Iterato
         line: Number of the line there.
     """
     inside, until = None, 0
+    plain = re.compile(rf"[^{re.escape(separator)}\r\n]*")
     while at < len(text):
         end = LINE_END.search(text, at)
         stop, following = (end.start(), end.end()) if end else (len(text), len(text))
@@ -66,8 +69,11 @@ def records(text: str, separator: str, *, at: int = 0, line: int = 1) -> Iterato
         if '"' not in raw:
             cells = raw.split(separator)
         else:
-            cells, reached, problem = _quoted(text, at, separator)
-            n_lines += sum(1 for _ in LINE_END.finditer(text, at, reached))
+            alone = line < until  # a row that a broken quote would hold has but its line, so that none is read often
+            cells, reached, problem = _quoted(raw, 0, plain) if alone else _quoted(text, at, plain)
+            reached += at if alone else 0
+            if reached > stop:
+                n_lines += sum(1 for _ in LINE_END.finditer(text, at, reached))
             if problem is None:
                 raw = text[at:reached]
                 end = LINE_END.match(text, reached)
@@ -83,33 +89,39 @@ def records(text: str, separator: str, *, at: int = 0, line: int = 1) -> Iterato
         at, line = following, line + n_lines
 
 
-def _quoted(text: str, at: int, separator: str) -> tuple[list[str], int, str | None]:
-    """The cells of a row with quotes, where it ends or is found to be none, and why it is none."""
-    opening = re.compile(r' *"' if separator != " " else '"')
-    plain = re.compile(rf"[^{re.escape(separator)}\r\n]*")
+def _quoted(text: str, at: int, plain: re.Pattern[str]) -> tuple[list[str], int, str | None]:
+    """The cells of a row with quotes, where it ends or is found to be none, and why it is none.
+
+    Args:
+        text: The table.
+        at: Where the row begins.
+        plain: A cell without quotes: up to a separator or the end of the line.
+    """
     cells: list[str] = []
     n_lines = 0
     while True:
-        quote = opening.match(text, at)
+        quote = _OPENING.match(text, at)
         if quote:
-            content = _QUOTED.match(text, quote.end())
-            after = content.end() if content else quote.end()
+            after = _end(_QUOTED, text, quote.end())
             cell = text[quote.end() : after]
             n_lines += cell.count("\n") + cell.count("\r")
             if after == len(text) or n_lines > 2 * MOST_LINES:
                 after = len(text.rstrip("\r\n")) if after == len(text) else after
                 return [], after, "a quote is not closed: close it, or write it twice inside a cell"
             at = after + 1
-            while text.startswith(" ", at) and separator != " ":
-                at += 1
+            at = _end(_SPACES, text, at)
             cells.append(cell.replace('""', '"'))
         else:
-            found = plain.match(text, at)
-            stop = found.end() if found else at
-            cells.append(text[at:stop])
-            at = stop
+            begin, at = at, _end(plain, text, at)
+            cells.append(text[begin:at])
         if at == len(text) or text[at] in "\r\n":
             return cells, at, None
-        if text[at] != separator:
+        if _end(plain, text, at) > at:
             return [], at, "text follows a closing quote: write a quote inside a cell twice"
         at += 1
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where a pattern that matches nothing too ends."""
+    found = pattern.match(text, at)
+    return found.end() if found else at

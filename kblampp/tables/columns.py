@@ -82,7 +82,7 @@ class Layout:
             yield f"columns by their names: {', '.join(f'{part} is {self.name(part)!r}' for part in self.guessed)}"
         unread = [name for number, name in enumerate(self.names) if number not in self.place.values() and name]
         if unread:
-            yield f"columns that are not read: {_list(unread)} (for a part: {', '.join(PARTS)})"
+            yield f"columns that are not read: {_list(unread)} (known parts are {', '.join(PARTS)})"
 
 
 def understood(names: Sequence[str], asked: Mapping[str, str]) -> int:

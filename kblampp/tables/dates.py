@@ -11,6 +11,7 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from kblampp.core.errors import DataError
 from kblampp.data.windows import LAST_DAY, MONTHS, UNITS, day, month_bounds, year_bounds
@@ -116,6 +117,7 @@ def bound_text(day: int | None, unit: str | None, *, end: bool) -> str:
     return named[: {"year": 4, "month": 7, "day": 10}[unit or widest]]
 
 
+@lru_cache(maxsize=4096)
 def _read(text: str, shown: str, end: bool) -> Bound:
     """The bound that `text` names, which is all or a part of what errors show."""
     word = text.lower()

@@ -9,6 +9,7 @@ around it.  A row that cannot be read is kept with the reason, and a row without
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +115,8 @@ def read_facts_table(
 def _reading(path: Path, parsed: Parsed, notes: list[str]) -> TableReading:
     facts: list[RowFact] = []
     rejected: list[Rejected] = []
-    kinds: dict[str, list[str]] = {}
+    kinds: Counter[str] = Counter()
+    first: dict[str, str] = {}
     for number, row in enumerate(parsed.rows):
         if isinstance(row.outcome, str):
             rejected.append(Rejected(row.line, shown(row.outcome), shown(row.raw), number))
@@ -122,8 +124,9 @@ def _reading(path: Path, parsed: Parsed, notes: list[str]) -> TableReading:
         fact, remarks = row.outcome
         facts.append(RowFact(number, row.line, fact, tuple(shown(remark.text) for remark in remarks)))
         for remark in remarks:
-            kinds.setdefault(remark.kind, []).append(f"line {row.line}, {remark.text}")
-    told = [f"{kind}: {len(texts)} ({shown(texts[0])})" for kind, texts in kinds.items()]
+            kinds[remark.kind] += 1
+            first.setdefault(remark.kind, shown(f"line {row.line}, {remark.text}"))
+    told = [f"{kind}: {number} ({first[kind]})" for kind, number in kinds.items()]
     said = [*notes, *parsed.notes(), *told, *hints([(row.line, row.fact) for row in facts])]
     if not (facts or rejected):
         said.append("it holds no row of facts")

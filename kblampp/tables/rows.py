@@ -105,6 +105,8 @@ def _outcome(record: Record, head: Record, layout: Layout, decoded: Decoded) -> 
         return f"it has {n_cells} cells, expected {named}: quote a cell that holds the separator"
     if cells == head.cells:
         return "it repeats the names of the columns"
+    if all(set(cell) <= set("-:") for cell in cells):
+        return "it is a line of dashes, as under the names of a Markdown table"
     if record.inside is not None and len(cells) != len(head.cells):
         return f"it stands in what a quote of line {record.inside} holds, and has {len(cells)} cells: close that quote"
     try:
@@ -115,7 +117,9 @@ def _outcome(record: Record, head: Record, layout: Layout, decoded: Decoded) -> 
     if len(cells) < named:
         remarks.append(Remark(SHORT, f"it has {len(cells)} cells of {named}"))
     if record.inside is not None:
-        remarks.append(Remark("rows after a quote that is not closed", f"the quote is in line {record.inside}"))
+        remarks.append(
+            Remark("rows after a quote that is not closed", f"a quote that opens in line {record.inside} would hold it")
+        )
     return fact, remarks
 
 

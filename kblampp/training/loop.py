@@ -19,7 +19,7 @@ from kblampp.core.files import atomic_write
 from kblampp.core.progress import progress_bar
 from kblampp.model.batches import TrainingBatch, TrainingBatches
 from kblampp.model.injection import KBInjectedModel, KBOutput
-from kblampp.model.inputs import Knowledge, KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import EncodedBase, Knowledge, SelectorOptions
 from kblampp.training.losses import LossWeights, compute_losses
 from kblampp.training.stored_states import StoredStates
 
@@ -81,7 +81,7 @@ class Schedule:
 
 def train(
     model: KBInjectedModel,
-    base: KnowledgeBase,
+    base: EncodedBase,
     batches: TrainingBatches,
     schedule: Schedule,
     weights: LossWeights,
@@ -135,7 +135,7 @@ def train(
 
 def _backward(
     model: KBInjectedModel,
-    base: KnowledgeBase,
+    base: EncodedBase,
     batch: TrainingBatch,
     weights: LossWeights,
     options: SelectorOptions,
@@ -152,7 +152,7 @@ def _backward(
 
 def forward(
     model: KBInjectedModel,
-    base: KnowledgeBase,
+    base: EncodedBase,
     batch: TrainingBatch,
     options: SelectorOptions,
     states: StoredStates | None,

@@ -13,7 +13,7 @@ from kblampp.data.facts import FORMS
 from kblampp.model.answers import confirming
 from kblampp.model.batches import TrainingBatch
 from kblampp.model.injection import CallState, KBOutput
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedBase
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import disjoint, is_known
 from kblampp.model.selector import Selection
@@ -83,7 +83,7 @@ class Losses:
         return {**plain, "form_accuracy": self.form_accuracy, "hit_rate": self.hit_rate}
 
 
-def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, *, path_margin: float) -> Losses:
+def compute_losses(output: KBOutput, batch: TrainingBatch, base: EncodedBase, *, path_margin: float) -> Losses:
     """The losses of one batch.
 
     Args:
@@ -128,7 +128,7 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: KnowledgeBase, 
     )
 
 
-def _answer_loss(state: CallState, batch: TrainingBatch, base: KnowledgeBase, wanted: Tensor, said: Tensor) -> Tensor:
+def _answer_loss(state: CallState, batch: TrainingBatch, base: EncodedBase, wanted: Tensor, said: Tensor) -> Tensor:
     """-log of the answer's probability (`model.answers`): from the facts or, with `said` its logarithm, own words."""
     reading, gate = state.read()
     last = state.selections[max(state.selections)]
@@ -192,7 +192,7 @@ def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) 
     return hinge.sum() / chosen.sum().clamp(min=1)
 
 
-def _mass_outside(selection: Selection, batch: TrainingBatch, base: KnowledgeBase) -> Tensor:
+def _mass_outside(selection: Selection, batch: TrainingBatch, base: EncodedBase) -> Tensor:
     """Mean alpha on facts that do not hold in the question's window, among questions that have one."""
     windows, ids = batch.questions.windows, selection.ids.clamp(min=0)
     apart = disjoint(windows, base.tensors.tau_min[ids], base.tensors.tau_max[ids])[:, 0]

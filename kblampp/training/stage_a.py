@@ -19,7 +19,7 @@ from kblampp.data.windows import SYNTHETIC_TODAY
 from kblampp.model.batches import TrainingBatches
 from kblampp.model.checkpoint import KIND, build_model, load_adapter, save_adapter
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import KnowledgeBase, SelectorOptions
+from kblampp.model.inputs import SelectorOptions, StoredBase
 from kblampp.model.workspace import Workspace
 from kblampp.training.calibration import CALIBRATION, calibrate
 from kblampp.training.loop import Schedule, train
@@ -82,7 +82,7 @@ def training_splits(data: Path, dataset: str) -> tuple[str, ...]:
 
 def run_training(
     workspace: Workspace,
-    base: KnowledgeBase,
+    base: StoredBase,
     model: KBInjectedModel,
     params: Params,
     section: TrainParams,
@@ -223,7 +223,7 @@ def write_no_metrics(folder: Path) -> None:
         (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8", newline="\n")
 
 
-def run_key(settings: list[Any], workspace: Workspace, base: KnowledgeBase) -> str:
+def run_key(settings: list[Any], workspace: Workspace, base: StoredBase) -> str:
     """Hash of everything that a run depends on but the code: a checkpoint of another run is never continued."""
     text = json.dumps(settings, sort_keys=True)
     return fingerprint(text, workspace.backbone.fingerprint, json.dumps(base.store.manifest["files"], sort_keys=True))

@@ -20,7 +20,7 @@ from kblampp.encoding.store import KBValueStore
 from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.checkpoint import load_trained
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import StoredBase
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import selector_options
 from kblampp.time_expressions.parse import without_time
@@ -48,7 +48,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prediction]:
     KnowledgeIndex.build(store.keys, keys_sha256=store.keys_sha256).save(place / "index")
     backbone = load_backbone("embedded", dtype="float32")
     model = load_trained(folder / params.eval.adapter, backbone, projections)
-    base = KnowledgeBase.load(place / "kb", place / "index")
+    base = StoredBase.load(place / "kb", place / "index")
     threads = torch.get_num_threads()
     torch.set_num_threads(params.threads)
     options, section = selector_options(params), params.eval

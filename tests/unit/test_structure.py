@@ -32,7 +32,12 @@ MAY_IMPORT: dict[str, str] = {
     "transfer": "core data converters encoding index backbone model evaluation",
     "experiments": "core data synthetic tuning encoding index training report transfer",
     "doctor": "core encoding backbone",
-    "ask": "core data time_expressions encoding model",
+    "base": "core data encoding index model tables",
+    "asking": "core data time_expressions encoding backbone model tables base",
+    "server": "core data tables base asking",
+    "cli": "core data tables base asking server doctor",
+    "ask": "core encoding model asking",
+    "__main__": "cli",
 }
 """Folder (or file beside the folders) -> the folders that it may import from.  A new arrow is a decision."""
 

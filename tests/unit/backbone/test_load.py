@@ -258,3 +258,30 @@ def test_a_device_that_is_not_there_stops_before_anything_is_loaded(monkeypatch:
         load_backbone("any/model", device="cuda", quantize="nf4")
     with pytest.raises(BackboneError, match="'warp9', expected a device"):
         load_backbone("any/model", device="warp9")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_weights_that_are_cut_off_are_refused_when_the_backbone_is_described(folder: Path, share: float) -> None:
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(BackboneError, match=r"model\.safetensors in its folder is not whole") as caught:
+        backbone_manifest(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            '{"weight_map": {"a": "model-1-of-2.safetensors", "b": "model.safetensors"}}',
+            "model-1-of-2.safetensors, which",
+        ),
+        ("{", "is not whole"),
+        ('{"weight_map": 3}', "is not whole"),
+    ],
+)
+def test_parts_that_a_list_names_must_be_there(folder: Path, content: str, says: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(content, encoding="utf-8")
+    with pytest.raises(BackboneError, match=says):
+        backbone_manifest(str(folder))

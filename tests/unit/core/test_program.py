@@ -162,3 +162,26 @@ def test_as_a_program_it_logs_to_stderr_and_imports_no_torch(argv: list[str], tm
     assert done.stdout == "False\n"
     assert "kblampp.encoding.store: 17 facts" in done.stderr
     assert "a request" not in done.stderr
+
+
+def test_an_experiment_of_a_clone_without_an_author_is_warned_of(
+    argv: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """DVC commits when it stashes changed files, and fails then: after the first experiment, which worked."""
+    for name in list(os.environ):
+        if name.startswith("GIT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    assert run_stage("encode", nothing, argv) == 0
+    assert "who you are" not in caplog.text
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0" * 40)
+    assert run_stage("encode", nothing, argv) == 0
+    assert "git config user.name" in caplog.text
+    caplog.clear()
+    for key in ("user.name", "user.email"):
+        subprocess.run(["git", "-C", str(tmp_path), "config", key, "someone"], check=True)
+    assert run_stage("encode", nothing, argv) == 0
+    assert "who you are" not in caplog.text

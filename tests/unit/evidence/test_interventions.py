@@ -15,7 +15,7 @@ from kblampp.data.windows import Window
 from kblampp.evaluation.metrics import normalize_answer
 from kblampp.evidence.edits import EDITED, Edited, Editor, close_windows, swap_tails
 from kblampp.evidence.interventions import random_others
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedBase
 from kblampp.time_expressions.parse import parse_question_time, without_time
 from tests.kb import ENCODER, ENCODERS, TinyWorld, make_facts, make_questions, make_world
 from tests.unit.evidence.test_measures import make_trace
@@ -144,7 +144,7 @@ def test_no_more_windows_are_closed_than_asked_for() -> None:
     assert few.questions != close_windows(FACTS, QUESTIONS, 3, seed=1).questions
 
 
-def arrays(base: KnowledgeBase) -> dict[str, np.ndarray]:
+def arrays(base: EncodedBase) -> dict[str, np.ndarray]:
     tensors = base.tensors
     names = ("keys", "values", "ctx", "tau_min", "tau_max")
     return {name: getattr(tensors, name).numpy() for name in names}

@@ -18,7 +18,7 @@ from kblampp.evidence.edits import Editor
 from kblampp.evidence.measures import Explained
 from kblampp.evidence.programs import concerns, edited_kind, right_answer
 from kblampp.evidence.trials import EDITS, Trial, make_trials, share_bases, try_edits
-from kblampp.model.inputs import EncodedQuestions, KnowledgeBase
+from kblampp.model.inputs import EncodedBase, EncodedQuestions
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.synthetic.open_questions import OpenQuestionWriter
 from kblampp.synthetic.open_worlds import make_open_base
@@ -150,7 +150,7 @@ class Solving:
     def __init__(self, *, stubborn: bool) -> None:
         self.stubborn = stubborn
 
-    def predict(self, base: KnowledgeBase, encoded: EncodedQuestions, label: str) -> list[Prediction]:
+    def predict(self, base: EncodedBase, encoded: EncodedQuestions, label: str) -> list[Prediction]:
         if self.stubborn:
             return [Prediction(question.answer) for question in encoded.questions]
         solver = OpenSolver([fact.to_row() for fact in base.store.facts])

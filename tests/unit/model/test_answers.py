@@ -15,7 +15,7 @@ from torch import Tensor
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS, UNKNOWN_ANSWER, Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import UNKNOWN_DAY, Window, day, month_window, year_window
 from kblampp.model.answers import LEAST_SHARE, NO, SEPARATOR, YES, Answer, Source, answers, write_probability
-from kblampp.model.inputs import KnowledgeBase
+from kblampp.model.inputs import EncodedBase
 from kblampp.model.question_reader import Reading
 from kblampp.model.selector import ScoreParts, Selection
 from tests.kb import make_base, make_world
@@ -63,7 +63,7 @@ TIMED = [(0, False), (3, False), (5, False), (5, True), (CRATE, False), (CRATE, 
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
+def base(tmp_path_factory: pytest.TempPathFactory) -> EncodedBase:
     folder = tmp_path_factory.mktemp("answers")
     facts = [
         FiveTuple(Entity(None, head), Relation(None, relation), Entity(None, tail), Context("test"), window)
@@ -125,7 +125,7 @@ def selection_of(
 
 
 def found(
-    base: KnowledgeBase,
+    base: EncodedBase,
     weights: dict[int, float],
     gate: float = 1.0,
     window: tuple[int, int] = NONE,
@@ -162,7 +162,7 @@ def bounds(window: Window) -> tuple[int, int]:
     ways=st.sets(st.integers(0, 5)),
 )
 def test_all_answers_together_have_the_probability_of_the_gate(
-    base: KnowledgeBase, weights: list[float], forms: list[float], gate: float, yes: float, ways: set[int]
+    base: EncodedBase, weights: list[float], forms: list[float], gate: float, yes: float, ways: set[int]
 ) -> None:
     alpha = {fact: weight / sum(weights) for fact, weight in enumerate(weights[1:])}
     shares = {name: share / sum(forms) for name, share in zip(FORMS, forms, strict=True)}
@@ -177,7 +177,7 @@ def test_all_answers_together_have_the_probability_of_the_gate(
     assert all(row.probability > 0 for row in rows)
 
 
-def test_a_value_is_the_tail_or_the_head_of_a_fact_and_the_null_fact_refuses(base: KnowledgeBase) -> None:
+def test_a_value_is_the_tail_or_the_head_of_a_fact_and_the_null_fact_refuses(base: EncodedBase) -> None:
     rows = found(base, {1: 0.5, 3: 0.3}, gate=0.5, value=1.0)
     assert [row.text for row in rows] == ["Bo", "Cy", UNKNOWN_ANSWER]
     assert [row.probability for row in rows] == pytest.approx([0.25, 0.15, 0.1])
@@ -187,7 +187,7 @@ def test_a_value_is_the_tail_or_the_head_of_a_fact_and_the_null_fact_refuses(bas
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_without_forms_every_question_is_answered_as_one_for_a_value(base: KnowledgeBase, form: str) -> None:
+def test_without_forms_every_question_is_answered_as_one_for_a_value(base: EncodedBase, form: str) -> None:
     """Also one that wants yes or no, which would else not be refused."""
     asked: dict[str, Any] = {"gate": 0.9, "inverse": [5], "yes": 2.0, "now": 0.5, "as_of": day("1950-01-01")}
     weights = {1: 0.4, 3: 0.2, 5: 0.1}
@@ -196,7 +196,7 @@ def test_without_forms_every_question_is_answered_as_one_for_a_value(base: Knowl
     assert (rows == found(base, weights, **asked, **{form: 1.0})) == (form == "value")
 
 
-def test_the_same_text_from_two_facts_is_one_answer_with_the_better_source(base: KnowledgeBase) -> None:
+def test_the_same_text_from_two_facts_is_one_answer_with_the_better_source(base: EncodedBase) -> None:
     first, *_ = found(base, {0: 0.3, 1: 0.3, 2: 0.4}, value=1.0)
     assert (first.text, first.sources) == ("Ada", (Source(2, "tail"),))
     assert first.probability == pytest.approx(0.7)
@@ -224,7 +224,7 @@ def test_the_same_text_from_two_facts_is_one_answer_with_the_better_source(base:
     ],
 )
 def test_a_start_and_an_end_are_said_in_words_as_precisely_as_they_are_given(
-    base: KnowledgeBase, fact: int, form: str, text: str
+    base: EncodedBase, fact: int, form: str, text: str
 ) -> None:
     (row,) = found(base, {fact: 1.0}, **{form: 1.0})
     assert row.text == text
@@ -244,7 +244,7 @@ def read(fact: int, *, inverse: bool) -> str:
     gate=st.floats(0.05, 1),
 )
 def test_forms_that_a_fact_cannot_have_leave_their_shares_to_its_others(
-    base: KnowledgeBase, case: tuple[int, bool], parts: list[float], alpha: float, gate: float
+    base: EncodedBase, case: tuple[int, bool], parts: list[float], alpha: float, gate: float
 ) -> None:
     """No start or end without a window; standing alone, no list or count either.  A refusal goes by the question."""
     fact, inverse = case
@@ -266,7 +266,7 @@ def test_forms_that_a_fact_cannot_have_leave_their_shares_to_its_others(
 
 @pytest.mark.parametrize(("fact", "inverse"), [*ALONE, *BESIDE])
 @pytest.mark.parametrize("form", ["start", "end"])
-def test_what_has_no_window_neither_starts_nor_ends(base: KnowledgeBase, fact: int, inverse: bool, form: str) -> None:
+def test_what_has_no_window_neither_starts_nor_ends(base: EncodedBase, fact: int, inverse: bool, form: str) -> None:
     """ "When was it launched?" of a fact whose tail is the date: however little the tail had, it is the answer."""
     (row,) = found(base, {fact: 1.0}, inverse=[fact] * inverse, value=0.01, **{form: 0.99})
     assert row.text == read(fact, inverse=inverse)
@@ -278,7 +278,7 @@ def test_what_has_no_window_neither_starts_nor_ends(base: KnowledgeBase, fact: i
 @pytest.mark.parametrize(("fact", "inverse"), ALONE)
 @pytest.mark.parametrize("form", ["list", "count"])
 def test_what_has_no_window_and_stands_alone_is_neither_listed_nor_counted(
-    base: KnowledgeBase, fact: int, inverse: bool, form: str
+    base: EncodedBase, fact: int, inverse: bool, form: str
 ) -> None:
     """ "How many members has the trust?" wants the tail "312", not how many such facts there are."""
     (row,) = found(base, {fact: 1.0}, inverse=[fact] * inverse, value=0.01, **{form: 0.99})
@@ -300,7 +300,7 @@ def test_what_has_no_window_and_stands_alone_is_neither_listed_nor_counted(
     ],
 )
 def test_one_of_several_and_what_has_a_window_are_listed_and_counted(
-    base: KnowledgeBase, fact: int, inverse: bool, row: dict[int, str]
+    base: EncodedBase, fact: int, inverse: bool, row: dict[int, str]
 ) -> None:
     (listed,) = found(base, {fact: 1.0}, inverse=[fact] * inverse, list=1.0)
     assert listed.text == SEPARATOR.join(row.values())
@@ -322,7 +322,7 @@ def test_one_of_several_and_what_has_a_window_are_listed_and_counted(
     ],
 )
 def test_of_several_without_a_time_all_are_the_answer_if_the_question_does_not_say_which(
-    base: KnowledgeBase, weights: dict[int, float], inverse: list[int], text: str
+    base: EncodedBase, weights: dict[int, float], inverse: list[int], text: str
 ) -> None:
     """ "Who founded it?" wants all of its founders, unless one of them has more than two thirds."""
     first, *others = found(base, weights, inverse=inverse, value=0.9, list=0.1)
@@ -330,7 +330,7 @@ def test_of_several_without_a_time_all_are_the_answer_if_the_question_does_not_s
     assert sum(answer.probability for answer in (first, *others)) == pytest.approx(1.0)
 
 
-def test_a_name_is_one_of_several_only_as_long_as_the_others_are_there(base: KnowledgeBase) -> None:
+def test_a_name_is_one_of_several_only_as_long_as_the_others_are_there(base: EncodedBase) -> None:
     (row,) = found(base, {CHOIR_EVE: 0.6, CHOIR_FLO: 0.4}, value=1.0)
     assert row.text == "Eve; Flo"
     assert row.probability == pytest.approx(1.0)
@@ -341,7 +341,7 @@ def test_a_name_is_one_of_several_only_as_long_as_the_others_are_there(base: Kno
 
 
 @pytest.mark.parametrize("fact", range(4))
-def test_a_list_and_a_count_are_of_the_whole_row_in_time_each_name_once(base: KnowledgeBase, fact: int) -> None:
+def test_a_list_and_a_count_are_of_the_whole_row_in_time_each_name_once(base: EncodedBase, fact: int) -> None:
     (row,) = found(base, {fact: 1.0}, list=1.0)
     assert row.text == SEPARATOR.join(["Dan", "Ada", "Bo", "Cy"])  # whose time nobody knows stands first
     assert row.sources == tuple(Source(number, "tail") for number in (4, 0, 1, 3))
@@ -350,7 +350,7 @@ def test_a_list_and_a_count_are_of_the_whole_row_in_time_each_name_once(base: Kn
     assert row.sources == tuple(Source(number, "fact") for number in (4, 0, 1, 3))
 
 
-def test_a_list_and_a_count_are_of_the_time_that_the_question_names(base: KnowledgeBase) -> None:
+def test_a_list_and_a_count_are_of_the_time_that_the_question_names(base: EncodedBase) -> None:
     for window, names in (
         (year_window(1922), ["Dan", "Ada"]),
         (Window(day("1929-12-31"), day("1930-01-02")), ["Dan", "Ada", "Bo"]),
@@ -374,7 +374,7 @@ def test_a_list_and_a_count_are_of_the_time_that_the_question_names(base: Knowle
     ],
 )
 def test_a_list_and_a_count_of_now_are_of_what_holds_on_the_day_of_asking(
-    base: KnowledgeBase, as_of: str, names: list[str]
+    base: EncodedBase, as_of: str, names: list[str]
 ) -> None:
     """What has no window may hold; by total probability, where it is unsure whether now is meant."""
     for form, text, whole in (
@@ -387,13 +387,13 @@ def test_a_list_and_a_count_of_now_are_of_what_holds_on_the_day_of_asking(
         assert {one.text: one.probability for one in rows} == pytest.approx({text: 0.75, whole: 0.25})
 
 
-def test_a_list_of_now_and_of_a_time_is_of_what_holds_in_both(base: KnowledgeBase) -> None:
+def test_a_list_of_now_and_of_a_time_is_of_what_holds_in_both(base: EncodedBase) -> None:
     window, as_of = bounds(Window(day("1929-12-31"), day("1930-01-02"))), day("1930-06-01")
     (row,) = found(base, {1: 1.0}, window=window, now=1.0, as_of=as_of, list=1.0)
     assert row.text == SEPARATOR.join(["Dan", "Bo"])
 
 
-def test_when_and_who_do_not_depend_on_now(base: KnowledgeBase) -> None:
+def test_when_and_who_do_not_depend_on_now(base: EncodedBase) -> None:
     for form in ("value", "start", "end"):
         shares = [
             {
@@ -405,13 +405,13 @@ def test_when_and_who_do_not_depend_on_now(base: KnowledgeBase) -> None:
         assert shares[0] == pytest.approx(shares[1])
 
 
-def test_from_the_tail_the_list_is_of_heads(base: KnowledgeBase) -> None:
+def test_from_the_tail_the_list_is_of_heads(base: EncodedBase) -> None:
     (row,) = found(base, {5: 1.0}, inverse=[5], list=1.0)
     assert row.text == SEPARATOR.join(["Tower", "Light"])
     assert row.sources == (Source(5, "head"), Source(0, "head"))
 
 
-def test_withheld_facts_are_neither_listed_nor_counted(base: KnowledgeBase) -> None:
+def test_withheld_facts_are_neither_listed_nor_counted(base: EncodedBase) -> None:
     (row,) = found(base, {1: 1.0}, withheld=[0, 3, -1], list=1.0)
     assert row.text == SEPARATOR.join(["Dan", "Bo", "Ada"])
     assert found(base, {1: 1.0}, withheld=[0, 3, -1], count=1.0)[0].text == "3"
@@ -420,21 +420,21 @@ def test_withheld_facts_are_neither_listed_nor_counted(base: KnowledgeBase) -> N
 @pytest.mark.parametrize(("fact", "inverse", "sibling"), [(CHOIR_EVE, False, CHOIR_FLO), (BAND_EVE, True, CHOIR_EVE)])
 @pytest.mark.parametrize("form", ["list", "count"])
 def test_what_stands_alone_once_others_are_withheld_is_neither_listed_nor_counted(
-    base: KnowledgeBase, fact: int, inverse: bool, sibling: int, form: str
+    base: EncodedBase, fact: int, inverse: bool, sibling: int, form: str
 ) -> None:
     (row,) = found(base, {fact: 1.0}, inverse=[fact] * inverse, withheld=[sibling, -1], value=0.01, **{form: 0.99})
     assert row.text == read(fact, inverse=inverse)
     assert row.probability == pytest.approx(1.0)
 
 
-def test_yes_and_no_share_what_wants_them_and_rest_on_the_best_fact(base: KnowledgeBase) -> None:
+def test_yes_and_no_share_what_wants_them_and_rest_on_the_best_fact(base: EncodedBase) -> None:
     rows = found(base, {0: 0.2, 1: 0.6}, gate=0.5, yes=math.log(3), yes_no=1.0)
     assert [(row.text, row.sources) for row in rows] == [(YES, (Source(1, "fact"),)), (NO, (Source(1, "fact"),))]
     assert [row.probability for row in rows] == pytest.approx([0.375, 0.125])
     assert [row.text for row in found(base, {-1: 0.0}, yes=-3.0, yes_no=1.0)] == [NO, YES]
 
 
-def confirms(base: KnowledgeBase, fact: int, yes: float = 0.9, **asked: Any) -> float:
+def confirms(base: EncodedBase, fact: int, yes: float = 0.9, **asked: Any) -> float:
     """Probability of "yes" if a fact has all the weight; the rest is "no"."""
     rows = {row.text: row.probability for row in found(base, {fact: 1.0}, yes=math.log(yes / (1 - yes)), **asked)}
     assert rows.keys() <= {YES, NO}
@@ -459,7 +459,7 @@ def confirms(base: KnowledgeBase, fact: int, yes: float = 0.9, **asked: Any) -> 
     ],
 )
 def test_a_fact_of_another_time_confirms_nothing_and_one_without_a_time_confirms(
-    base: KnowledgeBase, fact: int, window: Window, so: bool
+    base: EncodedBase, fact: int, window: Window, so: bool
 ) -> None:
     for inverse in ([], [fact]):
         said = confirms(base, fact, window=bounds(window), yes_no=1.0, inverse=inverse)
@@ -480,7 +480,7 @@ def test_a_fact_of_another_time_confirms_nothing_and_one_without_a_time_confirms
     ],
 )
 def test_what_no_longer_holds_confirms_as_far_as_now_is_not_meant(
-    base: KnowledgeBase, fact: int, as_of: str, holds: bool, now: float
+    base: EncodedBase, fact: int, as_of: str, holds: bool, now: float
 ) -> None:
     """By total probability; of now and a time together what holds in both, and without a day of asking of any."""
     said = confirms(base, fact, now=now, as_of=day(as_of), yes_no=1.0)
@@ -505,7 +505,7 @@ def test_what_no_longer_holds_confirms_as_far_as_now_is_not_meant(
     ],
 )
 def test_the_fact_that_fits_best_says_whether_the_time_fits_and_the_heaviest_is_the_evidence(
-    base: KnowledgeBase, weights: dict[int, float], best: int, so: float
+    base: EncodedBase, weights: dict[int, float], best: int, so: float
 ) -> None:
     """Also where it has been dropped from the candidates, as one of another time is."""
     rows = found(base, weights, window=bounds(year_window(2015)), yes=math.log(9), best=best, yes_no=1.0)
@@ -517,7 +517,7 @@ def test_the_fact_that_fits_best_says_whether_the_time_fits_and_the_heaviest_is_
 
 
 @pytest.mark.parametrize("now", [0.0, 0.25, 1.0])
-def test_a_dropped_fact_that_no_longer_holds_says_no_as_far_as_now_is_meant(base: KnowledgeBase, now: float) -> None:
+def test_a_dropped_fact_that_no_longer_holds_says_no_as_far_as_now_is_meant(base: EncodedBase, now: float) -> None:
     """ "Is Gil still keeper?": others hold today, and none of them is asked about."""
     asked: dict[str, Any] = {"yes": math.log(9), "now": now, "as_of": day("2017-06-01"), "yes_no": 1.0}
     shares = {row.text: row.probability for row in found(base, {IDA: 0.8, HAL: 0.1}, best=GIL, **asked)}
@@ -527,7 +527,7 @@ def test_a_dropped_fact_that_no_longer_holds_says_no_as_far_as_now_is_meant(base
 
 
 @pytest.mark.parametrize(("weights", "said"), [({1: 0.3, 3: 0.3}, "Ada"), ({1: 0.25, 3: 0.2}, "unknown")])
-def test_a_refusal_must_outweigh_all_facts_together(base: KnowledgeBase, weights: dict[int, float], said: str) -> None:
+def test_a_refusal_must_outweigh_all_facts_together(base: EncodedBase, weights: dict[int, float], said: str) -> None:
     """The null fact is the heaviest in both; in the first it is less probable than that some fact answers."""
     rows = found(base, weights, value=1.0)
     assert [row.text for row in rows][:2].count("unknown") == 1
@@ -536,7 +536,7 @@ def test_a_refusal_must_outweigh_all_facts_together(base: KnowledgeBase, weights
     assert sum(row.probability for row in rows) == pytest.approx(1)
 
 
-def test_the_time_takes_from_yes_alone(base: KnowledgeBase) -> None:
+def test_the_time_takes_from_yes_alone(base: EncodedBase) -> None:
     """A value is given whatever its time, and "no" has what "yes" has lost."""
     asked = {"gate": 0.8, "yes": math.log(4), "value": 0.5, "yes_no": 0.5}
     timed = found(base, {GIL: 0.5}, window=bounds(year_window(2020)), **asked)  # type: ignore[arg-type]
@@ -547,7 +547,7 @@ def test_the_time_takes_from_yes_alone(base: KnowledgeBase) -> None:
     assert shares == pytest.approx(before)
 
 
-def test_each_fact_is_read_in_its_own_form(base: KnowledgeBase) -> None:
+def test_each_fact_is_read_in_its_own_form(base: EncodedBase) -> None:
     """By total probability: yes and no of each fact's own share, a refusal of the question's own."""
     forms = torch.cat([reading_of(value=0.75, yes_no=0.25).form, reading_of(start=0.5, yes_no=0.5).form])
     selection = selection_of({1: 0.4, 3: 0.4}, yes=math.log(4), forms=forms)
@@ -558,16 +558,16 @@ def test_each_fact_is_read_in_its_own_form(base: KnowledgeBase) -> None:
     assert {row.text: row.probability for row in rows} == pytest.approx({k: v / 2 for k, v in expected.items()})
 
 
-def test_a_closed_gate_answers_nothing_from_the_facts(base: KnowledgeBase) -> None:
+def test_a_closed_gate_answers_nothing_from_the_facts(base: EncodedBase) -> None:
     assert found(base, {0: 0.5, -1: 0.0}, gate=0.0, value=0.5, yes_no=0.5) == []
 
 
-def test_places_without_a_fact_answer_nothing(base: KnowledgeBase) -> None:
+def test_places_without_a_fact_answer_nothing(base: EncodedBase) -> None:
     assert [row.text for row in found(base, {-1: 0.0, 1: 0.8}, value=1.0)] == ["Bo", UNKNOWN_ANSWER]
 
 
 @pytest.mark.parametrize("place", range(len(ODD)))
-def test_every_text_is_a_field_letter_by_letter(base: KnowledgeBase, place: int) -> None:
+def test_every_text_is_a_field_letter_by_letter(base: EncodedBase, place: int) -> None:
     for fact in (BOX + place, CRATE + place):
         (row,) = found(base, {fact: 1.0}, value=1.0)
         assert row.text == ODD[place] == base.store.facts[fact].tail.name
@@ -578,7 +578,7 @@ def test_every_text_is_a_field_letter_by_letter(base: KnowledgeBase, place: int)
     assert row.probability == pytest.approx(1.0)
 
 
-def test_each_question_of_a_batch_has_its_own_answers(base: KnowledgeBase) -> None:
+def test_each_question_of_a_batch_has_its_own_answers(base: EncodedBase) -> None:
     parts = [selection_of({0: 0.6, 1: 0.4}), selection_of({3: 0.7, 2: 0.3}, inverse=[2])]
     both: Any = Selection(
         **{

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kblampp.data.windows import Window, year_window
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out
-from kblampp.model.inputs import KnowledgeBase, Questions
+from kblampp.model.inputs import EncodedBase, Questions
 from tests.kb import TinyWorld, make_world
 
 ROWS = (0, 9, 12)
@@ -43,7 +43,7 @@ def asked(world: TinyWorld, windows: Sequence[Window | None] = WINDOWS) -> Quest
 
 
 def read(
-    readout: EgoGraphReadout, base: KnowledgeBase, questions: Questions, ids: Tensor, alpha: Tensor, **options: Any
+    readout: EgoGraphReadout, base: EncodedBase, questions: Questions, ids: Tensor, alpha: Tensor, **options: Any
 ) -> Tensor:
     added: Tensor = readout(base.graph, questions.vectors, questions.windows, ids, alpha, **options)
     return added

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from fastapi.testclient import TestClient
 
+from kblampp.asking.asked import Asked
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import Window, year_window
 from kblampp.server.app import create_app
-from kblampp.server.protocols import Asked
 from kblampp.server.settings import Settings
 from kblampp.tables.dates import read_bound
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from kblampp.asking.asked import Asked
 from kblampp.data.windows import day
-from kblampp.server.protocols import Asked
 from tests.unit.server.fakes import JSON, FakeModel, client_of
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kblampp.asking.asked import Asked
 from kblampp.server.batching import Answered, Batcher
 from kblampp.server.problems import Busy, Invalid, TimedOut
-from kblampp.server.protocols import Asked
 from tests.unit.server.fakes import FakeBase, FakeModel, in_a_loop
 
 Outcome = list[Answered] | BaseException

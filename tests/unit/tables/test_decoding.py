@@ -100,14 +100,6 @@ def test_any_bytes_are_decoded_or_refused(data: bytes, encoding: str | None) -> 
         return
     shown(decoded.text).encode()
     (decoded.note or "").encode()
-    assert (
-        decoded.fault(decoded.text)
-        or "\ufffd" not in decoded.text
-        or encoding
-        or b"\xef\xbf\xbd" in data
-        or b"\xfd\xff" in data
-        or b"\xff\xfd" in data
-    )
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))

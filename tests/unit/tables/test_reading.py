@@ -131,6 +131,7 @@ def test_dates_become_windows_and_what_is_said_of_them_is_kept(put: Put) -> None
         ('Sarnath,ruler,"Belkara,,,', "a quote holds lines 3 to 4"),
         ("Sarnath,ruler,Belk\udce9ra,,,", "a byte that is no UTF-8 (0xe9, 'é' in cp1252)"),
         ("head,relation,tail,context,start,end", "it repeats the names of the columns"),
+        ("---,:---:,---,---", "a line of dashes"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_kept_with_its_reason_and_costs_no_other(put: Put, row: str, reason: str) -> None:

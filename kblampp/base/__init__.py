@@ -1,0 +1,9 @@
+"""A living knowledge base: facts are added, changed, ended and deleted while it is asked, and their history stays.
+
+Imports core, data, encoding, index, model and tables.  SQLite holds the truth (`database`, `knowledge_base`); what a
+model reads is derived from it and can be thrown away: `vectors` encodes each distinct fact once, `snapshot` makes the
+arrays of one state.
+
+Public names: `knowledge_base.KnowledgeBase`, `knowledge_base.fact_of`, `knowledge_base.changed`, `records.Version`,
+`records.Call`, `vectors.FactEncoder`, `vectors.VectorTable`, `snapshot.Snapshot`.
+"""

@@ -1,0 +1,94 @@
+"""What the commands share: their options, and what they say to people or, with `--json`, to programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kblampp.base.records import Call, Version
+from kblampp.core.errors import DataError
+from kblampp.data.facts import FiveTuple
+from kblampp.data.windows import day
+from kblampp.tables.writing import as_row, span
+
+Base = Annotated[Path, typer.Argument(metavar="BASE", help="Folder of the knowledge base, such as my.kb.")]
+FactId = Annotated[int, typer.Argument(metavar="ID", help="The fact's id: `kblampp facts` shows it.", min=1)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON value a line on standard output, for programs.")]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Stands beside the call in the log.")]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="FOLDER", help="Clone of the repository whose trained model reads the base."),
+]
+KnownAt = Annotated[
+    str | None,
+    typer.Option("--known-at", metavar="WHEN", help="The base as it was after a call (its number) or at a moment."),
+]
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, where it disturbs no result."""
+    sys.stderr.write(f"{text}\n")
+
+
+def quiet() -> None:
+    """Answers are what is to be read, not how the libraries load their weights."""
+    import transformers
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def give(value: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """A result, on standard output."""
+    rows = [json.dumps(value, ensure_ascii=False)] if as_json else list(lines)
+    sys.stdout.write("".join(f"{row}\n" for row in rows))
+
+
+def moment(text: str | None) -> int | str | None:
+    """The number of a call, or a moment as it was written."""
+    return int(text) if text is not None and text.isdecimal() and len(text) < 12 and len(text) != 4 else text
+
+
+def day_of(text: str | None, option: str) -> int | None:
+    """The day number of an option.
+
+    Raises:
+        DataError: It is no day.
+    """
+    if text is None:
+        return None
+    try:
+        return day(text)
+    except DataError as error:
+        raise DataError(f"{option}: {error}") from None
+
+
+def fact_row(version: Version) -> dict[str, Any]:
+    """A state of a fact as the server and `--json` give it."""
+    return {
+        "id": version.fact,
+        **as_row(version.content),
+        "written": version.written,
+        "retired": version.retired,
+        "call": version.call,
+    }
+
+
+def fact_line(number: int, fact: FiveTuple) -> str:
+    """A fact in a line."""
+    when = span(fact.window)
+    return f"fact {number}: ({fact.head.name}, {fact.relation.name}, {fact.tail.name}){when and ', ' + when}"
+
+
+def give_call(call: Call, text: str, *, as_json: bool) -> None:
+    """What a call has written."""
+    give(asdict(call), [f"{text} (call {call.id})"], as_json=as_json)

@@ -1,0 +1,109 @@
+"""A knowledge base as arrays in memory or on disk: keys, values, context vectors and windows, a row a fact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from kblampp.data.facts import FiveTuple
+from kblampp.data.windows import LAST_DAY, OPEN_END, OPEN_START, UNKNOWN_DAY
+
+KEYS, VALUES, CONTEXTS = "K.npy", "V.npy", "meta/ctx_vec.npy"
+FIRST_DAYS, LAST_DAYS = "meta/tau_min.npy", "meta/tau_max.npy"
+ENTITIES, RELATIONS = "meta/entity_ids.npy", "meta/rel_ids.npy"
+"""The arrays that a model reads, by their files' names in a store."""
+_SENTINELS = (UNKNOWN_DAY, OPEN_START, OPEN_END)
+
+
+@dataclass(frozen=True)
+class StoreTensors:
+    """A base's arrays as tensors on one device.
+
+    Attributes:
+        keys: ``(2 n, d_k)``, the keys of the facts and then their inverse keys.
+        values: ``(n, d_v)``.
+        ctx: ``(n, d_ctx)``.
+        tau_min: ``(n,)`` int64 first days, with the sentinels of ``windows`` (int64, so that
+            differences of sentinels do not overflow).
+        tau_max: ``(n,)`` int64 first days after the window.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    ctx: torch.Tensor
+    tau_min: torch.Tensor
+    tau_max: torch.Tensor
+
+
+class EncodedFacts:
+    """Facts and their arrays, as `encode_facts` makes them.
+
+    Attributes:
+        name: What messages call the base.
+        n: Number of facts.
+        keys: ``(2 n, d_k)``: row i is fact i's key, row n + i its inverse key.
+        values: ``(n, d_v)``.
+        ctx: ``(n, d_ctx)`` context vectors.
+        tau_min: ``(n,)`` int32 first days.
+        tau_max: ``(n,)`` int32 first days after the window.
+        head_ids: ``(n,)`` one integer per distinct entity, shared by heads and tails.
+        tail_ids: ``(n,)`` the same for tails.
+        rel_ids: ``(n,)`` one integer per distinct relation.
+    """
+
+    def __init__(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], facts: Sequence[FiveTuple] | None) -> None:
+        """From the arrays by their files' names; without facts a subclass reads them when they are asked for."""
+        self.name = name
+        self._facts = facts
+        self.keys, self.values, self.ctx = arrays[KEYS], arrays[VALUES], arrays[CONTEXTS]
+        self.n = len(self.values)
+        self.tau_min, self.tau_max = arrays[FIRST_DAYS], arrays[LAST_DAYS]
+        self.head_ids, self.tail_ids = arrays[ENTITIES][:, 0], arrays[ENTITIES][:, 1]
+        self.rel_ids = arrays[RELATIONS]
+        self._tensors: dict[tuple[str, torch.dtype], StoreTensors] = {}
+
+    @property
+    def facts(self) -> Sequence[FiveTuple]:
+        """The facts, a row each."""
+        if self._facts is None:
+            self._facts = self._read_facts()
+        return self._facts
+
+    def _read_facts(self) -> Sequence[FiveTuple]:
+        raise NotImplementedError(f"{self.name} was made without its facts")
+
+    @cached_property
+    def horizon(self) -> tuple[int, int]:
+        """First day and first day after all finite window ends; the whole calendar without any."""
+        days = np.concatenate([self.tau_min, self.tau_max])
+        days = days[~np.isin(days, _SENTINELS)]
+        if not len(days):
+            return 1, LAST_DAY
+        first = int(days.min())
+        return first, max(int(days.max()), first + 1)
+
+    def tensors(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> StoreTensors:
+        """The arrays on ``device``, float arrays as ``dtype``; the same object at every call."""
+        place = (str(device), dtype)
+        if place not in self._tensors:
+
+            def floats(array: npt.NDArray[Any]) -> torch.Tensor:
+                return torch.from_numpy(np.array(array)).to(device, dtype)
+
+            def days(array: npt.NDArray[Any]) -> torch.Tensor:
+                return torch.from_numpy(array.astype(np.int64)).to(device)
+
+            self._tensors[place] = StoreTensors(
+                floats(self.keys),
+                floats(self.values),
+                floats(self.ctx),
+                days(self.tau_min),
+                days(self.tau_max),
+            )
+        return self._tensors[place]

@@ -1,0 +1,60 @@
+"""An index that facts come to and go from: one that does not change, and what differs from it.
+
+The index is built once.  Keys that are gone since are passed over, and the new ones, few as they are, are compared with
+the query one by one; when they are no longer few, whoever holds it builds anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kblampp.core.errors import StoreError
+from kblampp.encoding.sentence_encoder import FloatArray
+from kblampp.index.distinct_keys import IdArray, exact_scores
+from kblampp.index.knowledge_index import KnowledgeIndex
+
+
+class LayeredIndex:
+    """Finds the same as a `KnowledgeIndex` of all keys would.
+
+    Args:
+        segment: The index that does not change, of inner products.
+        places: Where each of its keys stands now, (segment.n,); -1 for one that is gone.
+        fresh: The other keys, (m, d_k).
+        fresh_places: Where they stand, (m,).
+    """
+
+    def __init__(
+        self, segment: KnowledgeIndex, places: IdArray, fresh: npt.NDArray[Any], fresh_places: IdArray
+    ) -> None:
+        self._segment, self._places = segment, places
+        self._fresh, self._fresh_places = np.asarray(fresh, dtype=np.float32), fresh_places
+        self._gone = int((places < 0).sum())
+
+    @property
+    def n(self) -> int:
+        """Number of keys."""
+        return len(self._places) - self._gone + len(self._fresh_places)
+
+    def search(self, queries: npt.NDArray[Any], k: int) -> tuple[FloatArray, IdArray]:
+        """The ``k`` best keys of every query, as `KnowledgeIndex.search`.
+
+        Raises:
+            StoreError: There are fewer than ``k`` keys, or the queries do not fit.
+        """
+        if not 0 <= k <= self.n:
+            raise StoreError(f"search for k={k} of an index of {self.n} keys; k must lie between 0 and {self.n}")
+        scores, rows = self._segment.search(queries, min(self._segment.n, k + self._gone))
+        places = np.where(rows >= 0, self._places[rows], -1)
+        if len(self._fresh_places):
+            every = np.broadcast_to(np.arange(len(self._fresh_places)), (len(queries), len(self._fresh_places)))
+            new = exact_scores(np.asarray(queries, dtype=np.float32), self._fresh, every)
+            scores = np.concatenate([scores, new], axis=1)
+            places = np.concatenate([places, np.broadcast_to(self._fresh_places, every.shape)], axis=1)
+        scores = np.where(places >= 0, scores, -np.inf).astype(np.float32)
+        order = np.lexsort((places, -scores), axis=-1)[:, :k]
+        best, ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(places, order, axis=1)
+        return best, np.where(best > -np.inf, ids, -1)
