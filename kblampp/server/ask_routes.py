@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
-from kblampp.server.bodies import AskBody, RepliesOut, ReplyOut, problems_doc
+from kblampp.server.bodies import AskBody
+from kblampp.server.outputs import RepliesOut, ReplyOut, problems_doc
 from kblampp.server.state import State
 
 

@@ -1,4 +1,4 @@
-"""The JSON that clients send and get: what the requests are checked by, and what /openapi.json shows."""
+"""The JSON that clients send: what their requests are checked by."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ MAX_ID = 1 << 53
 """Largest whole number that every client's JSON carries unchanged."""
 MAX_NAME, MAX_CONTEXT, MAX_SEARCH = 5_000, 20_000, 500
 _LINES = "\t\n\r"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+    rf"{_DAY}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?(Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?"
 )
 
 
@@ -73,7 +74,7 @@ def read_day(text: str) -> int:
 
 
 def read_known_at(value: object) -> int | str:
-    """A call's number, or a time as UTC; text that is all digits, as in an address, is a number.
+    """A call's number, or a time as UTC; text of digits alone, as in an address, is a number, and a day means its end.
 
     Raises:
         ValueError: It is neither.
@@ -89,6 +90,8 @@ def read_known_at(value: object) -> int | str:
         raise ValueError(expected)
     try:
         time = datetime.datetime.fromisoformat(value)
+        if len(value) == len("2026-11-20"):
+            time = datetime.datetime.combine(time, datetime.time.max)
         time = time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         raise ValueError(expected) from None
@@ -250,114 +253,3 @@ class LogQuery(Query):
     """How far back the log is told."""
 
     limit: int = Field(default=50, ge=1, le=1000)
-
-
-class ErrorBody(BaseModel):
-    """Why a request was refused, in one sentence."""
-
-    error: str
-
-
-class FactOut(BaseModel):
-    """A fact in one of its states."""
-
-    id: int = Field(examples=[3])
-    head: str = Field(examples=["Harrowgate Museum"])
-    relation: str = Field(examples=["director"])
-    tail: str = Field(examples=["Odile Brennan"])
-    context: str
-    start: str = Field(examples=["1994"])
-    end: str = Field(examples=["2003"])
-    written: str = Field(examples=["2026-11-28T12:30:00.123456Z"])
-    retired: str | None
-    call: int
-
-
-class FactsOut(BaseModel):
-    """A page of facts."""
-
-    total: int
-    facts: list[FactOut]
-
-
-class AddedOut(BaseModel):
-    """The facts added; `call` is null if all were there already."""
-
-    facts: list[FactOut]
-    call: int | None
-
-
-class ChangedOut(BaseModel):
-    """The fact as it is now, and the call that made it so."""
-
-    fact: FactOut
-    call: int
-
-
-class CallOut(BaseModel):
-    """The call that did it."""
-
-    call: int
-
-
-class HistoryOut(BaseModel):
-    """All states of a fact, oldest first."""
-
-    versions: list[FactOut]
-
-
-class LogEntry(BaseModel):
-    """One call."""
-
-    id: int
-    at: str
-    what: str = Field(examples=["add"])
-    note: str
-    facts: int
-    undone_by: int | None
-
-
-class LogOut(BaseModel):
-    """Calls, newest first."""
-
-    calls: list[LogEntry]
-
-
-class ReplyOut(BaseModel):
-    """An answer with its evidence."""
-
-    model_config = ConfigDict(extra="allow")
-    question: str
-    answer: str = Field(examples=["Odile Brennan"])
-    refused: bool
-    own_words: bool
-    parts: list[dict[str, Any]]
-    time: dict[str, str | None] | None
-    problem: str | None
-    null: float
-    facts: list[dict[str, Any]]
-    layers: list[list[dict[str, Any]]]
-    today: str
-    version: int
-
-
-class RepliesOut(BaseModel):
-    """The answers, in the order of the questions."""
-
-    replies: list[ReplyOut]
-
-
-class HealthOut(BaseModel):
-    """That the server lives, and what it serves."""
-
-    status: str = Field(examples=["ok"])
-    base: str = Field(examples=["my"])
-    facts: int
-    version: int
-    model: str
-    writable: bool
-
-
-def problems_doc(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What /openapi.json says of the refusals with these statuses."""
-    return {status: {"model": ErrorBody, "description": "one sentence"} for status in (*statuses, 422)}

@@ -10,23 +10,8 @@ from starlette.responses import JSONResponse
 
 from kblampp.data.windows import day
 from kblampp.server import operations
-from kblampp.server.bodies import (
-    MAX_ID,
-    AddBody,
-    AddedOut,
-    CallOut,
-    ChangeBody,
-    ChangedOut,
-    EndBody,
-    FactsBody,
-    FactsOut,
-    HistoryOut,
-    LogOut,
-    LogQuery,
-    SearchQuery,
-    UndoBody,
-    problems_doc,
-)
+from kblampp.server.bodies import MAX_ID, AddBody, ChangeBody, EndBody, FactsBody, LogQuery, SearchQuery, UndoBody
+from kblampp.server.outputs import AddedOut, CallOut, ChangedOut, FactsOut, HistoryOut, LogOut, problems_doc
 from kblampp.server.state import State
 
 FactId = Annotated[int, Path(ge=1, le=MAX_ID, description="id of the fact", examples=[3])]

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from kblampp.server.bodies import HealthOut, problems_doc
+from kblampp.server.outputs import HealthOut, problems_doc
 from kblampp.server.problems import NotThere
 from kblampp.server.state import State
 

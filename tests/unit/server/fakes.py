@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi.testclient import TestClient
 
@@ -19,6 +21,7 @@ from kblampp.server.settings import Settings
 from kblampp.tables.dates import read_bound
 
 OWN = "http://127.0.0.1:8000"
+T = TypeVar("T")
 JSON = {"Content-Type": "application/json"}
 
 
@@ -205,7 +208,7 @@ class FakeReply:
             "answer": self.answer,
             "refused": self.refused,
             "own_words": False,
-            "parts": [],
+            "parts": [] if self.refused else [{"text": self.answer, "sources": []}],
             "time": None,
             "problem": None,
             "null": 0.5,
@@ -253,6 +256,12 @@ class FakeModel:
     def _reply(base: Any, asked: Asked) -> FakeReply:
         refused = "<unknown>" in asked.question
         return FakeReply(asked, "" if refused else asked.question[::-1], refused, base.version)
+
+
+def in_a_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs asynchronous work in a thread of its own: a browser, once started, keeps a loop in that of the tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
 
 
 def client_of(

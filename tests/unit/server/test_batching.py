@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kblampp.asking.asked import Asked
 from kblampp.server.batching import Answered, Batcher
 from kblampp.server.problems import Busy, Invalid, TimedOut
-from tests.unit.server.fakes import FakeBase, FakeModel
+from tests.unit.server.fakes import FakeBase, FakeModel, in_a_loop
 
 Outcome = list[Answered] | BaseException
 
@@ -27,10 +27,6 @@ def batcher_of(model: FakeModel, **limits: Any) -> Batcher:
 def texts(answers: Outcome) -> list[str]:
     assert isinstance(answers, list), answers
     return [answer.reply.answer for answer in answers]
-
-
-def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(work())
 
 
 @asynccontextmanager
@@ -68,7 +64,7 @@ def test_what_waits_while_the_model_runs_is_asked_at_once_and_each_gets_its_own_
         ]
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_one_thread_alone_asks_the_model() -> None:
@@ -81,7 +77,7 @@ def test_one_thread_alone_asks_the_model() -> None:
         assert threading.get_ident() not in model.threads
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 @given(
@@ -112,7 +108,7 @@ def test_a_question_that_fails_harms_its_own_request_alone(requests: list[list[s
         assert texts(await first) == ["tsrif"]
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_one_bad_question_costs_few_further_calls_of_the_model() -> None:
@@ -126,7 +122,7 @@ def test_one_bad_question_costs_few_further_calls_of_the_model() -> None:
         assert model.calls <= 1 + 1 + 2 * 5  # the first, the batch, two halves at each of its five levels
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_a_full_queue_refuses_a_request_as_a_whole_and_takes_the_next_that_fits() -> None:
@@ -148,7 +144,7 @@ def test_a_full_queue_refuses_a_request_as_a_whole_and_takes_the_next_that_fits(
             await asyncio.sleep(0.001)
         return [task]
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_what_takes_too_long_is_given_up_and_is_no_longer_asked() -> None:
@@ -165,7 +161,7 @@ def test_what_takes_too_long_is_given_up_and_is_no_longer_asked() -> None:
         assert [[asked.question for asked in batch] for batch in model.batches] == [["first"], ["next"]]
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_a_client_that_goes_leaves_its_place_in_the_queue() -> None:
@@ -183,7 +179,7 @@ def test_a_client_that_goes_leaves_its_place_in_the_queue() -> None:
         assert all(asked.question not in "ab" for batch in model.batches for asked in batch)
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_stopping_ends_what_has_begun_and_refuses_what_waits_and_what_comes() -> None:
@@ -208,7 +204,7 @@ def test_stopping_ends_what_has_begun_and_refuses_what_waits_and_what_comes() ->
         assert texts(await batcher.ask([Asked("again")])) == ["niaga"]
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_a_model_that_answers_too_few_is_a_defect_and_no_answer_goes_astray() -> None:
@@ -224,7 +220,7 @@ def test_a_model_that_answers_too_few_is_a_defect_and_no_answer_goes_astray() ->
         assert [texts(answers) for answers in await asyncio.gather(*tasks)] == [["a"], ["b"], ["c"]]
         batcher.close()
 
-    run(work)
+    in_a_loop(work)
 
 
 def test_tokens_are_counted_where_they_are_asked_for_by_the_thread_of_the_model() -> None:
@@ -236,4 +232,4 @@ def test_tokens_are_counted_where_they_are_asked_for_by_the_thread_of_the_model(
         assert (plain.question_tokens, plain.answer_tokens) == (0, 0)
         batcher.close()
 
-    run(work)
+    in_a_loop(work)

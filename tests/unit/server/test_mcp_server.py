@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from kblampp.core.errors import StoreError
 from kblampp.server.mcp_server import build_mcp
-from tests.unit.server.fakes import FakeBase, FakeModel, fact
+from tests.unit.server.fakes import FakeBase, FakeModel, fact, in_a_loop
 
 Call = tuple[str, dict[str, Any]]
 NEW = {"head": "Lindmoor Library", "relation": "architect", "tail": "Ann Ives", "start": "1994-05"}
@@ -27,7 +26,7 @@ def results(*calls: Call, base: FakeBase | None = None, mode: str = "auto") -> l
             found = [await client.call_tool(name, fields) for name, fields in calls]
         return [one.content[0].text if one.is_error else one.structured_content for one in found]
 
-    return asyncio.run(work())
+    return in_a_loop(work)
 
 
 def tools(*, writable: bool) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def tools(*, writable: bool) -> dict[str, Any]:
         async with mcp.Client(build_mcp(FakeBase(), FakeModel(), writable=writable)) as client:
             return {tool.name: tool for tool in (await client.list_tools()).tools}
 
-    return asyncio.run(work())
+    return in_a_loop(work)
 
 
 def test_a_base_for_reading_alone_has_no_tools_that_change_it() -> None:
@@ -127,4 +126,4 @@ def test_a_program_starts_it_and_speaks_with_it_over_its_streams() -> None:
         async with mcp.Client(parameters) as client:
             return (await client.call_tool("ask", {"question": "who"})).structured_content
 
-    assert asyncio.run(work())["answer"] == "ohw"
+    assert in_a_loop(work)["answer"] == "ohw"

@@ -81,7 +81,7 @@ def test_the_page_is_served_from_memory() -> None:
     client = client_of()
     response = client.get("/")
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    for name in set(re.findall(r'(?:src|href)="(/page/[^"]+)"', response.text)):
+    for name in set(re.findall(r'(?:src|href)="/?(page/[^"]+)"', response.text)):
         assert client.get(name).status_code == 200, name
 
 

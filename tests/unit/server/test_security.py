@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 from kblampp.core.errors import DataError
 from kblampp.server.app import create_app
 from kblampp.server.settings import Settings
-from tests.unit.server.fakes import JSON, OWN, FakeBase, FakeModel, client_of, fact
+from tests.unit.server.fakes import JSON, OWN, FakeBase, FakeModel, client_of, fact, in_a_loop
 
 TOKEN = "a-long-and-secret-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -219,7 +219,7 @@ def test_a_body_that_never_ends_is_given_up() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    in_a_loop(lambda: app(scope, receive, send))
     assert sent[1]["status"] == 408
 
 
