@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from kblampp.core.cache import CACHE_VARIABLE
+from tests.unit.server_page.browser import browser
+
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="session", autouse=True)

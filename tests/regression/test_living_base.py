@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import torch
 
 from kblampp import KBModel, KnowledgeBase
@@ -14,39 +11,16 @@ from kblampp.asking.asked import Asked
 from kblampp.base.knowledge_base import changed
 from kblampp.core.params import load_params
 from kblampp.data.windows import day
-from kblampp.tables.reading import read_facts_table
 from tests.house import ROOT
-
-EXAMPLE = ROOT / "docs/examples/own-kb/facts.csv"
-IN_2001 = "Who was the director of the Harrowgate Museum in 2001?"
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[KBModel]:
-    threads = torch.get_num_threads()
-    yield KBModel.open()
-    torch.set_num_threads(threads)
-
-
-def filled(path: Path, table: Path) -> KnowledgeBase:
-    made = KnowledgeBase.create(path)
-    made.add([row.fact for row in read_facts_table(table).facts], what="import", note=table.name)
-    return made
-
-
-@pytest.fixture
-def museum(tmp_path: Path) -> KnowledgeBase:
-    return filled(tmp_path / "museum.kb", EXAMPLE)
+from tests.regression.conftest import IN_2001, LIGHTHOUSE, filled, measured
 
 
 def test_a_dossier_is_answered_as_the_stage_transfer_has_measured_it(model: KBModel, tmp_path: Path) -> None:
-    base = filled(tmp_path / "lighthouse.kb", ROOT / "data/dossiers/lighthouse/facts.csv")
-    rows = map(json.loads, (ROOT / "metrics/transfer/answers.jsonl").read_text(encoding="utf-8").splitlines())
-    measured = {row["question"]: row["model"] for row in rows if row["base"] == "lighthouse"}
+    base, wanted = filled(tmp_path / "lighthouse.kb", LIGHTHOUSE), measured("lighthouse")
     today = day(load_params(ROOT / "params.yaml").selector.as_of)
-    replies = model.ask(base, [Asked(question, today) for question in measured])
-    assert len(measured) > 60
-    assert {reply.question: reply.answer for reply in replies} == measured
+    replies = model.ask(base, [Asked(question, today) for question in wanted])
+    assert len(wanted) > 60
+    assert {reply.question: reply.answer for reply in replies} == wanted
 
 
 def test_each_part_of_an_answer_stands_in_the_field_that_it_names(model: KBModel, museum: KnowledgeBase) -> None:

@@ -8,9 +8,7 @@ import pytest
 
 from tests.unit.server.fakes import FakeBase, FakeModel, fact
 from tests.unit.server.served import served
-from tests.unit.server_page.browser import browser, visit
-
-__all__ = ["browser"]
+from tests.unit.server_page.browser import visit
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

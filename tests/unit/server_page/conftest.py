@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.server_page.browser import browser, fake, person
+from tests.unit.server_page.browser import fake, person
 from tests.unit.server_page.fake_server import FakeServer
 
-__all__ = ["browser", "fake", "person", "served"]
+__all__ = ["fake", "person", "served"]
 
 
 @pytest.fixture
