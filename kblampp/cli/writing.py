@@ -235,6 +235,13 @@ def _encode(base: KnowledgeBase, model: Path | None, *, forget: bool = False) ->
     return table.forget_others() if forget else 0
 
 
+def _agreed(question: str) -> bool:
+    """Whether a person at the terminal says yes, or nothing."""
+    sys.stderr.write(f"{question} [Y/n] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
 def _mapping(columns: str) -> dict[str, str]:
     found = {}
     for part in filter(None, (part.strip() for part in columns.split(","))):

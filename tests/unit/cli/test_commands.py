@@ -1,0 +1,204 @@
+"""The command line: what it prints, writes and refuses; `tests/regression` asks the trained model through it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kblampp.cli.app import app, main
+from tests.house import ROOT
+
+EXAMPLE = ROOT / "docs/examples/own-kb/facts.csv"
+COMMANDS = sorted(str(command.name) for command in app.registered_commands)
+
+
+@pytest.fixture
+def kb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """The example in a base, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["init", "my.kb"]) == 0
+    assert main(["import", "my.kb", str(EXAMPLE), "--no-encode"]) == 0
+    capsys.readouterr()
+    return "my.kb"
+
+
+def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command that ends well says on standard output."""
+    assert main(list(arguments)) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    return json.loads(ran(capsys, *arguments, "--json"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ran(capsys, command, "--help")
+    assert f"Example: kblampp {command}" in " ".join(text.split())
+    if command not in ("serve", "mcp", "doctor"):
+        assert "--json" in text
+
+
+def test_it_is_a_program_and_a_module(tmp_path: Path) -> None:
+    for command in ([sys.executable, "-m", "kblampp"], [str(Path(sys.executable).with_name("kblampp"))]):
+        done = subprocess.run(
+            [*command, "init", "a.kb"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        assert "a.kb" in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_commands_that_need_no_model_do_not_load_it(kb: str) -> None:
+    """They would take seconds."""
+    script = "import sys; from kblampp.cli.app import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "facts", kb],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_import_shows_how_it_understood_the_table_and_counts(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("more.csv").write_bytes(
+        "name;was;wert;von\nMüller;rolle;Chef;1990\nX;rolle;;1990\nY;rolle;Z;soon\n".encode("cp1252")
+    )
+    columns = ["--columns", "head=name, relation=was, tail=wert, start=von"]
+    assert main(["import", kb, "more.csv", "--no-encode", *columns]) == 0
+    out, err = capsys.readouterr()
+    assert "(Müller, rolle, Chef) from 1990" in err
+    assert "cp1252" in err
+    assert "2 rows cannot be read" in err
+    assert out == "added 1 fact to my.kb, which has 13 now\n"
+    kept = Path("more.rejected.csv").read_text(encoding="utf-8").splitlines()
+    assert len(kept) == 3
+    assert "soon" in kept[2]
+    again = told(capsys, "import", kb, "more.csv", "--no-encode", *columns)
+    assert (again["added"], again["read"], again["rejected"]) == (0, 1, 2)
+
+
+def test_a_dry_run_and_a_no_write_nothing(
+    kb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("bad.csv").write_text("head,relation,tail\na,b,c\nd,,f\n", encoding="utf-8")
+    assert "nothing was written" in ran(capsys, "import", kb, "bad.csv", "--dry-run")
+    terminal = io.StringIO("n\n")
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert main(["import", kb, "bad.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "nothing was written\n"
+    assert "Add 1 fact to my.kb? [Y/n] " in err
+    assert not Path("bad.rejected.csv").exists()
+    assert told(capsys, "facts", kb)["total"] == 12
+
+
+def test_facts_are_added_changed_ended_taken_away_and_brought_back(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(capsys, "add", kb, "Museum", "mascot", "Bilbo", "--start", "2019-05") == (
+        "fact 13: (Museum, mascot, Bilbo), 2019-05-01 to …\n"
+    )
+    assert ran(capsys, "add", kb, "Museum", "mascot", "Bilbo", "--start", "2019-05").startswith(
+        "known already: fact 13"
+    )
+    assert told(capsys, "change", kb, "13", "--tail", "Frodo", "--start", "")["tail"] == "Frodo"
+    assert told(capsys, "end", kb, "13", "2020")["end"] == "2020"
+    assert [row["tail"] for row in told(capsys, "history", kb, "13")["versions"]] == ["Bilbo", "Frodo", "Frodo"]
+    assert ran(capsys, "delete", kb, "13", "12") == "took 2 facts away (call 6)\n"
+    assert told(capsys, "facts", kb)["total"] == 11
+    assert ran(capsys, "undo", kb) == "undone: 2 facts as before (call 7)\n"
+    assert ran(capsys, "rollback", kb, "2") == "rolled back: 1 fact changed (call 8)\n"
+    log = told(capsys, "log", kb)["calls"]
+    assert [call["what"] for call in reversed(log)] == [
+        "init",
+        "import",
+        "add",
+        "change",
+        "end",
+        "delete",
+        "undo",
+        "rollback",
+    ]
+    assert told(capsys, "verify", kb) == {"facts": 12, "problems": []}
+
+
+def test_facts_are_found_by_words_by_day_and_as_they_were(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "facts", kb, "MUSEUM director", "--on", "2001-06-01")
+    assert [fact["tail"] for fact in found["facts"]] == ["Odile Brennan"]
+    ran(capsys, "delete", kb, "1")
+    assert told(capsys, "facts", kb, "director", "--known-at", "2", "--limit", "1")["total"] == 3
+    text = ran(capsys, "facts", kb, "--limit", "2")
+    assert "9 more: --limit 11 shows all" in text
+    assert ran(capsys, "facts", kb, "nowhere") == "no fact\n"
+
+
+@pytest.mark.parametrize("file", ["out.csv", "out.jsonl"])
+def test_what_is_exported_makes_the_same_base(kb: str, capsys: pytest.CaptureFixture[str], file: str) -> None:
+    ran(capsys, "export", kb, file)
+    ran(capsys, "init", "other.kb")
+    assert told(capsys, "import", "other.kb", file, "--no-encode")["added"] == 12
+    rows = [
+        [
+            {name: fact[name] for name in ("head", "relation", "tail", "context", "start", "end")}
+            for fact in each["facts"]
+        ]
+        for each in (told(capsys, "facts", kb), told(capsys, "facts", "other.kb"))
+    ]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["facts", "nowhere.kb"], "nowhere.kb does not exist; make one with `kblampp init nowhere.kb`"),
+        (["init", "my.kb"], "my.kb is a knowledge base already"),
+        (["import", "my.kb", "nowhere.csv"], "nowhere.csv"),
+        (["import", "my.kb", "a.csv", "--columns", "head"], "--columns has 'head'"),
+        (["change", "my.kb", "1"], "nothing to change was named"),
+        (["change", "my.kb", "99", "--tail", "x"], "the base has no fact 99"),
+        (["end", "my.kb", "1", "soon"], "soon"),
+        (["undo", "my.kb", "99"], "no call 99"),
+        (["rollback", "my.kb", "then"], "'then' is no moment"),
+        (["facts", "my.kb", "--on", "2001"], "--on: '2001' is not a date"),
+        (["export", "my.kb", "facts.xlsx"], "ends in neither"),
+        (["ask", "my.kb"], "there is no question"),
+        (["ask", "my.kb", "Who?", "--file", "q.txt"], "use one of both"),
+        (["ask", "my.kb", "--file", "nowhere.txt"], "nowhere.txt cannot be read"),
+        (["ask", "my.kb", "Who?", "--model", "."], "holds no params.yaml"),
+        (["serve", "my.kb", "--host", "0.0.0.0"], "set a token"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    kb: str, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KBLAMPP_TOKEN", raising=False)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert "Traceback" not in err
+
+
+def test_what_is_not_understood_is_another_status(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["facts", kb, "--nonsense"]) == 2
+    assert main(["end", kb, "first", "2020"]) == 2
+    assert main(["delete", kb, "0"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
