@@ -77,10 +77,8 @@ def import_(
         if reading.rejected:
             verb = "would be" if dry_run else "will be"
             say(f"{counted(len(reading.rejected), 'row')} cannot be read and {verb} kept in {rejected}, with reasons")
-        asked = not (yes or dry_run) and sys.stdin.isatty()
-        if dry_run or (
-            asked and not typer.confirm(f"Add {counted(len(reading.facts), 'fact')} to {base}?", default=True)
-        ):
+        question = f"Add {counted(len(reading.facts), 'fact')} to {base}?"
+        if dry_run or (not yes and sys.stdin.isatty() and not _agreed(question)):
             give(_counts(reading, 0, None), ["nothing was written"], as_json=as_json)
             return
         before = opened.count()
