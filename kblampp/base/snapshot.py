@@ -101,15 +101,18 @@ class Snapshot:
         kept = np.flatnonzero(~np.isin(self.ids, np.fromiter(changes, np.int64, len(changes))))
         ids = np.concatenate([self.ids[kept], np.fromiter(new, np.int64, len(new))])
         order = np.argsort(ids, kind="stable")
-        contents = [*(self.facts[row] for row in kept), *new.values()]
-        facts = tuple(contents[row] for row in order)
+        in_order = bool((order == np.arange(len(ids))).all())  # as it is where facts were added or taken away alone
+        contents = [*(self.facts if len(kept) == len(self.ids) else [self.facts[row] for row in kept]), *new.values()]
+        facts = tuple(contents if in_order else [contents[row] for row in order])
         if not facts:
             return Snapshot(version, ids, (), None, {}, None, self._shared)
         fresh = self._fresh(list(new.values()), base, encoder)
-        columns = {
-            name: np.concatenate([self._columns[name][kept], column])[order] if self._columns else column[order]
-            for name, column in fresh.items()
-        }
+        columns = fresh
+        if self._columns:
+            old = self._columns if len(kept) == len(self.ids) else {name: c[kept] for name, c in self._columns.items()}
+            columns = {name: np.concatenate([old[name], column]) for name, column in fresh.items()}
+        if not in_order:
+            columns = {name: column[order] for name, column in columns.items()}
         arrays = {name: column for name, column in columns.items() if name not in (VECTORS, NAMES)}
         arrays |= encoder.arrays(columns[VECTORS])
         now = np.full(len(self.ids), -1)

@@ -94,7 +94,8 @@ class EncodedFacts:
         if place not in self._tensors:
 
             def floats(array: npt.NDArray[Any]) -> torch.Tensor:
-                return torch.from_numpy(np.array(array)).to(device, dtype)
+                own = array if array.flags.writeable else np.array(array)  # a memory map, which torch would write to
+                return torch.from_numpy(own).to(device, dtype)
 
             def days(array: npt.NDArray[Any]) -> torch.Tensor:
                 return torch.from_numpy(array.astype(np.int64)).to(device)

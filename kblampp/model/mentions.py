@@ -108,10 +108,11 @@ class NameRows:
         users = np.bincount(words[first & (words >= 0)], minlength=1)  # names that have a word, each once
         shares = np.zeros((size, 2 * MOST_NAME_WORDS), dtype=np.float32)
         shares[:, ::2] = np.where(words >= 0, self._proper.rows / users[words.clip(min=0)].clip(min=1), 0)
-        hashes = np.where(entity[:, None], self._hashes.rows, -2)
+        hashes = self._hashes.rows if entity.all() else np.where(entity[:, None], self._hashes.rows, -2)
         numbers = self._begin_with_number.rows[:, 0] > 0
         columns = (self._grams.rows, hashes, shares, uses, numbers, heads, tails, relations)
-        return NameTable(*(torch.from_numpy(np.array(column)).to(device) for column in columns))
+        # Without a copy: rows are only added to, beyond the end of what a table sees.
+        return NameTable(*(torch.from_numpy(np.ascontiguousarray(column)).to(device) for column in columns))
 
 
 class _Growing:
