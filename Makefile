@@ -64,6 +64,8 @@ benchmarks: env  ## Measure throughput and the cost of decoding and of training 
 	python benchmarks/encode_throughput.py
 	python benchmarks/decode_cost.py
 	python benchmarks/stored_states.py
+	python benchmarks/living_base.py
+	python benchmarks/kill_points.py --kills 100
 
 clean:  ## Remove the environment and caches, not the results
 	rm -rf $(VENV) .ckpt build *.egg-info .pytest_cache .mypy_cache .ruff_cache
