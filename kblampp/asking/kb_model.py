@@ -33,8 +33,8 @@ from kblampp.time_expressions.parse import read_time
 
 HOME = Path(__file__).resolve().parents[2]
 """The repository that the package was installed from: its `params.yaml` and `store` hold the trained model."""
-KEPT = 4
-"""States of bases that are kept ready."""
+KEPT, KEPT_FACTS = 4, 200_000
+"""States of bases that are kept ready, and most facts of all of them but the one that is asked."""
 
 
 class KBModel:
@@ -171,10 +171,13 @@ class KBModel:
                 self._snapshots[place] = nearest.moved(base, self.encoder, version, device)
             else:
                 self._snapshots[place] = Snapshot.of(base, self.encoder, version, device)
-            while len(self._snapshots) > KEPT:
-                self._snapshots.popitem(last=False)
         self._snapshots.move_to_end(place)
+        while len(self._snapshots) > KEPT or self._facts_kept() > KEPT_FACTS:
+            self._snapshots.popitem(last=False)
         return self._snapshots[place]
+
+    def _facts_kept(self) -> int:
+        return sum(len(state.ids) for state in list(self._snapshots.values())[:-1])
 
 
 def _trained(folder: Path | str | None, adapter: Path | str | None) -> tuple[Params, Path, FactEncoder]:
