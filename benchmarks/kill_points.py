@@ -23,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from kblampp.base.knowledge_base import KnowledgeBase, changed, digest_of, fact_of
+from kblampp.base.editing import changed, fact_of
+from kblampp.base.knowledge_base import KnowledgeBase
+from kblampp.base.states import digest_of
 from kblampp.base.vectors import VectorTable
 from kblampp.data.facts import FiveTuple
 

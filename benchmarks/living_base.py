@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from kblampp.base.editing import fact_of
 from kblampp.base.fact_encoder import FactEncoder
-from kblampp.base.knowledge_base import KnowledgeBase, fact_of
+from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.snapshot import Snapshot
 from kblampp.data.facts import FiveTuple
 from kblampp.encoding.projections import PROJECTION, Projections

@@ -33,7 +33,7 @@ from kblampp.time_expressions.parse import read_time
 
 HOME = Path(__file__).resolve().parents[2]
 """The repository that the package was installed from: its `params.yaml` and `store` hold the trained model."""
-KEPT, KEPT_FACTS = 4, 200_000
+KEPT, KEPT_FACTS = 4, 100_000
 """States of bases that are kept ready, and most facts of all of them but the one that is asked."""
 
 
@@ -51,7 +51,7 @@ class KBModel:
         self.name = name
         self.reader = reader
         self.encoder = encoder
-        self._snapshots: OrderedDict[tuple[str, int], Snapshot] = OrderedDict()
+        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
 
     @classmethod
     def open(cls, folder: Path | str | None = None, *, adapter: Path | str | None = None) -> KBModel:
@@ -162,12 +162,12 @@ class KBModel:
 
     def snapshot(self, base: KnowledgeBase, version: int) -> Snapshot:
         """A state of a base, ready to be read."""
-        place = (base.born, version)
+        place = base.token(version) or "before the first call"
         if place not in self._snapshots:
             device = str(self.reader.predictor.backbone.model.device)
-            others = [known for known in self._snapshots if known[0] == base.born]
-            if others:  # what differs from the nearest state is less work than all
-                nearest = self._snapshots[min(others, key=lambda known: abs(known[1] - version))]
+            own = [state for token, state in self._snapshots.items() if base.token(state.version) == token]
+            if own:  # what differs from the nearest state is less work than all
+                nearest = min(own, key=lambda state: abs(state.version - version))
                 self._snapshots[place] = nearest.moved(base, self.encoder, version, device)
             else:
                 self._snapshots[place] = Snapshot.of(base, self.encoder, version, device)

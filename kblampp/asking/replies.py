@@ -10,7 +10,7 @@ from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import Window, iso
 from kblampp.model.answers import SEPARATOR, Source
 from kblampp.model.predictor import Prediction
-from kblampp.tables.writing import aligned, as_row, inclusive, span
+from kblampp.tables.writing import aligned, as_row, inclusive, line_of, span
 from kblampp.time_expressions.parse import TimeReading
 
 DIGITS = 5
@@ -183,9 +183,9 @@ def _once(rows: Sequence[int], weights: Sequence[float]) -> list[tuple[int, floa
 
 def as_text(reply: Reply) -> Iterator[str]:
     """The lines of a reply, for people."""
-    yield f"question: {reply.question}"
-    yield f"answer:   {reply.answer or '(nothing)'}"
-    yield f"from:     {_from(reply)}"
+    yield f"question: {line_of(reply.question)}"
+    yield f"answer:   {line_of(reply.answer) or '(nothing)'}"
+    yield f"from:     {line_of(_from(reply))}"
     yield f"time:     {span(reply.time) if reply.time else reply.problem or 'none named'}"
     if reply.null is None:
         yield "facts:    none were weighed"

@@ -4,6 +4,6 @@ Imports core, data, encoding, index, model and tables.  SQLite holds the truth (
 model reads is derived from it and can be thrown away: `vectors` encodes each distinct fact once, `snapshot` makes the
 arrays of one state.
 
-Public names: `knowledge_base.KnowledgeBase`, `knowledge_base.fact_of`, `knowledge_base.changed`, `records.Version`,
+Public names: `knowledge_base.KnowledgeBase`, `editing.fact_of`, `editing.changed`, `records.Version`,
 `records.Call`, `fact_encoder.FactEncoder`, `vectors.VectorTable`, `snapshot.Snapshot`.
 """

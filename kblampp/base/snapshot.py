@@ -30,7 +30,7 @@ Columns = dict[str, npt.NDArray[Any]]
 """Arrays with a row a fact, by their names."""
 VECTORS, NAMES = "vectors", "names"
 """Columns beside those of `SymbolNumbers`: vectors, and the name rows of head, tail and relation."""
-FEW, PART = 512, 8
+FEW, PART = 512, 32
 """The index is built anew when more facts than FEW and one in PART of all differ from it."""
 
 

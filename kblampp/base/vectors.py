@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kblampp.base.database import Database
-from kblampp.base.knowledge_base import digest_of
+from kblampp.base.states import digest_of, read_content
 from kblampp.core.errors import StoreError
 from kblampp.core.progress import progress_bar
 from kblampp.data.facts import FiveTuple
@@ -101,6 +101,17 @@ class VectorTable:
         except StoreError as error:  # who only reads must not fail because of what can be computed again
             logger.warning("the vectors of facts are not kept: %s", error)
             self._keeping = False
+
+    def make_missing(self) -> int:
+        """Makes the vectors that facts of the present state lack; how many."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT v.digest, v.content FROM versions v WHERE v.until IS NULL AND NOT EXISTS "
+                "(SELECT 1 FROM vectors x WHERE x.encoder = ? AND x.digest = v.digest)",
+                (self._encoder.fingerprint,),
+            ).fetchall()
+        self._encode({digest: read_content(content) for digest, content in rows})
+        return len(rows)
 
     def forget_others(self) -> int:
         """Removes vectors of other encoders, and of facts that no state of the base has any more; how many."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from kblampp.cli import asking, reading, serving, writing
-from kblampp.core.errors import one_line_errors
+from kblampp.core.errors import DataError, first_line, one_line_errors
 
 EPILOG = 'From nothing to an answer: kblampp init my.kb && kblampp import my.kb facts.csv && kblampp ask my.kb "Who …?"'
 
@@ -60,5 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="kblampp")
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1 if end.code else 0
+        except BrokenPipeError:  # whoever reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except UnicodeError as error:
+            raise DataError(f"a text is not UTF-8 ({first_line(error)}): write it in UTF-8") from None
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            problem = f"{place}{error.strerror or first_line(error)}"
+            raise DataError(f"{problem}: check that it may be read and written") from None
 
     return one_line_errors(run) or status

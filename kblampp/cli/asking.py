@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from kblampp.cli.output import Base, Json, KnownAt, Model, day_of, moment, quiet
 from kblampp.core.cache import cache_root
 from kblampp.core.errors import DataError, KBLaMError
 from kblampp.tables.questions import read_questions
+from kblampp.tables.writing import line_of
 
 BATCH = 64
 """Questions of a file that are read together."""
@@ -55,7 +57,7 @@ def ask(
             if as_json:
                 lines = [json.dumps(reply.to_json(), ensure_ascii=False)]
             elif brief:
-                lines = [reply.answer.replace("\n", " ")]
+                lines = [line_of(reply.answer)]
             else:
                 lines = [*as_text(reply), ""]
             sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -101,8 +103,9 @@ def _prompted() -> Iterator[str]:
         readline = None  # type: ignore[assignment]
     root = cache_root()
     history = None if readline is None or root is None else root / "questions"
-    if readline is not None and history is not None and history.is_file():
-        readline.read_history_file(history)
+    if readline is not None and history is not None:
+        with contextlib.suppress(OSError):
+            readline.read_history_file(history)
     try:
         while True:
             try:
@@ -114,6 +117,7 @@ def _prompted() -> Iterator[str]:
             yield question
     finally:
         if readline is not None and history is not None:
-            history.parent.mkdir(parents=True, exist_ok=True)
-            readline.set_history_length(1000)
-            readline.write_history_file(history)
+            with contextlib.suppress(OSError):  # what was typed is no reason to fail
+                history.parent.mkdir(parents=True, exist_ok=True)
+                readline.set_history_length(1000)
+                readline.write_history_file(history)

@@ -17,7 +17,7 @@ from kblampp.base.records import Call, Version
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import day
-from kblampp.tables.writing import as_row, span
+from kblampp.tables.writing import as_row, line_of, span
 
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="Folder of the knowledge base, such as my.kb.")]
 FactId = Annotated[int, typer.Argument(metavar="ID", help="The fact's id: `kblampp facts` shows it.", min=1)]
@@ -55,7 +55,7 @@ def give(value: Any, lines: Iterable[str], *, as_json: bool) -> None:
 
 def moment(text: str | None) -> int | str | None:
     """The number of a call, or a moment as it was written."""
-    return int(text) if text is not None and text.isdecimal() and len(text) < 12 and len(text) != 4 else text
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else text
 
 
 def day_of(text: str | None, option: str) -> int | None:
@@ -91,7 +91,7 @@ def fact_row(version: Version) -> dict[str, Any]:
 def fact_line(number: int, fact: FiveTuple) -> str:
     """A fact in a line."""
     when = span(fact.window)
-    return f"fact {number}: ({fact.head.name}, {fact.relation.name}, {fact.tail.name}){when and ', ' + when}"
+    return line_of(f"fact {number}: ({fact.head.name}, {fact.relation.name}, {fact.tail.name}){when and ', ' + when}")
 
 
 def give_call(call: Call, text: str, *, as_json: bool) -> None:

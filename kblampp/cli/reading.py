@@ -10,8 +10,10 @@ import typer
 
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.cli.output import Base, FactId, Json, KnownAt, day_of, fact_row, give, moment
-from kblampp.core.errors import StoreError
+from kblampp.core.errors import DataError, StoreError
 from kblampp.tables.writing import aligned, span
+
+MOST_SHOWN = 10**9
 
 
 def facts(
@@ -19,7 +21,7 @@ def facts(
     search: Annotated[str, typer.Argument(metavar="[WORDS]", help="Words that a fact must hold, in any case.")] = "",
     on: Annotated[str | None, typer.Option(metavar="DAY", help="Only facts that hold on a day, 2012-05-01.")] = None,
     known_at: KnownAt = None,
-    limit: Annotated[int, typer.Option(min=0, help="Most facts shown.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="Most facts shown.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Show facts, with their ids.
@@ -56,7 +58,9 @@ def history(base: Base, fact: FactId, as_json: Json = False) -> None:
 
 
 def log(
-    base: Base, limit: Annotated[int, typer.Option(min=0, help="Most calls shown.")] = 20, as_json: Json = False
+    base: Base,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="Most calls shown.")] = 20,
+    as_json: Json = False,
 ) -> None:
     """Show the calls that wrote, the newest first.
 
@@ -79,7 +83,7 @@ def verify(base: Base, as_json: Json = False) -> None:
     Example: kblampp verify my.kb
     """
     with KnowledgeBase.open(base, read_only=True) as opened:
-        problems, count = list(opened.verify()), opened.count()
+        problems, count = opened.verify(), opened.count()
     good = [f"{base} is whole: {count} facts"]
     give({"facts": count, "problems": problems}, problems or good, as_json=as_json)
     if problems:
@@ -90,6 +94,7 @@ def export(
     base: Base,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A table (.csv) or five-tuples (.jsonl).")],
     known_at: KnownAt = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write the facts to a file.
@@ -98,6 +103,10 @@ def export(
 
     Example: kblampp export my.kb facts.csv
     """
+    if file.exists() and not force:
+        raise DataError(f"{file} is there already: name another file, or replace it with --force")
+    if not file.absolute().parent.is_dir():
+        raise DataError(f"{file.absolute().parent} is no folder: make it first")
     with KnowledgeBase.open(base, read_only=True) as opened:
         count = opened.export(file, known_at=moment(known_at))
     give({"facts": count, "file": str(file)}, [f"wrote {count} facts to {file}"], as_json=as_json)

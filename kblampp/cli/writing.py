@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kblampp.base.knowledge_base import KnowledgeBase, changed
+from kblampp.base.editing import changed
+from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.cli.output import (
     Base,
     FactId,
@@ -24,7 +26,7 @@ from kblampp.cli.output import (
     quiet,
     say,
 )
-from kblampp.core.errors import DataError
+from kblampp.core.errors import DataError, KBLaMError
 from kblampp.tables.reading import TableReading, preview, read_facts_table, write_rejected
 
 Start = Annotated[
@@ -73,7 +75,7 @@ def import_(
         reading = read_facts_table(file, columns=_mapping(columns), encoding=encoding)
         for line in preview(reading):
             say(line)
-        rejected = file.with_name(f"{file.stem}.rejected.csv")
+        rejected = _free(file)
         if reading.rejected:
             verb = "would be" if dry_run else "will be"
             say(f"{counted(len(reading.rejected), 'row')} cannot be read and {verb} kept in {rejected}, with reasons")
@@ -81,10 +83,10 @@ def import_(
         if dry_run or (not yes and sys.stdin.isatty() and not _agreed(question)):
             give(_counts(reading, 0, None), ["nothing was written"], as_json=as_json)
             return
+        if reading.rejected:  # first, so that nothing is dropped where it cannot be kept
+            write_rejected(reading, rejected)
         before = opened.count()
         opened.add([row.fact for row in reading.facts], what="import", note=note or file.name)
-        if reading.rejected:
-            write_rejected(reading, rejected)
         added = opened.count() - before
         lines = [f"added {counted(added, 'fact')} to {base}, which has {before + added} now"]
         known = len(reading.facts) - added
@@ -92,7 +94,10 @@ def import_(
             lines.append(f"{known} of the table's rows say what the base, or an earlier row, says already")
         give(_counts(reading, added, rejected if reading.rejected else None), lines, as_json=as_json)
         if encode and added:
-            _encode(opened, model)
+            try:
+                _encode(opened, model)
+            except KBLaMError as error:  # the facts are there
+                say(f"note: the vectors are not made yet, the next question will: {error}")
 
 
 def add(
@@ -139,7 +144,7 @@ def change(
     if all(text is None for text in fields.values()):
         raise DataError("nothing to change was named: give --head, --relation, --tail, --start, --end or --context")
     with KnowledgeBase.open(base) as opened:
-        opened.change(fact, changed(opened.fact(fact).content, **fields), note=note)
+        opened.change(fact, lambda now: changed(now, **fields), note=note)
         version = opened.fact(fact)
         give(fact_row(version), [fact_line(fact, version.content)], as_json=as_json)
 
@@ -190,7 +195,7 @@ def undo(
     """
     with KnowledgeBase.open(base) as opened:
         done = opened.undo(call, note=note)
-        give_call(done, f"undone: {counted(done.facts, 'fact')} as before", as_json=as_json)
+        give_call(done, f"undone {done.note}: {counted(done.facts, 'fact')} as before", as_json=as_json)
 
 
 def rollback(
@@ -229,15 +234,21 @@ def _encode(base: KnowledgeBase, model: Path | None, *, forget: bool = False) ->
     from kblampp.base.vectors import VectorTable
 
     table = VectorTable(base.database, KBModel.open_encoder(model))
-    table.rows([version.content for version in base.facts()])
+    table.make_missing()
     return table.forget_others() if forget else 0
+
+
+def _free(table: Path) -> Path:
+    """A name beside a table that no file has, for what could not be read of it."""
+    names = (f"{table.name}.rejected{(number and f'-{number}') or ''}.csv" for number in itertools.count())
+    return next(path for path in map(table.with_name, names) if not path.exists())
 
 
 def _agreed(question: str) -> bool:
     """Whether a person at the terminal says yes, or nothing."""
     sys.stderr.write(f"{question} [Y/n] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+    return sys.stdin.readline().lower().strip(" \r") in ("\n", "y\n", "yes\n")
 
 
 def _mapping(columns: str) -> dict[str, str]:

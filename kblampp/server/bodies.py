@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import unicodedata
 from typing import Annotated, Any, Self
@@ -20,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from kblampp.base.editing import read_moment
+from kblampp.core.errors import DataError
 from kblampp.data.windows import day
 
 MAX_ID = 1 << 53
@@ -89,13 +90,9 @@ def read_known_at(value: object) -> int | str:
     if not isinstance(value, str) or not _INSTANT.fullmatch(value):
         raise ValueError(expected)
     try:
-        time = datetime.datetime.fromisoformat(value)
-        if len(value) == len("2026-11-20"):
-            time = datetime.datetime.combine(time, datetime.time.max)
-        time = time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
-    except (ValueError, OverflowError):
+        return read_moment(value)
+    except DataError:
         raise ValueError(expected) from None
-    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from kblampp.data.windows import day
 from kblampp.server import operations
 from kblampp.server.bodies import MAX_ID, AddBody, ChangeBody, EndBody, FactsBody, LogQuery, SearchQuery, UndoBody
-from kblampp.server.outputs import AddedOut, CallOut, ChangedOut, FactsOut, HistoryOut, LogOut, problems_doc
+from kblampp.server.outputs import AddedOut, CallOut, ChangedOut, FactOut, FactsOut, HistoryOut, LogOut, problems_doc
 from kblampp.server.state import State
 
 FactId = Annotated[int, Path(ge=1, le=MAX_ID, description="id of the fact", examples=[3])]
@@ -51,6 +51,14 @@ def fact_router(state: State) -> APIRouter:
         rows = [fact.model_dump() for fact in (body.facts if isinstance(body, FactsBody) else [body])]
         added = await state.writer.run(operations.add_facts, state.base, rows)
         return JSONResponse(added, 200 if added["call"] is None else 201)
+
+    @router.get(
+        "/facts/{fact}",
+        summary="A fact as it is now",
+        responses={200: {"model": FactOut}, **problems_doc(401, 403, 404)},
+    )
+    async def one(fact: FactId) -> JSONResponse:
+        return JSONResponse(await run_in_threadpool(operations.fact_of_base, state.base, fact))
 
     @router.put(
         "/facts/{fact}", summary="Change fields of a fact", responses={200: {"model": ChangedOut}, **write_refusals}

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
+from kblampp.base.editing import changed, fact_of
 from kblampp.core.errors import DataError
-from kblampp.data.facts import Context, Entity, FiveTuple, Relation
-from kblampp.data.windows import UNKNOWN, Window
 from kblampp.server.problems import Conflict, Invalid, NotThere
 from kblampp.server.protocols import Base, Call, Version
-from kblampp.tables.dates import bound_text, read_bound
-
-SOURCE = "custom"
-"""Where facts come from that somebody writes."""
+from kblampp.tables.dates import read_bound
+from kblampp.tables.writing import as_row
 
 
 def fact_json(version: Version) -> dict[str, Any]:
     """A fact as clients see it."""
-    content, window = version.content, version.content.window
     return {
         "id": version.fact,
-        "head": content.head.name,
-        "relation": content.relation.name,
-        "tail": content.tail.name,
-        "context": content.context.sent_span,
-        "start": bound_text(window.start, window.start_unit, end=False),
-        "end": bound_text(window.end, window.end_unit, end=True),
+        **as_row(version.content),
         "written": version.written,
         "retired": version.retired,
         "call": version.call,
@@ -40,39 +30,6 @@ def call_json(call: Call) -> dict[str, Any]:
     return {name: getattr(call, name) for name in ("id", "at", "what", "note", "facts", "undone_by")}
 
 
-def content_of(fields: Mapping[str, str]) -> FiveTuple:
-    """The content of a new fact.
-
-    Raises:
-        DataError: if a date is none, or the end lies before the start.
-    """
-    return FiveTuple(
-        head=Entity(None, fields["head"]),
-        relation=Relation(None, fields["relation"]),
-        tail=Entity(None, fields["tail"]),
-        context=Context(SOURCE, sent_span=fields.get("context", "")),
-        window=_with_bounds(UNKNOWN, fields),
-    )
-
-
-def changed_content(old: FiveTuple, fields: Mapping[str, str]) -> FiveTuple:
-    """A fact's content with the given fields instead of its own; a new name loses the old one's id and type.
-
-    Raises:
-        DataError: if a date is none, or the end lies before the start.
-    """
-    new = old
-    if fields.get("head", old.head.name) != old.head.name:
-        new = replace(new, head=Entity(None, fields["head"]))
-    if fields.get("relation", old.relation.name) != old.relation.name:
-        new = replace(new, relation=Relation(None, fields["relation"]))
-    if fields.get("tail", old.tail.name) != old.tail.name:
-        new = replace(new, tail=Entity(None, fields["tail"]))
-    if fields.get("context", old.context.sent_span) != old.context.sent_span:
-        new = replace(new, context=Context(SOURCE, sent_span=fields["context"]))
-    return replace(new, window=_with_bounds(old.window, fields))
-
-
 def add_facts(base: Base, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Adds facts; `call` of the result is None if all of them were there.
 
@@ -82,7 +39,7 @@ def add_facts(base: Base, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     contents = []
     for number, row in enumerate(rows):
         try:
-            contents.append(content_of(row))
+            contents.append(fact_of(**row))
         except DataError as error:
             raise Invalid(f"fact {number + 1}: {error}" if len(rows) > 1 else str(error)) from None
     before = base.version
@@ -100,13 +57,12 @@ def change_fact(base: Base, fact: int, fields: Mapping[str, str]) -> dict[str, A
         Invalid: if a date is wrong.
         Conflict: if the base refuses.
     """
-    old = _known(base, fact)
     try:
-        content = changed_content(old.content, fields)
+        changed(_known(base, fact).content, **fields)
     except DataError as error:
         raise Invalid(str(error)) from None
     with _as_conflict():
-        call = base.change(fact, content)
+        call = base.change(fact, lambda now: changed(now, **fields))
     return {"fact": fact_json(base.fact(fact)), "call": call.id}
 
 
@@ -148,6 +104,11 @@ def search_facts(
     return {"total": total, "facts": [fact_json(version) for version in found]}
 
 
+def fact_of_base(base: Base, fact: int) -> dict[str, Any]:
+    """A fact as the base says it now; raises as `history`."""
+    return fact_json(_known(base, fact))
+
+
 def history(base: Base, fact: int) -> dict[str, Any]:
     """All states of a fact, oldest first.
 
@@ -163,27 +124,6 @@ def history(base: Base, fact: int) -> dict[str, Any]:
 def log(base: Base, limit: int) -> dict[str, Any]:
     """The last calls, newest first."""
     return {"calls": [call_json(call) for call in base.log(limit)]}
-
-
-def _with_bounds(window: Window, fields: Mapping[str, str]) -> Window:
-    start, start_unit, end, end_unit = window.start, window.start_unit, window.end, window.end_unit
-    if "start" in fields:
-        bound = _bound(fields, "start")
-        start, start_unit = bound
-    if "end" in fields:
-        bound = _bound(fields, "end")
-        end, end_unit = bound
-    if (start, start_unit, end, end_unit) == (window.start, window.start_unit, window.end, window.end_unit):
-        return window
-    return UNKNOWN if start is None and end is None else Window(start, end, SOURCE, start_unit, end_unit)
-
-
-def _bound(fields: Mapping[str, str], name: str) -> tuple[int | None, str | None]:
-    try:
-        bound = read_bound(fields[name], end=name == "end")
-    except DataError as error:
-        raise DataError(f"field {name!r}: {error}") from None
-    return bound.day, bound.unit
 
 
 def _known(base: Base, fact: int) -> Version:

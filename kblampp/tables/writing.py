@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import Window, iso
 from kblampp.tables.dates import bound_text
 
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, ends of lines, overrides of the direction of writing, halves of pairs."""
 COLUMNS = ("head", "relation", "tail", "context", "start", "end")
 
 
@@ -34,9 +37,15 @@ def inclusive(window: Window) -> dict[str, str | None]:
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The rows of a table with columns of one width."""
+    rows = [[line_of(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def line_of(text: str) -> str:
+    """A text as a line of a screen can hold it: ends of lines and what steers a terminal are escaped."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def span(window: Window) -> str:

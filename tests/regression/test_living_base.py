@@ -8,7 +8,7 @@ import torch
 
 from kblampp import KBModel, KnowledgeBase
 from kblampp.asking.asked import Asked
-from kblampp.base.knowledge_base import changed
+from kblampp.base.editing import changed
 from kblampp.core.params import load_params
 from kblampp.data.windows import day
 from tests.house import ROOT

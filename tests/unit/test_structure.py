@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, str] = {
     "doctor": "core encoding backbone",
     "base": "core data encoding index model tables",
     "asking": "core data time_expressions encoding backbone model tables base",
-    "server": "core data tables asking",
+    "server": "core data tables base asking",
     "cli": "core data tables base asking server doctor",
     "ask": "core encoding model asking",
     "__main__": "cli",

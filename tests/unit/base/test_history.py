@@ -11,7 +11,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kblampp.base.knowledge_base import KnowledgeBase, changed, fact_of
+from kblampp.base.editing import changed, fact_of
+from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple
 
@@ -33,12 +34,13 @@ class History(RuleBasedStateMachine):
         self.base = KnowledgeBase.create(Path(self.folder.name) / "a.kb")
         self.states: list[dict[int, FiveTuple]] = [{}, {}]  # after call 0 and 1
         self.ids = 0
-        self.undone: set[int] = set()
+        self.undone: list[dict[int, int]] = [{}, {}]  # by which call each was undone, after each call
         self.calls = ["", "init"]
 
-    def write(self, what: str, new: dict[int, FiveTuple]) -> None:
+    def write(self, what: str, new: dict[int, FiveTuple], undone: dict[int, int] | None = None) -> None:
         self.states.append(new)
         self.calls.append(what)
+        self.undone.append(dict(self.undone[-1]) if undone is None else undone)
 
     @property
     def now(self) -> dict[int, FiveTuple]:
@@ -82,7 +84,7 @@ class History(RuleBasedStateMachine):
         candidates = [
             call
             for call in range(2, len(self.states))
-            if call not in self.undone and self.calls[call] != "undo" and self.states[call] != self.states[call - 1]
+            if call not in self.undone[-1] and self.calls[call] != "undo" and self.states[call] != self.states[call - 1]
         ]
         if not candidates:
             with pytest.raises(DataError, match="nothing to undo"):
@@ -104,14 +106,15 @@ class History(RuleBasedStateMachine):
                 self.base.undo()
             return
         self.base.undo()
-        self.undone.add(call)
-        self.write("undo", new)
+        standing = {one: by for one, by in self.undone[-1].items() if by != call}
+        self.write("undo", new, standing | {call: len(self.states)})
 
     @rule(data=st.data())
     def roll_back(self, data: st.DataObject) -> None:
-        to = data.draw(st.integers(0, len(self.states) - 1))
+        to, own = data.draw(st.integers(1, len(self.states) - 1)), len(self.states)
         self.base.rollback(to)
-        self.write("rollback", dict(self.states[to]))
+        since = {call: self.undone[-1].get(call, own) for call in range(to + 1, own)}
+        self.write("rollback", dict(self.states[to]), self.undone[to] | since)
 
     @rule(word=st.sampled_from(["ada", "STRASSE", "straße", "leads"]), day=st.sampled_from([726_500, 730_000]))
     def search(self, word: str, day: int) -> None:
@@ -130,7 +133,8 @@ class History(RuleBasedStateMachine):
         assert self.base.version == len(self.states) - 1
         for call, state in enumerate(self.states):
             assert {v.fact: v.content for v in self.base.facts(known_at=call)} == state
-        assert not list(self.base.verify())
+        assert {call.id: call.undone_by for call in self.base.log() if call.undone_by} == self.undone[-1]
+        assert not self.base.verify()
 
     def teardown(self) -> None:
         if hasattr(self, "base"):

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kblampp.base.editing import changed, fact_of
 from kblampp.base.fact_encoder import FactEncoder
-from kblampp.base.knowledge_base import KnowledgeBase, changed, fact_of
+from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.snapshot import Snapshot
 from kblampp.base.vectors import VectorTable
 from kblampp.core.errors import DataError

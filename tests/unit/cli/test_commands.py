@@ -86,7 +86,7 @@ def test_import_shows_how_it_understood_the_table_and_counts(kb: str, capsys: py
     assert "cp1252" in err
     assert "2 rows cannot be read" in err
     assert out == "added 1 fact to my.kb, which has 13 now\n"
-    kept = Path("more.rejected.csv").read_text(encoding="utf-8").splitlines()
+    kept = Path("more.csv.rejected.csv").read_text(encoding="utf-8").splitlines()
     assert len(kept) == 3
     assert "soon" in kept[2]
     again = told(capsys, "import", kb, "more.csv", "--no-encode", *columns)
@@ -105,7 +105,7 @@ def test_a_dry_run_and_a_no_write_nothing(
     out, err = capsys.readouterr()
     assert out == "nothing was written\n"
     assert "Add 1 fact to my.kb? [Y/n] " in err
-    assert not Path("bad.rejected.csv").exists()
+    assert not Path("bad.csv.rejected.csv").exists()
     assert told(capsys, "facts", kb)["total"] == 12
 
 
@@ -121,7 +121,7 @@ def test_facts_are_added_changed_ended_taken_away_and_brought_back(kb: str, caps
     assert [row["tail"] for row in told(capsys, "history", kb, "13")["versions"]] == ["Bilbo", "Frodo", "Frodo"]
     assert ran(capsys, "delete", kb, "13", "12") == "took 2 facts away (call 6)\n"
     assert told(capsys, "facts", kb)["total"] == 11
-    assert ran(capsys, "undo", kb) == "undone: 2 facts as before (call 7)\n"
+    assert ran(capsys, "undo", kb) == "undone call 6: 2 facts as before (call 7)\n"
     assert ran(capsys, "rollback", kb, "2") == "rolled back: 1 fact changed (call 8)\n"
     log = told(capsys, "log", kb)["calls"]
     assert [call["what"] for call in reversed(log)] == [
@@ -202,3 +202,53 @@ def test_what_is_not_understood_is_another_status(kb: str, capsys: pytest.Captur
     assert main(["end", kb, "first", "2020"]) == 2
     assert main(["delete", kb, "0"]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_name_cannot_steer_the_terminal_or_break_a_table(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, note = "Evil\x1b]0;owned\a\x1b[2J\nrow\u202e", "x\x1b[31m\ny"
+    ran(capsys, "add", kb, name, "r", "t", "--note", note)
+    for command in (["facts", kb, "evil"], ["log", kb, "--limit", "1"], ["history", kb, "13"]):
+        text = ran(capsys, *command)
+        assert not set(text) & set("\x1b\a\u202e")
+        assert len(text.splitlines()) == 2
+    assert told(capsys, "facts", kb, "evil")["facts"][0]["head"] == name
+
+
+def test_what_cannot_be_kept_stops_an_import_before_it_writes(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.csv").write_text("head,relation,tail\na,b,c\nd,,f\n", encoding="utf-8")
+    Path("bad.csv.rejected.csv").write_text("my own", encoding="utf-8")
+    assert told(capsys, "import", kb, "bad.csv", "--no-encode")["rejected_file"] == "bad.csv.rejected-1.csv"
+    assert Path("bad.csv.rejected.csv").read_text(encoding="utf-8") == "my own"
+
+
+def test_facts_are_there_though_no_model_can_make_their_vectors(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("one.csv").write_text("head,relation,tail\na,b,c\n", encoding="utf-8")
+    assert main(["import", kb, "one.csv", "--model", "."]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("added 1 fact")
+    assert "the vectors are not made yet" in err
+
+
+def test_an_end_of_input_is_no_yes(
+    kb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("one.csv").write_text("head,relation,tail\na,b,c\n", encoding="utf-8")
+    terminal = io.StringIO("")
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert "nothing was written" in ran(capsys, "import", kb, "one.csv")
+
+
+def test_an_export_replaces_nothing_unasked(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out.csv").write_text("mine", encoding="utf-8")
+    assert main(["export", kb, "out.csv"]) == 1
+    assert "is there already" in capsys.readouterr().err
+    ran(capsys, "export", kb, "out.csv", "--force")
+    assert Path("out.csv").read_text(encoding="utf-8") != "mine"
+    assert main(["export", kb, "nowhere/out.csv"]) == 1
+    assert "is no folder" in capsys.readouterr().err
+
+
+def test_a_call_of_any_number_can_be_named(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["facts", kb, "--known-at", "1234"]) == 1
+    assert "the base has no call 1234" in capsys.readouterr().err

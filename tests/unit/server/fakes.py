@@ -90,8 +90,11 @@ class FakeBase:
                 self._done(now, what, note)
             return ids
 
-    def change(self, fact: int, content: FiveTuple, /, *, note: str = "") -> FakeCall:
+    def change(
+        self, fact: int, content: FiveTuple | Callable[[FiveTuple], FiveTuple], /, *, note: str = ""
+    ) -> FakeCall:
         with self._write() as now:
+            content = content(self.fact(fact).content) if callable(content) else content
             if self.fact(fact).content == content:
                 raise DataError(f"fact {fact} says so already: nothing was changed")
             self._state(now, fact, content)

@@ -10,13 +10,19 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from kblampp.base.editing import changed
 from kblampp.core.errors import StoreError
 from kblampp.data.windows import UNKNOWN
-from kblampp.server import operations
 from tests.unit.server.fakes import JSON, FakeBase, client_of, fact
 
 NEW = {"head": "Lindmoor Library", "relation": "architect", "tail": "Ann Ives", "start": "1994-05", "end": "2003"}
 FIELDS = ("head", "relation", "tail", "context", "start", "end")
+
+
+def test_one_fact_is_read_by_its_id_and_404_tells_of_one_that_is_not_there() -> None:
+    client = client_of(FakeBase(fact()))
+    assert client.get("/facts/1").json() == client.get("/facts").json()["facts"][0]
+    assert client.get("/facts/9").status_code == 404
 
 
 def test_a_fact_that_was_added_is_found_as_it_was_written() -> None:
@@ -205,7 +211,7 @@ def test_undoing_needs_a_json_object_that_a_form_cannot_send() -> None:
     assert client.post("/undo", content=b"", headers=JSON).status_code == 422
 
 
-def test_changed_content_is_the_old_one_where_nothing_differs() -> None:
+def test_what_is_changed_is_the_old_one_where_nothing_differs() -> None:
     old = fact()
     fields = {"head": old.head.name, "relation": "director", "tail": old.tail.name, "start": "1994", "end": "2003"}
-    assert operations.changed_content(old, fields) == old
+    assert changed(old, **fields) == old
