@@ -72,11 +72,13 @@ def answers(
     as_of: int | None = None,
     *,
     in_forms: bool = True,
+    in_time: bool = True,
 ) -> list[list[Answer]]:
     """The possible answers to each question from the facts, the one to be said first; own words have what is left.
 
     That is the most probable one, and a refusal only if no fact answers rather than some: doubt about which fact, or
-    whether all of them are asked for, is no reason to refuse.
+    whether all of them are asked for, is no reason to refuse.  A fact that surely does not hold at the time asked about
+    answers nothing, unless one before or after is meant.
 
     Args:
         base: The knowledge base.
@@ -87,6 +89,7 @@ def answers(
         withheld: Facts that are not listed or counted, (batch, m); -1 pads.
         as_of: The day of asking, on which facts must hold that are listed or counted as those of now; None for any.
         in_forms: Whether facts are read as the question asks; else each gives the name at its other end.
+        in_time: Whether the name of a fact of another time is no answer.
     """
     hidden = [()] * len(gate) if withheld is None else withheld.tolist()
     ids, inverse, alpha = selection.ids[:, 0].tolist(), selection.inverse[:, 0].tolist(), selection.alpha[:, 0].tolist()
@@ -98,6 +101,7 @@ def answers(
     forms, gates, now = shares.tolist(), gate.tolist(), reading.mode_of("now").tolist()
     heaviest, share = confirming(base, selection, reading, windows, as_of)
     facts, holds, today = heaviest.tolist(), share.tolist(), _today(windows, as_of)
+    at_its_time = ((reading.mode_of("any") + reading.mode_of("now")).clamp(max=1) * in_time).tolist()
     return [
         _of_question(
             base,
@@ -111,6 +115,7 @@ def answers(
             float(refusing[row]),
             gates[row],
             in_forms,
+            at_its_time[row],
         )
         for row in range(len(ids))
     ]
@@ -154,7 +159,13 @@ def _of_question(
     refusing: float,
     gate: float,
     in_forms: bool,
+    at_its_time: float,
 ) -> list[Answer]:
+    """The possible answers to one question.
+
+    `at_its_time` is how surely the question means a fact of the time that it names, not one before, after, first or
+    last: then the name of a fact of another time is no answer, and its share is a refusal's.
+    """
     found = _Found()
     rests_on = () if best < 0 else (Source(best, "fact"),)
     forms = [
@@ -171,7 +182,11 @@ def _of_question(
     for (fact, inverse, alpha), shares in zip(candidates, forms, strict=True):
         if fact < 0:
             continue
+        another_time = in_forms and not _holding(base, [fact], times[0][0])
         for form, share in shares.items():
+            if form == "value" and another_time:
+                found.add(UNKNOWN_ANSWER, gate * alpha * share * at_its_time, ())
+                share *= 1 - at_its_time
             for windows, part in times:
                 if form != "yes_no" and gate * alpha * share * part > LEAST_SHARE:
                     text, sources = _read(base, fact, inverse, form, windows, withheld)

@@ -69,7 +69,17 @@ class CallState:
         knowledge = self.knowledge.expand(len(last.ids))
         gate = gate if knowledge.options.copy_head else torch.zeros_like(gate)
         base, windows, options = knowledge.base, knowledge.questions.windows, knowledge.options
-        return answers(base, last, reading, windows, gate, knowledge.withheld, options.as_of, in_forms=options.forms)
+        return answers(
+            base,
+            last,
+            reading,
+            windows,
+            gate,
+            knowledge.withheld,
+            options.as_of,
+            in_forms=options.forms,
+            in_time=options.eta > 0,
+        )
 
     def own_words(self) -> list[float]:
         """Probability that each question is answered in the model's own words, 1 - lambda."""

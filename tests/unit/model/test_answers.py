@@ -77,10 +77,11 @@ NO_HOPS = torch.full((1, MOST_HOPS - 1), -20.0)
 """Logits of the further hops of a question that has none."""
 
 
-def reading_of(now: float = 0.0, **forms: float) -> Reading:
-    """What one question wants, by form; the rest is impossible, and it asks about now or about any time."""
+def reading_of(now: float = 0.0, other_mode: float = 0.0, **forms: float) -> Reading:
+    """What one question wants, by form; the rest is impossible.  It asks about now, before whom, or about any time."""
     form = torch.tensor([[forms.get(name, 0.0) for name in FORMS]]).log()
-    mode = torch.tensor([[{"any": 1 - now, "now": now}.get(name, 0.0) for name in MODES]]).log()
+    modes = {"any": 1 - now - other_mode, "now": now, "before": other_mode}
+    mode = torch.tensor([[modes.get(name, 0.0) for name in MODES]]).log()
     return Reading(torch.zeros(1), form, mode, NO_HOPS)
 
 
@@ -135,12 +136,13 @@ def found(
     best: int | None = None,
     withheld: Sequence[int] | None = None,
     now: float = 0.0,
+    other_mode: float = 0.0,
     as_of: int | None = None,
     in_forms: bool = True,
     **forms: float,
 ) -> list[Answer]:
     hidden = None if withheld is None else torch.tensor([list(withheld)])
-    reading = reading_of(now, **forms)
+    reading = reading_of(now, other_mode, **forms)
     selection = selection_of(weights, inverse, yes, reading.form.expand(len(weights), -1), best)
     asked = torch.tensor([window])
     (one,) = answers(base, selection, reading, asked, torch.tensor([gate]), hidden, as_of, in_forms=in_forms)
@@ -405,6 +407,39 @@ def test_when_and_who_do_not_depend_on_now(base: EncodedBase) -> None:
         assert shares[0] == pytest.approx(shares[1])
 
 
+@pytest.mark.parametrize("other_mode", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(("fact", "inverse"), [(0, False), (0, True), (3, False)])
+def test_a_name_of_another_time_is_a_refusal_as_far_as_the_time_itself_is_asked_about(
+    base: EncodedBase, fact: int, inverse: bool, other_mode: float
+) -> None:
+    """In a gap of a row, and before its first, a neighbour is no answer; "before whom" has one of another time."""
+    name = FACTS[fact][0] if inverse else FACTS[fact][2]
+    ways = [fact] if inverse else []
+    apart = {
+        row.text: row.probability
+        for row in found(
+            base, {fact: 0.9}, window=bounds(year_window(1950)), inverse=ways, other_mode=other_mode, value=1.0
+        )
+    }
+    assert apart.get(name, 0.0) == pytest.approx(0.9 * other_mode)
+    assert apart[UNKNOWN_ANSWER] == pytest.approx(0.1 + 0.9 * (1 - other_mode))
+    for window in (NONE, bounds(Window(day("1929-12-31"), day("2006-05-20")))):
+        shares = {row.text: row.probability for row in found(base, {fact: 0.9}, window=window, inverse=ways, value=1.0)}
+        assert shares[name] == pytest.approx(0.9)
+
+
+def test_with_time_switched_off_a_name_of_another_time_is_given(base: EncodedBase) -> None:
+    selection, reading = selection_of({0: 0.9}), reading_of(value=1.0)
+    asked = torch.tensor([bounds(year_window(1950))])
+    (rows,) = answers(base, selection, reading, asked, torch.ones(1), in_time=False)
+    assert rows[0].text == "Ada"
+
+
+def test_what_has_no_time_answers_at_any(base: EncodedBase) -> None:
+    (row, *_) = found(base, {4: 0.9}, window=bounds(year_window(1950)), value=1.0)
+    assert row.text == "Dan"
+
+
 def test_from_the_tail_the_list_is_of_heads(base: EncodedBase) -> None:
     (row,) = found(base, {5: 1.0}, inverse=[5], list=1.0)
     assert row.text == SEPARATOR.join(["Tower", "Light"])
@@ -537,8 +572,8 @@ def test_a_refusal_must_outweigh_all_facts_together(base: EncodedBase, weights: 
 
 
 def test_the_time_takes_from_yes_alone(base: EncodedBase) -> None:
-    """A value is given whatever its time, and "no" has what "yes" has lost."""
-    asked = {"gate": 0.8, "yes": math.log(4), "value": 0.5, "yes_no": 0.5}
+    """A date is given whatever the time asked about, and "no" has what "yes" has lost."""
+    asked = {"gate": 0.8, "yes": math.log(4), "start": 0.5, "yes_no": 0.5}
     timed = found(base, {GIL: 0.5}, window=bounds(year_window(2020)), **asked)  # type: ignore[arg-type]
     plain = found(base, {GIL: 0.5}, **asked)  # type: ignore[arg-type]
     shares, before = ({row.text: row.probability for row in rows} for rows in (timed, plain))
