@@ -32,6 +32,11 @@ def digest_of(content: FiveTuple) -> bytes:
 
 
 def read_content(text: str) -> FiveTuple:
+    """What a state says.
+
+    Raises:
+        StoreError: It was damaged.
+    """
     try:
         return FiveTuple.from_row(json.loads(text))
     except (DataError, ValueError) as error:
@@ -39,6 +44,7 @@ def read_content(text: str) -> FiveTuple:
 
 
 def read_version(row: Iterable[Any]) -> Version:
+    """A state from a row of `VERSION`."""
     fact, content, call, written, retired = row
     return Version(fact, read_content(content), call, written, retired)
 
@@ -59,10 +65,12 @@ def state_row(content: FiveTuple) -> StateRow:
 
 
 def folded(text: str) -> str:
+    """A text as searches compare it: in any case, letter and accent as one."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
 def insert(connection: sqlite3.Connection, fact: int, row: StateRow, call: int) -> None:
+    """Writes the state that stands from a call on; the one before must be retired."""
     connection.execute(
         "INSERT INTO versions (fact, call, digest, content, words, first, stop) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (fact, call, *row),
@@ -70,6 +78,7 @@ def insert(connection: sqlite3.Connection, fact: int, row: StateRow, call: int) 
 
 
 def write_call(connection: sqlite3.Connection, what: str, note: str) -> Call:
+    """Writes the next call, which has touched no fact yet."""
     number, before = connection.execute("SELECT coalesce(max(id), 0) + 1, coalesce(max(at), '') FROM calls").fetchone()
     at = max(timestamp(datetime.datetime.now(datetime.UTC)), before)  # a clock that was set back changes no order
     row = (number, at, what, note, 0, secrets.token_hex(8))
@@ -78,6 +87,7 @@ def write_call(connection: sqlite3.Connection, what: str, note: str) -> Call:
 
 
 def mark(connection: sqlite3.Connection, call: int, written_by: int, by: int | None) -> None:
+    """Writes down that a call was undone by another one, or with None that it stands again."""
     connection.execute("INSERT INTO undone (call, written_by, by) VALUES (?, ?, ?)", (call, written_by, by))
 
 
@@ -91,6 +101,7 @@ def undone_calls(connection: sqlite3.Connection, known: int) -> dict[int, int | 
 
 
 def retire(connection: sqlite3.Connection, fact: int, call: int) -> None:
+    """Ends the state of a fact that stands."""
     connection.execute("UPDATE versions SET until = ? WHERE fact = ? AND until IS NULL", (call, fact))
 
 
@@ -142,6 +153,11 @@ def equal_fact(connection: sqlite3.Connection, digest: bytes) -> int | None:
 
 
 def undoable(connection: sqlite3.Connection, call: int | None) -> Call:
+    """The call that is to be undone; None for the last one that stands and is no undoing itself.
+
+    Raises:
+        DataError: It cannot be.
+    """
     if call is None:
         row = connection.execute(
             f"SELECT * FROM ({CALL}) WHERE undone_by IS NULL AND facts > 0 AND what <> 'undo' ORDER BY id DESC LIMIT 1"
@@ -164,6 +180,7 @@ def undoable(connection: sqlite3.Connection, call: int | None) -> Call:
 
 
 def problems(connection: sqlite3.Connection) -> Iterator[str]:
+    """What is wrong with a file, a sentence each."""
     for (text,) in connection.execute("PRAGMA integrity_check"):
         if text != "ok":
             yield f"SQLite finds the file damaged: {text}"

@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1 if end.code else 0
         except BrokenPipeError:  # whoever reads has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with open(os.devnull, "w", encoding="utf-8") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
         except UnicodeError as error:
             raise DataError(f"a text is not UTF-8 ({first_line(error)}): write it in UTF-8") from None
         except OSError as error:
