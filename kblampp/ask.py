@@ -11,14 +11,13 @@ import datetime
 import json
 import logging
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import transformers
 
 from kblampp.asking.kb_model import find_adapter, matching_encoders
+from kblampp.asking.quiet import quiet
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import as_text
 from kblampp.core.errors import DataError, StoreError, one_line_errors
@@ -96,18 +95,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _keep_quiet() -> None:
-    """Answers are what is to be read, not how the libraries load their weights."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logger.setLevel(logging.INFO)  # what is read, since a folder may hold more trained modules than one thinks
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line."""
     arguments = _parser().parse_args(argv)
-    _keep_quiet()
+    quiet()
+    logger.setLevel(logging.INFO)  # what is read, since a folder may hold more trained modules than one thinks
 
     def work() -> None:
         questions, params = _questions(arguments.questions), load_params(arguments.params)

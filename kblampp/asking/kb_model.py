@@ -15,7 +15,6 @@ import torch
 from kblampp.asking.asked import Asked
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import Reply
-from kblampp.backbone.load import load_backbone
 from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.snapshot import Snapshot
@@ -28,7 +27,7 @@ from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.prompts import closed_book_prompt
-from kblampp.model.workspace import selector_options
+from kblampp.model.workspace import backbone_of, selector_options
 from kblampp.time_expressions.parse import read_time
 
 HOME = Path(__file__).resolve().parents[2]
@@ -65,21 +64,14 @@ class KBModel:
             KBLaMError: Something is missing, damaged, or does not fit the others.
         """
         params, trained, encoder = _trained(folder, adapter)
-        section = params.backbone
-        backbone = load_backbone(
-            section.name,
-            revision=section.revision,
-            dtype=section.dtype,
-            quantize=section.quantize,
-            device=section.device,
-        )
+        backbone = backbone_of(params.backbone)
         model = load_trained(trained, backbone, encoder.projections)
         settings = params.eval
         predictor = Predictor(model, backbone, selector_options(params), settings.batch_size, settings.max_new_tokens)
         return cls(
             Reader(predictor, encoder.encoders),
             encoder,
-            f"kblampp-{section.name.replace('/', '-')}-{trained.name}",
+            f"kblampp-{params.backbone.name.replace('/', '-')}-{trained.name}",
         )
 
     @staticmethod
@@ -137,8 +129,7 @@ class KBModel:
         today = datetime.date.today().toordinal()
         _, encoded = self.reader.encode([question], today)
         knowledge = replace(
-            predictor.knowledge(state.base, encoded, [0]),
-            options=replace(predictor.options, top_k=min(predictor.options.top_k, state.base.store.n), as_of=today),
+            predictor.knowledge(state.base, encoded, [0]), options=self.reader.options(state.base, today)
         )
         prompt = tokenizer([closed_book_prompt(question)], return_tensors="pt").to(predictor.backbone.model.device)
         settings = {

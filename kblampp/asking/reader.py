@@ -10,7 +10,7 @@ import numpy as np
 from kblampp.asking.replies import Reply, make_reply
 from kblampp.data.facts import UNANSWERABLE, Question
 from kblampp.encoding.encoders import Encoders
-from kblampp.model.inputs import EncodedBase, EncodedQuestions
+from kblampp.model.inputs import EncodedBase, EncodedQuestions, SelectorOptions
 from kblampp.model.predictor import Predictor
 from kblampp.time_expressions.parse import TimeReading, read_time
 
@@ -48,13 +48,17 @@ class Reader:
             version: Of the base.
         """
         times, encoded = self.encode(questions, today)
-        options = replace(self.predictor.options, top_k=min(self.predictor.options.top_k, base.store.n), as_of=today)
-        predictions = replace(self.predictor, options=options).predict(base, encoded)
+        predictions = replace(self.predictor, options=self.options(base, today)).predict(base, encoded)
         names = range(base.store.n) if ids is None else ids
         return [
             make_reply(question, time, said, base.store.facts, names, top=top, today=today, version=version)
             for question, time, said in zip(questions, times, predictions, strict=True)
         ]
+
+    def options(self, base: EncodedBase, today: int) -> SelectorOptions:
+        """How facts of a base are selected: at most as many as it has."""
+        options = self.predictor.options
+        return replace(options, top_k=min(options.top_k, base.store.n), as_of=today)
 
     def encode(self, questions: Sequence[str], today: int) -> tuple[list[TimeReading], EncodedQuestions]:
         """The times that questions name, and the questions as a model reads them."""

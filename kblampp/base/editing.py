@@ -15,7 +15,6 @@ from kblampp.data.windows import UNKNOWN, Window
 from kblampp.tables.dates import bound_text, read_bound
 from kblampp.tables.facts_of_rows import SOURCE
 
-FIELDS = ("head", "relation", "tail", "context", "start", "end")
 _LENGTHS = {"day": len("2026-11-23"), "minute": len("2026-11-23T09:30"), "second": len("2026-11-23T09:30:00")}
 
 

@@ -235,8 +235,9 @@ class KnowledgeBase:
             raise DataError(f"the base was not made yet at {to}: roll back to one of its calls, or to a later moment")
 
         def write(connection: sqlite3.Connection, own: int) -> int:
+            then = undone_calls(connection, known)
             for call, by in undone_calls(connection, own - 1).items():
-                before = undone_calls(connection, known).get(call) if call <= known else own
+                before = then.get(call) if call <= known else own
                 if by != before and (call <= known or by is None):
                     mark(connection, call, own, before)
             return restore(connection, touched(connection, known, later=True), known, own)

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from kblampp.asking.asked import Asked
+from kblampp.asking.quiet import quiet
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.cli.output import Base, Json, KnownAt, Model, day_of, moment, quiet, say
+from kblampp.cli.output import Base, Json, KnownAt, Model, day_of, moment, say
 from kblampp.core.cache import cache_root
 from kblampp.core.errors import DataError, KBLaMError
 from kblampp.tables.questions import read_questions

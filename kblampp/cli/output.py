@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
-import warnings
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -36,15 +34,6 @@ KnownAt = Annotated[
 def say(text: str) -> None:
     """A line for people, on standard error, where it disturbs no result."""
     sys.stderr.write(f"{text}\n")
-
-
-def quiet() -> None:
-    """Answers are what is to be read, not how the libraries load their weights."""
-    import transformers
-
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def give(value: Any, lines: Iterable[str], *, as_json: bool) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from kblampp.asking.quiet import quiet
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.cli.output import Base, Model, quiet, say
+from kblampp.cli.output import Base, Model, say
 
 TOKEN = "KBLAMPP_TOKEN"
 ReadOnly = Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change the base.")]

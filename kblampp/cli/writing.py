@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kblampp.asking.quiet import quiet
 from kblampp.base.editing import changed
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.cli.output import (
@@ -23,7 +24,6 @@ from kblampp.cli.output import (
     give,
     give_call,
     moment,
-    quiet,
     say,
 )
 from kblampp.core.errors import DataError, KBLaMError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kblampp.backbone.load import Backbone, check_backbone, load_backbone
 from kblampp.core.errors import StoreError
-from kblampp.core.params import Params
+from kblampp.core.params import BackboneParams, Params
 from kblampp.data.dataset import Dataset
 from kblampp.data.windows import day
 from kblampp.encoding.projections import PROJECTION, Projections
@@ -23,16 +23,24 @@ def open_backbone(params: Params, store: Path) -> Backbone:
         BackboneError: It cannot be loaded.
         StoreError: It was not checked, or is no longer what it was then.
     """
-    section = params.backbone
-    backbone = load_backbone(
+    backbone = backbone_of(params.backbone)
+    check_backbone(backbone, store / "backbone" / "manifest.json")
+    return backbone
+
+
+def backbone_of(section: BackboneParams) -> Backbone:
+    """Loads the backbone that the parameters name, whether or not a stage has checked it.
+
+    Raises:
+        BackboneError: It cannot be loaded.
+    """
+    return load_backbone(
         section.name,
         revision=section.revision,
         dtype=section.dtype,
         quantize=section.quantize,
         device=section.device,
     )
-    check_backbone(backbone, store / "backbone" / "manifest.json")
-    return backbone
 
 
 @dataclass(frozen=True)

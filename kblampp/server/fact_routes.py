@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from kblampp.data.windows import day
 from kblampp.server import operations
 from kblampp.server.bodies import MAX_ID, AddBody, ChangeBody, EndBody, FactsBody, LogQuery, SearchQuery, UndoBody
 from kblampp.server.outputs import AddedOut, CallOut, ChangedOut, FactOut, FactsOut, HistoryOut, LogOut, problems_doc
@@ -25,16 +24,7 @@ def fact_router(state: State) -> APIRouter:
 
     @router.get("/facts", summary="Find facts", responses={200: {"model": FactsOut}, **refusals})
     async def facts(query: Annotated[SearchQuery, Query()]) -> JSONResponse:
-        found = await run_in_threadpool(
-            operations.search_facts,
-            state.base,
-            search=query.search,
-            held_on=None if query.held_on is None else day(query.held_on),
-            known_at=query.known_at,
-            limit=query.limit,
-            offset=query.offset,
-        )
-        return JSONResponse(found)
+        return JSONResponse(await run_in_threadpool(operations.search_facts, state.base, query))
 
     @router.post(
         "/facts",

@@ -111,15 +111,7 @@ class _Tools:
 
         async def work() -> dict[str, Any]:
             body = _checked(SearchQuery, search=search, held_on=held_on, known_at=known_at, limit=limit, offset=offset)
-            return await run_in_threadpool(
-                operations.search_facts,
-                self._base,
-                search=body.search,
-                held_on=None if body.held_on is None else day(body.held_on),
-                known_at=body.known_at,
-                limit=body.limit,
-                offset=body.offset,
-            )
+            return await run_in_threadpool(operations.search_facts, self._base, body)
 
         return await _told(work)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from kblampp.base.editing import changed, fact_of
 from kblampp.core.errors import DataError
+from kblampp.data.windows import day
+from kblampp.server.bodies import SearchQuery
 from kblampp.server.problems import Conflict, Invalid, NotThere
 from kblampp.server.protocols import Base, Call, Version
 from kblampp.tables.dates import read_bound
@@ -95,12 +97,13 @@ def undo(base: Base, call: int | None) -> dict[str, Any]:
         return {"call": base.undo(call).id}
 
 
-def search_facts(
-    base: Base, *, search: str, held_on: int | None, known_at: int | str | None, limit: int, offset: int
-) -> dict[str, Any]:
+def search_facts(base: Base, query: SearchQuery) -> dict[str, Any]:
     """A page of the facts that fit, and how many fit in all."""
-    total = base.count(search=search, held_on=held_on, known_at=known_at)
-    found = base.facts(search=search, held_on=held_on, known_at=known_at, limit=limit, offset=offset)
+    held_on = None if query.held_on is None else day(query.held_on)
+    total = base.count(search=query.search, held_on=held_on, known_at=query.known_at)
+    found = base.facts(
+        search=query.search, held_on=held_on, known_at=query.known_at, limit=query.limit, offset=query.offset
+    )
     return {"total": total, "facts": [fact_json(version) for version in found]}
 
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, str] = {
     "experiments": "core data synthetic tuning encoding index training report transfer",
     "doctor": "core encoding backbone",
     "base": "core data encoding index model tables",
-    "asking": "core data time_expressions encoding backbone model tables base",
+    "asking": "core data time_expressions encoding model tables base",
     "server": "core data tables base asking",
     "cli": "core data tables base asking server doctor",
     "ask": "core encoding model asking",
