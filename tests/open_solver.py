@@ -76,7 +76,21 @@ class OpenSolver:
         if time is None:
             return row
         low, high = time["start"] or EARLIEST, time["end"] or LATEST
-        return [n for n in row if self._days(n)[0] < high and low < self._days(n)[1]]
+        found = [n for n in row if self._days(n)[0] < high and low < self._days(n)[1]]
+        return self._in_span(found, low, high) if program["form"] in ("list", "count") else found
+
+    def _in_span(self, found: list[int], low: str, high: str) -> list[int]:
+        """Without who left in the first year as another came, or came in the last as another left."""
+        next_year = f"{int(low[:4]) + 1:04}-01-01"
+        last_year = high if high == LATEST else f"{int(high[:4]) - 1:04}-01-01"
+        if not next_year < last_year:
+            return found
+        inner = [n for n in found if self._days(n)[0] < last_year and next_year < self._days(n)[1]]
+        came = any(low <= self._days(n)[0] < next_year for n in inner)
+        went = high != LATEST and any(last_year < self._days(n)[1] <= high for n in inner)
+        left = {n for n in found if self._days(n)[0] < low and self._days(n)[1] <= next_year}
+        entered = {n for n in found if last_year <= self._days(n)[0] and high < self._days(n)[1]}
+        return [n for n in found if not (came and n in left) and not (went and n in entered)]
 
     def _answer(self, program: Row, facts: list[int], path: list[int]) -> tuple[str, list[int]] | None:
         form, time = program["form"], program["time"]

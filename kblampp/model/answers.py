@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from kblampp.data.facts import FORMS, UNKNOWN_ANSWER
-from kblampp.data.windows import UNKNOWN_DAY
+from kblampp.data.spans import within_span
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
 from kblampp.model.inputs import EncodedBase
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import disjoint
@@ -270,7 +271,7 @@ def _read(
     if form in ("start", "end"):
         return _bound(base, fact, form)
     row = [other for other in base.order.same(fact, inverse=inverse) if other not in withheld]
-    facts = _holding(base, row, windows)
+    facts = _in_span(base, _holding(base, row, windows), windows[0])
     facts.sort(key=lambda other: (int(base.store.tau_min[other]), other))
     names: dict[str, Source] = {}
     for other in facts:
@@ -300,6 +301,18 @@ def _holding(base: EncodedBase, facts: Sequence[int], windows: Tensor) -> list[i
     )
     apart = disjoint(windows, *days).any(0)[0].tolist()
     return [fact for fact, gone in zip(facts, apart, strict=True) if not gone]
+
+
+def _in_span(base: EncodedBase, facts: Sequence[int], window: Tensor) -> list[int]:
+    """Those of some facts, each with a day in a window (2,), that a span of time means."""
+    asked, *held = (
+        (None if low == OPEN_START else low, None if high == OPEN_END else high)
+        for low, high in [window.tolist(), *((int(base.store.tau_min[n]), int(base.store.tau_max[n])) for n in facts)]
+    )
+    if UNKNOWN_DAY in asked:
+        return list(facts)
+    timed = [(None, None) if UNKNOWN_DAY in bounds else bounds for bounds in held]
+    return [fact for fact, meant in zip(facts, within_span(asked, timed), strict=True) if meant]
 
 
 def write_probability(

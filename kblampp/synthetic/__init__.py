@@ -1,5 +1,5 @@
 """The synthetic worlds and their questions, and the words and relations that they are made of.
-Worlds have 20 relations (`relations.yaml`); open bases have 330 (`open_relations.json`), with labels after Wikidata's
+Worlds have 20 relations (`relations.yaml`); open bases have 341 (`open_relations.json`), with labels after Wikidata's
 properties (CC0) and wordings of our own.
 
 Imports `core` and `data`.

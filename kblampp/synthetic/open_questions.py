@@ -22,11 +22,13 @@ from typing import Any
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import REASONS, Entity, FiveTuple, Question
+from kblampp.data.spans import within_span
 from kblampp.data.windows import SYNTHETIC_TODAY, Window, in_words, iso, year_window, years_bounds
 from kblampp.synthetic.open_names import OpenNames, name_words
 from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, OpenRelation
 from kblampp.synthetic.open_times import time_expression, year_of
 from kblampp.synthetic.open_worlds import OpenBase
+from kblampp.synthetic.place_questions import implied, leads_to_larger
 from kblampp.synthetic.spellings import Spellings
 
 _PAST = re.compile(r"(Was|Were|Did) (\{[xt]\}) (.*)", re.IGNORECASE)
@@ -54,6 +56,10 @@ NEAR_RELATION = 0.4
 """Share of the missing relations that are near one that the head has."""
 NEAR_NAME = 0.2
 """Share of the untrue yes-or-no questions with a name that nobody has and that is near the right one."""
+NEAR_ROLE = 0.25
+"""Share of those with a name that the head has in another role: who is its owner is not its architect."""
+LARGER_PLACE, IMPLIED = 0.3, 2 / 3
+"""Share of the two-hop questions that ask for the larger place of a place, and of these that do not name it."""
 ASKED_NOW = 1 / 2
 """Share of the yes-or-no questions about holders that ask who holds today."""
 SHORT, NOISE = 1 / 6, 1 / 6
@@ -133,12 +139,18 @@ class OpenQuestionWriter:
         self._relations_of: dict[str, set[str]] = defaultdict(set)
         self._heads: dict[str, Entity] = {}
         self._tails: dict[str, list[Entity]] = defaultdict(list)
+        self._in_larger: list[tuple[list[int], list[int]]] = []
         for (head, relation), row in base.rows.items():
             self._rows_of[head].append(row)
             self._relations_of[head].add(relation)
             self._heads[head] = self._facts[row[0]].head
         for tail in dict.fromkeys(fact.tail for fact in self._facts):
             self._tails[str(tail.type)].append(tail)
+        for (_, relation), row in base.rows.items():
+            onward = {name: self._rows_of[name] for name in self._tail_names(row) if name in self._rows_of}
+            for outer in (outer for rows in onward.values() for outer in rows):
+                if leads_to_larger(OPEN_BY_ID[relation], self._about(outer)[0]):
+                    self._in_larger.append((row, outer))
         self._used = {relation: OPEN_BY_ID[relation] for _, relation in base.rows}
         self._kinds = {entity.name: str(entity.type) for fact in self._facts for entity in (fact.head, fact.tail)}
         self._spellings = Spellings(rng, self._kinds)
@@ -318,8 +330,15 @@ class OpenQuestionWriter:
         return Draft(text, "yes_no", path, answer, [relation.id], fact.head.name, tail, window, "yes_no", about)
 
     def _other_tail(self, row: Sequence[int], holding: Sequence[int], relation: OpenRelation) -> str | None:
-        """A tail that does not hold: one of another time, of another head, or nobody's and like one that does."""
-        held = {self._facts[row[0]].head.name, *self._tail_names(holding)}
+        """A tail that does not hold: of another time, role or head, or nobody's and like one that does."""
+        head = self._facts[row[0]].head.name
+        held = {head, *self._tail_names(holding)}
+        if self._rng.random() < NEAR_ROLE:
+            numbers = [number for other in self._rows_of[head] for number in other]
+            roles = [self._facts[number].tail for number in numbers if number not in row]
+            near = [tail.name for tail in roles if tail.type == relation.tail and tail.name not in held]
+            if near:
+                return self._rng.choice(near)
         if relation.tail in self._names.kinds and self._rng.random() < NEAR_NAME:
             name = self._changed(self._name(self._rng.choice(holding)), relation.tail)
             if name is None or name in self._kinds or self._spellings.is_part_of_another(name):
@@ -346,7 +365,10 @@ class OpenQuestionWriter:
         if relation.kind == "successive" and self._rng.random() < 0.4:
             when, window = self._span(row)
             mark = text[-1] if text[-1] in "?." and not text.endswith(fact.head.name) else ""  # not that of "& Co."
-            text, path = f"{text[: len(text) - len(mark)]} {when}{mark}", self._holding(row, window)
+            text, holding = f"{text[: len(text) - len(mark)]} {when}{mark}", self._holding(row, window)
+            held = [(self._facts[number].window.start, self._facts[number].window.end) for number in holding]
+            meant = within_span((window.start, window.end), held)
+            path = [number for number, is_meant in zip(holding, meant, strict=True) if is_meant]
         names = list(self._tail_names(path))
         if not names or (window is None and relation.kind == "successive" and len(names) < 2):
             return None
@@ -356,7 +378,7 @@ class OpenQuestionWriter:
         return Draft(text, form, path, answer, [relation.id], fact.head.name, time=window, form=asked)
 
     def _two_hop(self) -> Draft | None:
-        return self._hops(2)
+        return self._larger_place() if self._rng.random() < LARGER_PLACE else self._hops(2)
 
     def _three_hop(self) -> Draft | None:
         return self._hops(3)
@@ -405,6 +427,30 @@ class OpenQuestionWriter:
         text = self._say(wordings, x=phrase, when=when).replace("the the ", "the ")
         kind = "two_hop" if count == 2 else "three_hop"
         return Draft(text, kind, [*path, found[0]], answer, [*relations, relation.id], head, time=window, mode=mode)
+
+    def _larger_place(self) -> Draft | None:
+        """For the region or country of a head's town; one of those that the base has, which may be none."""
+        if not self._in_larger:
+            return self._hops(2)
+        inner, outer = self._rng.choice(self._in_larger)
+        (relation, fact), (larger, _) = self._about(inner), self._about(outer)
+        now = relation.kind == "successive"
+        found = self._holding(inner, TODAY) if now else inner
+        if len(found) != 1 or self._name(found[0]) != self._facts[outer[0]].head.name:
+            return None
+        head, answer = fact.head.name, self._name(outer[0])
+        towns = {OPEN_BY_ID[other].tail for other in self._relations_of[head]}
+        alone = sum(OPEN_BY_ID[other].tail == relation.tail for other in self._relations_of[head]) == 1
+        wording = None
+        if self._rng.random() < IMPLIED and larger.tail not in towns:  # else it may mean what the head itself has
+            wording = implied(relation, larger, only_place=alone, rng=self._rng)
+        if wording is None:
+            phrase = self._rng.choice(relation.phrases).format(x=head)
+            text = self._say(larger.questions, x=phrase).replace("the the ", "the ")
+        else:
+            text = self._say((wording,), x=head)
+        ids, mode = [relation.id, larger.id], "now" if now else "any"
+        return None if head == answer else Draft(text, "two_hop", [found[0], outer[0]], answer, ids, head, mode=mode)
 
     def _unanswerable(self) -> Draft | None:
         reason = REASONS[self._number % len(REASONS)]  # each as often

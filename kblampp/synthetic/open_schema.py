@@ -1,4 +1,4 @@
-"""The relations of `open_relations.json`: 330 after Wikidata's properties (labels: CC0), with wordings of our own."""
+"""The relations of `open_relations.json`: 341 after Wikidata's properties (labels: CC0), with wordings of our own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Questions and the labels of the relations that they ask for, to tune an encoder with.
 
-Half come from an open base (`synthetic.open_questions`: 18 kinds of questions, 286 relations), half from
+Half come from an open base (`synthetic.open_questions`: 18 kinds of questions, 295 relations), half from
 `relation_wordings.jsonl`, relations of 59 subjects under the names that tables give them.  No relation of the part
 `unseen` is among them, and no line that shares a label or wording with one.
 """

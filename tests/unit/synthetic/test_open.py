@@ -6,7 +6,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 
@@ -20,6 +20,7 @@ from kblampp.synthetic.open_names import OpenNames, is_held_out_name, name_words
 from kblampp.synthetic.open_questions import KINDS, NEAR_NAME, NEAR_RELATION, SHORT, SINGULAR, STILL, OpenQuestionWriter
 from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, OPEN_RELATIONS, Part, is_held_out
 from kblampp.synthetic.open_worlds import OpenBase, make_open_base, successive_windows
+from kblampp.synthetic.place_questions import implied, leads_to_larger
 from kblampp.time_expressions.parse import parse_question_time
 from tests.open_solver import OpenSolver
 from tests.short_forms import one_edit, plain, words_of
@@ -422,11 +423,11 @@ def test_some_untrue_questions_name_somebody_whom_nobody_knows_but_for_a_word(pa
     assert NEAR_NAME / 3 < 1 - known / untrue < 2 * NEAR_NAME
 
 
-@PARTS
-def test_missing_relations_are_often_near_one_that_is_there(part: Part) -> None:
+def test_missing_relations_are_often_near_one_that_is_there() -> None:
     """Another relation of the head has a word of its labels, or tails of the same type."""
     near = asked = 0
-    for seed in range(3):
+    parts: tuple[Part, ...] = ("train", "unseen")
+    for part, seed in product(parts, range(6)):
         base, questions = made(part, seed)
         for question in questions:
             head = question.program["head"]
@@ -475,7 +476,7 @@ def test_missing_relations_are_those_of_known_heads_or_tails() -> None:
 
 
 def test_relations_have_the_places_that_they_need() -> None:
-    assert len(OPEN_BY_ID) == len(OPEN_RELATIONS) == 330
+    assert len(OPEN_BY_ID) == len(OPEN_RELATIONS) == 341
     for relation in OPEN_RELATIONS:
         assert all(re.findall(r"\{(\w*)\}", wording) == ["x"] for wording in relation.singular), relation.id
         for field, places in PLACES.items():
@@ -552,3 +553,32 @@ def test_default_sizes() -> None:
     assert len(dataset.kbs["train"]) == section.train.facts + section.open.facts
     assert len(dataset.kbs["unseen"]) == section.unseen.facts
     assert dataset.kb_of_split["unseen"] == "unseen"
+
+
+def test_a_question_may_name_a_larger_place_and_not_the_town_between() -> None:
+    base, questions = made("train")
+    names = {fact.head.name for fact in base.facts}
+    asked = [question for question in questions if question.program["kind"] == "two_hop"]
+    implied = []
+    for question in asked:
+        town = base.facts[question.supporting_facts[0]]
+        inner, outer = (OPEN_BY_ID[relation] for relation in question.program["relations"])
+        phrased = any(
+            phrase.split("{x}")[0].strip() and phrase.split("{x}")[0] in question.question for phrase in inner.phrases
+        )
+        if leads_to_larger(inner, outer) and not phrased and outer.noun in question.question.casefold():
+            implied.append(question)
+            assert town.tail.name not in question.question
+            assert question.answer != town.tail.name
+            assert town.tail.name in names
+    assert len(implied) >= len(asked) / 20
+
+
+def test_where_becomes_which() -> None:
+    rng = random.Random(0)
+    county, born, based = OPEN_BY_ID["P7959"], OPEN_BY_ID["P19"], OPEN_BY_ID["P159-organization"]
+    asked = {implied(born, county, only_place=False, rng=rng) for _ in range(100)}
+    assert "In which county was {x} born?" in asked
+    assert all("county" in str(text) and "{x}" in str(text) for text in asked)
+    assert "Which county is {x} in?" not in asked  # of people it is said of one of several places
+    assert "Which county is {x} in?" in {implied(based, county, only_place=True, rng=rng) for _ in range(100)}
