@@ -5,7 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from kblampp.data.windows import LAST_DAY, Bounds, month_bounds, year_bounds
+from kblampp.data.facts import FiveTuple
+from kblampp.data.windows import LAST_DAY, Bounds, Window, month_bounds, year_bounds
+
+
+def in_span(asked: Window, facts: Sequence[FiveTuple]) -> list[FiveTuple]:
+    """Those of some facts, each with a day in a span of time, that it means (`within_span`)."""
+    meant = within_span((asked.start, asked.end), [(fact.window.start, fact.window.end) for fact in facts])
+    return [fact for fact, is_meant in zip(facts, meant, strict=True) if is_meant]
 
 
 def within_span(asked: Bounds, held: Sequence[Bounds]) -> list[bool]:

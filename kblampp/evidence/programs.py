@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kblampp.data.facts import UNKNOWN_ANSWER, FiveTuple, Question
+from kblampp.data.spans import in_span
 from kblampp.data.windows import SYNTHETIC_TODAY, Window, in_words
 from kblampp.model.answers import NO, SEPARATOR, YES
 
@@ -85,7 +86,10 @@ def _asked(question: Question, row: Sequence[FiveTuple]) -> list[FiveTuple]:
         places = [place + step for place, fact in enumerate(row) if fact.tail.name == named]
         return [row[place] for place in places if 0 <= place < len(row)]
     window = TODAY if question.mode == "now" else question.question_time
-    return [fact for fact in row if window is None or fact.window.overlaps(window)]
+    if window is None:
+        return list(row)
+    found = [fact for fact in row if fact.window.overlaps(window)]
+    return in_span(window, found) if question.form in ("list", "count") else found
 
 
 def _bound(fact: FiveTuple, form: str) -> str:

@@ -21,7 +21,7 @@ from kblampp.data.spans import within_span
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
 from kblampp.model.inputs import EncodedBase
 from kblampp.model.question_reader import Reading
-from kblampp.model.scores import disjoint
+from kblampp.model.scores import disjoint, is_known
 from kblampp.model.selector import Selection
 
 YES, NO = "yes", "no"
@@ -278,7 +278,10 @@ def _read(
         names.setdefault(_name(base, other, field), Source(other, field))
     if not names:
         return UNKNOWN_ANSWER, ()
-    if form == "list":
+    only = next(iter(names.values()))
+    number = base.names.numbers[(base.names.heads if inverse else base.names.tails)[only.fact]]
+    if form == "list" or (len(names) == 1 and bool(number) and bool(is_known(windows).any())):
+        # "How many passengers did it carry in 2022?" wants the one number of that year, and not how many there are.
         return SEPARATOR.join(names), tuple(names.values())
     return str(len(names)), tuple(Source(source.fact, "fact") for source in names.values())
 

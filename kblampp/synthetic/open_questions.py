@@ -22,9 +22,9 @@ from typing import Any
 
 from kblampp.core.errors import DataError
 from kblampp.data.facts import REASONS, Entity, FiveTuple, Question
-from kblampp.data.spans import within_span
+from kblampp.data.spans import in_span
 from kblampp.data.windows import SYNTHETIC_TODAY, Window, in_words, iso, year_window, years_bounds
-from kblampp.synthetic.open_names import OpenNames, name_words
+from kblampp.synthetic.open_names import VALUE_TYPES, OpenNames, name_words
 from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, OpenRelation
 from kblampp.synthetic.open_times import time_expression, year_of
 from kblampp.synthetic.open_worlds import OpenBase
@@ -366,12 +366,13 @@ class OpenQuestionWriter:
             when, window = self._span(row)
             mark = text[-1] if text[-1] in "?." and not text.endswith(fact.head.name) else ""  # not that of "& Co."
             text, holding = f"{text[: len(text) - len(mark)]} {when}{mark}", self._holding(row, window)
-            held = [(self._facts[number].window.start, self._facts[number].window.end) for number in holding]
-            meant = within_span((window.start, window.end), held)
-            path = [number for number, is_meant in zip(holding, meant, strict=True) if is_meant]
+            meant = {id(fact) for fact in in_span(window, [self._facts[number] for number in holding])}
+            path = [number for number in holding if id(self._facts[number]) in meant]
         names = list(self._tail_names(path))
         if not names or (window is None and relation.kind == "successive" and len(names) < 2):
             return None
+        if form == "count" and window is not None and len(names) == 1 and relation.tail in VALUE_TYPES:
+            return None  # that number may be meant
         answer = str(len(names)) if form == "count" else "; ".join(names)
         # Asked for as one, of which there is one: what tells it from a list is the base, not the wording.
         asked = "value" if singular and len(row) == 1 else form

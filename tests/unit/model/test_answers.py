@@ -50,11 +50,17 @@ FACTS = [
     ("Pier", "keeper", "Gil", Window(day("2015-01-01"), day("2016-01-01"), "x", "month", "month")),
     ("Pier", "keeper", "Hal", Window(day("2016-01-01"), day("2017-01-01"), "x", "day", "day")),
     ("Pier", "keeper", "Ida", Window(day("2017-01-01"), day("2018-01-01"), "x", "year", "year")),
+    ("Ferry", "passengers", "398,000", year_window(2021)),
+    ("Ferry", "passengers", "412,000", year_window(2022)),
+    ("Ferry", "captain", "Jon", Window(day("1990-01-01"), day("2001-01-01"))),
+    ("Ferry", "captain", "Kim", Window(day("2000-05-01"), day("2004-01-01"))),
+    ("Ferry", "captain", "Lea", Window(day("2004-01-01"), day("2010-03-01"))),
+    ("Ferry", "captain", "Max", Window(day("2010-03-01"), None)),
 ]
 """Keepers in a row, one of them twice and one nobody knows when; names that are hard to write, without and with a time;
 and members nobody knows when."""
 BOX, CRATE = 6, 6 + len(ODD)
-CHOIR_EVE, CHOIR_FLO, BAND_EVE, GIL, HAL, IDA = range(CRATE + len(ODD), len(FACTS))
+CHOIR_EVE, CHOIR_FLO, BAND_EVE, GIL, HAL, IDA, SOME, MORE, JON = range(CRATE + len(ODD), CRATE + len(ODD) + 9)
 ALONE = [(4, False), (4, True), (BOX, False), (BOX, True), (CHOIR_FLO, True), (BAND_EVE, False)]
 """Facts without a window, and whether read from the tail, that no other of the row without one stands beside."""
 BESIDE = [(CHOIR_EVE, False), (CHOIR_EVE, True), (CHOIR_FLO, False), (BAND_EVE, True)]
@@ -363,6 +369,23 @@ def test_a_list_and_a_count_are_of_the_time_that_the_question_names(base: Encode
             assert found(base, {1: 1.0}, window=bounds(window), **{form: 1.0})[0].text == text
     (row,) = found(base, {5: 1.0}, window=bounds(year_window(1950)), list=1.0)
     assert (row.text, row.sources) == (UNKNOWN_ANSWER, ())
+
+
+def test_a_number_of_the_time_asked_about_is_told_and_not_counted(base: EncodedBase) -> None:
+    (row,) = found(base, {MORE: 1.0}, window=bounds(year_window(2022)), count=1.0)
+    assert (row.text, row.sources) == ("412,000", (Source(MORE, "tail"),))
+    assert found(base, {MORE: 1.0}, count=1.0)[0].text == "2"  # how many figures there are
+    assert found(base, {GIL: 1.0}, window=bounds(year_window(2015)), count=1.0)[0].text == "1"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "names"),
+    [(2000, 2010, ["Kim", "Lea"]), (2000, 2004, ["Kim", "Lea"]), (1999, 2010, ["Jon", "Kim", "Lea"])],
+)
+def test_the_edges_of_a_span_are_years_of_change(base: EncodedBase, first: int, last: int, names: list[str]) -> None:
+    window = day(f"{first}-01-01"), day(f"{last + 1}-01-01")
+    assert found(base, {JON: 1.0}, window=window, list=1.0)[0].text == SEPARATOR.join(names)
+    assert found(base, {JON: 1.0}, window=window, count=1.0)[0].text == str(len(names))
 
 
 @pytest.mark.parametrize(
