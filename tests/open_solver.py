@@ -82,12 +82,12 @@ class OpenSolver:
     def _in_span(self, found: list[int], low: str, high: str) -> list[int]:
         """Without who left in the first year as another came, or came in the last as another left."""
         next_year = f"{int(low[:4]) + 1:04}-01-01"
-        last_year = high if high == LATEST else f"{int(high[:4]) - 1:04}-01-01"
-        if not next_year < last_year:
+        last_year = f"{int(high[:4]) - 1:04}-01-01"
+        if low == EARLIEST or high == LATEST or not next_year < last_year:
             return found
         inner = [n for n in found if self._days(n)[0] < last_year and next_year < self._days(n)[1]]
         came = any(low <= self._days(n)[0] < next_year for n in inner)
-        went = high != LATEST and any(last_year < self._days(n)[1] <= high for n in inner)
+        went = any(last_year < self._days(n)[1] <= high for n in inner)
         left = {n for n in found if self._days(n)[0] < low and self._days(n)[1] <= next_year}
         entered = {n for n in found if last_year <= self._days(n)[0] and high < self._days(n)[1]}
         return [n for n in found if not (came and n in left) and not (went and n in entered)]
