@@ -43,7 +43,7 @@ real: env  ## Results on real data by cross-validation (needs the files named in
 	python -m kblampp.experiments.cross_validation
 
 test: env  ## Run the tests
-	python -m pytest
+	python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 checks: env  ## Lint, format check and types
 	ruff check . && ruff format --check . && mypy
