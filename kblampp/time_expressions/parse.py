@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from kblampp.data.calendar import FIRST_DAY, LAST_DAY, Date, date_of
 from kblampp.data.windows import Bounds, Window
+from kblampp.time_expressions.events import event_time
 from kblampp.time_expressions.grammar import (
     BACKWARDS,
     CLAUSE_END,
@@ -26,6 +27,7 @@ from kblampp.time_expressions.grammar import (
     lower_case,
 )
 
+TOLD_BY_AN_EVENT = "is a time that only an event tells: write a date, a month or a year"
 QUESTION_SOURCE = "question_text"
 """Source of a window that was read from a question's words."""
 
@@ -117,6 +119,8 @@ def read_time(text: str, as_of: int | None = None) -> TimeReading:
     if bounds is not None and not _holds_a_day(bounds):
         problem = " and ".join(f'"{clean[term.at : term.stop]}"' for term in terms) + " have no day in common"
         bounds = None
+    if not terms and (told := event_time(clean)):
+        problem = f'"{told}" {TOLD_BY_AN_EVENT}'
     window = None if bounds is None else Window(bounds[0], bounds[1], QUESTION_SOURCE)
     return TimeReading(window, _without(clean, terms), problem)
 
