@@ -46,7 +46,7 @@ _NUMBERS = re.compile(
 _ERA = re.compile(r"(?:AD|CE) ?(?P<after>[0-9]{1,4})|(?P<before>[0-9]{1,4}) ?(?:AD|CE|A\.D\.|C\.E\.)", re.IGNORECASE)
 _BEFORE_CHRIST = re.compile(r"(?P<first>.*[0-9]) ?(?:BCE?|B\.C\.(?:E\.)?)|BCE? ?(?P<last>[0-9].*)", re.IGNORECASE)
 _SIGNED = re.compile(r"-(?P<year>[0-9]+)(?P<rest>-.*)?")
-_NOTHING = frozenset(("-1", "-9", "-99", "-999", "-9999", "0000"))  # how programs write that there is no date
+_NOTHING = frozenset(("-1", "-9", "-99", "-999", "-9999"))  # how programs write that there is no date
 _LAST_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,3}$")
 _ABOUT = re.compile(
     r"(?:circa|ca\.?|c\.?|approx\.?|approximately|about|around|~|≈) ?(?P<rest>.*[0-9].*)", re.IGNORECASE
@@ -117,10 +117,10 @@ def bound_text(day: int | None, unit: str | None, *, end: bool) -> str:
     widest = widest_unit(day)
     if unit is not None and (unit not in UNITS or UNITS.index(unit) < UNITS.index(widest)):
         raise DataError(f"no {unit} begins on {iso(day)}: expected another unit")
-    year, month, _ = date_of(day - end)
-    if (unit or widest) == "year":
-        return iso_year(year) if year else "1 BC"  # "0000" would be read as nothing
-    return f"{iso_year(year)}-{month:02}" if (unit or widest) == "month" else iso(day - end)
+    unit, (year, month, _) = unit or widest, date_of(day - end)
+    if unit == "year":
+        return iso_year(year) if year else "1 BC"  # "0000" would be taken for nothing
+    return f"{iso_year(year)}-{month:02}" if unit == "month" else iso(day - end)
 
 
 @lru_cache(maxsize=4096)
@@ -163,22 +163,22 @@ def _span(year: int, month: int | None, number: int | None, shown: str) -> tuple
 def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | None]:
     """Year, month and day of the month (None where they are not named), and how that was understood."""
     if text in _NOTHING:
-        raise DataError(f"{shown!r} may stand for what is not known: leave it empty, or write a year such as 44 BC")
+        raise _stands_for_nothing(shown)
     if before := _BEFORE_CHRIST.fullmatch(text):
         digits = _LAST_NUMBER.sub(lambda found: found[0].zfill(4), before["first"] or before["last"])
         return _before_christ(1, digits, shown)
     if signed := _SIGNED.fullmatch(text):
         return _before_christ(0, signed["year"].zfill(4) + (signed["rest"] or ""), shown)
     if era := _ERA.fullmatch(text):
-        return int(era["after"] or era["before"]), None, None, None
+        return _counted(era["after"] or era["before"], shown), None, None, None
     if compact := _COMPACT.fullmatch(text):
-        return int(compact[1]), int(compact[2]), int(compact[3]), None
+        return _counted(compact[1], shown), int(compact[2]), int(compact[3]), None
     if words := _WORDS.fullmatch(text):
         month, first, second = _MONTH.get(words["month"].lower()), words["first"], words["second"]
         if month is None or (first and second):
             raise DataError(f"{shown!r} is no date: expected {EXPECTED}")
         number = first or second
-        return int(words["year"]), month, int(number) if number else None, None
+        return _counted(words["year"], shown), month, int(number) if number else None, None
     text = _FLOAT.sub(r"\1", text) if _FLOAT.fullmatch(text) else text  # pandas writes 2019.0 in a column with gaps
     found = _NUMBERS.fullmatch(text)
     if found is None or (found["mark"] in ("/", ".") and not found["day"]) or _ORDER_UNTOLD.fullmatch(text):
@@ -191,10 +191,23 @@ def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | No
     month, number = (None if found[name] is None else int(found[name]) for name in ("month", "day"))
     note = CLOCK if found["clock"] else None
     if month == 0 and not number:
-        return (*_parts(year, shown)[:3], ZEROS)
+        return _counted(year, shown), None, None, ZEROS
     if number == 0:
         return int(year), month, None, ZEROS
+    if month is None:
+        return _counted(year, shown), None, None, note
     return int(year), month, number, note or (None if int(year) else ERA)
+
+
+def _counted(year: str, shown: str) -> int:
+    """A year that is counted from 1; 0 alone is how programs write nothing, where 1 BC has no other sign of it."""
+    if not int(year):
+        raise _stands_for_nothing(shown)
+    return int(year)
+
+
+def _stands_for_nothing(shown: str) -> DataError:
+    return DataError(f"{shown!r} may stand for what is not known: leave it empty, or write a year such as 44 BC")
 
 
 def _before_christ(first: int, date: str, shown: str) -> tuple[int, int | None, int | None, str | None]:

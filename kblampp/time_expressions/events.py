@@ -75,8 +75,8 @@ def event_time(text: str) -> str | None:
     Args:
         text: A question with single spaces, of which no other time is read.
     """
-    for found in _ALWAYS.finditer(text):
-        return _words(found)
+    if always := _ALWAYS.search(text):
+        return _words(always)
     for found in _CLAUSE.finditer(text):
         if _is_time(found, text) and not _names(found, text):
             return _words(found)
