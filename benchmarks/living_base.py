@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from kblampp.base.editing import fact_of
-from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.base.snapshot import Snapshot
 from kblampp.data.facts import FiveTuple
 from kblampp.encoding.projections import PROJECTION, Projections
+from kblampp.snapshots.fact_encoder import FactEncoder
+from kblampp.snapshots.snapshot import Snapshot
 
 RELATIONS = ("director", "place of birth", "employer", "headquarters", "founded by")
 SYLLABLES = [first + second for first in "bdfgklmnprst" for second in "aeiou"]

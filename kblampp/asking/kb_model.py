@@ -15,9 +15,7 @@ import torch
 from kblampp.asking.asked import Asked
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import Reply
-from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.base.snapshot import Snapshot
 from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import MANIFEST
 from kblampp.core.params import Params, load_params
@@ -28,6 +26,8 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.prompts import closed_book_prompt
 from kblampp.model.workspace import backbone_of, selector_options
+from kblampp.snapshots.fact_encoder import FactEncoder
+from kblampp.snapshots.snapshot import Snapshot
 from kblampp.time_expressions.parse import read_time
 
 HOME = Path(__file__).resolve().parents[2]

@@ -1,9 +1,9 @@
 """A living knowledge base: facts are added, changed, ended and deleted while it is asked, and their history stays.
 
-Imports core, data, encoding, index, model and tables.  SQLite holds the truth (`database`, `knowledge_base`); what a
-model reads is derived from it and can be thrown away: `vectors` encodes each distinct fact once, `snapshot` makes the
-arrays of one state.
+Imports `core`, `data` and `tables`: no model.  SQLite holds the truth (`database`, `knowledge_base`); `vectors` keeps
+beside it what an encoder makes of each distinct fact, which can be thrown away.  What a model reads of a base is in
+`snapshots`.
 
 Public names: `knowledge_base.KnowledgeBase`, `editing.fact_of`, `editing.changed`, `records.Version`,
-`records.Call`, `fact_encoder.FactEncoder`, `vectors.VectorTable`, `snapshot.Snapshot`.
+`records.Call`, `vectors.VectorTable`.
 """

@@ -99,7 +99,7 @@ def export(
 ) -> None:
     """Write the facts to a file.
 
-    `import` reads it, and so does the pipeline's dataset `custom`.
+    `import` reads it, and so does the pipeline's dataset `custom`; its dataset `base` reads a base as it is.
 
     Example: kblampp export my.kb facts.csv
     """

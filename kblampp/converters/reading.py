@@ -51,6 +51,13 @@ def find_files(folder: Path, patterns: Sequence[str], *, what: str) -> list[Path
     return files
 
 
+def files_named(folder: Path, name: str) -> list[Path]:
+    """The files of a folder that have a name, in lower case, in any case: "Facts.CSV" is how some systems write it."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.lower() == name and path.is_file())
+
+
 def read_records(path: Path) -> Iterator[Record]:
     """Yields the elements of a JSON list, or the lines of a JSON-lines file, with a progress bar over the file's bytes.
 

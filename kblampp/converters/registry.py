@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kblampp.converters import custom, hotpotqa, kblam, timeqa, trex, yago
+from kblampp.converters import base, custom, hotpotqa, kblam, timeqa, trex, yago
 from kblampp.converters.conversion import Conversion
 from kblampp.core.errors import DataError
 from kblampp.core.params import ConvertParams
@@ -22,6 +22,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "kblam": kblam.convert,
     "yago": yago.convert,
     "custom": custom.convert,
+    "base": base.convert,
 }
 
 

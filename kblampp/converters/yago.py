@@ -126,6 +126,8 @@ def _unit(row: Fields) -> Window:
     """The year, month or day that a row's date names."""
     year, month, of_month = row.row["date"].split("-")
     try:
+        if int(year) < 1:  # "0000": YAGO counts as people do
+            raise DataError(f"there is no year {year}: expected 0001 to 9999")
         if month == "##":
             whole, unit = year_window(int(year)), "year"
         elif of_month == "##":

@@ -49,7 +49,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, AfterValidator(_not_blank)]
 IsoDay = Annotated[str, AfterValidator(_calendar_day)]
 Distinct = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
-DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "yago", "custom"]
+DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "yago", "custom", "base"]
 Layers = Literal["auto"] | Distinct[CountOrZero]
 Ablation = Literal[
     "no_gamma",
@@ -132,6 +132,7 @@ class ConvertParams(Section):
     template_questions: bool
     distractor_facts: bool
     oracle_facts: bool
+    known_at: CountOrZero | Text | None
 
 
 class BackboneParams(Section):

@@ -1,12 +1,11 @@
 """The calendar: days, months and years as day numbers, half-open validity windows and their arrays.
 
-A day is `datetime.date.toordinal()`: day 1 is 1 January of year 1. A window holds its start and not
-its end, so touching windows share no day and a fact for the years 2009 to 2013 ends on 2014-01-01.
+A day is `datetime.date.toordinal()`: day 1 is 1 January of year 1, and `calendar` has the days before. A window holds
+its start and not its end, so touching windows share no day and a fact for the years 2009 to 2013 ends on 2014-01-01.
 """
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,8 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kblampp.core.errors import DataError
+from kblampp.data.calendar import (
+    FIRST_DAY,
+    FIRST_YEAR,
+    LAST_DAY,
+    LAST_YEAR,
+    date_of,
+    day_number,
+    iso_year,
+    year_in_words,
+)
 
-LAST_DAY = datetime.date.max.toordinal()
 MONTHS = (
     "January",
     "February",
@@ -44,22 +52,24 @@ UNKNOWN_DAY = int(np.iinfo(np.int32).min)
 OPEN_START = UNKNOWN_DAY + 1
 OPEN_END = int(np.iinfo(np.int32).max)
 
-_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ISO_DAY = re.compile(r"(?P<year>(?!-0000)-?[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})")
 
 
 def day(text: str) -> int:
-    """Returns the day number of an ISO date such as "2009-03-02".
+    """Returns the day number of an ISO date such as "2009-03-02", or "-0043-03-15" of the year 44 BC.
 
     Raises:
         DataError: if `text` is not a calendar date written as YYYY-MM-DD.
     """
     try:
-        if not _ISO_DAY.fullmatch(text):  # fromisoformat also takes 20090302 and 2009-W10-1
+        found = _ISO_DAY.fullmatch(text)
+        if not found:
             raise ValueError(text)
-        return datetime.date.fromisoformat(text).toordinal()
+        return day_number(*map(int, found.groups()))
     except (TypeError, ValueError):
         raise DataError(
-            f"{text!r} is not a date: expected a calendar day written as YYYY-MM-DD, from 0001-01-01 to 9999-12-31"
+            f"{text!r} is not a date: expected a calendar day written as YYYY-MM-DD, from {iso(FIRST_DAY)} to "
+            f"{iso(LAST_DAY)}"
         ) from None
 
 
@@ -69,12 +79,11 @@ def iso(number: int) -> str:
     Raises:
         DataError: if the calendar has no such day.
     """
-    if not 1 <= number <= LAST_DAY:
-        raise DataError(f"day number {number} is outside the calendar: expected 1 to {LAST_DAY}")
-    return datetime.date.fromordinal(number).isoformat()
+    year, month, of_month = date_of(number)
+    return f"{iso_year(year)}-{month:02}-{of_month:02}"
 
 
-SYNTHETIC_TODAY = datetime.date(2026, 11, 25).toordinal()
+SYNTHETIC_TODAY = day_number(2026, 11, 25)
 """The day on which synthetic questions are asked: what "now" means to them and to a training on them."""
 
 
@@ -109,8 +118,10 @@ class Window:
                 raise DataError(
                     f"window {name} is {value!r} ({type(value).__name__}): expected a day number (int) or None"
                 )
-            if not 1 <= value <= LAST_DAY:
-                raise DataError(f"window {name} is {value}: expected a day number from 1 to {LAST_DAY} or None")
+            if not FIRST_DAY <= value <= LAST_DAY:
+                raise DataError(
+                    f"window {name} is {value}: expected a day number from {FIRST_DAY} to {LAST_DAY} or None"
+                )
         if self.source is not None and not isinstance(self.source, str):
             raise DataError(f"window source is {self.source!r}: expected a string or None")
         if self.start is not None and self.end is not None and self.end <= self.start:
@@ -123,7 +134,7 @@ class Window:
                 continue
             if unit not in UNITS:
                 raise DataError(f"window {name}_unit is {unit!r}: expected one of {', '.join(UNITS)} or None")
-            if value is None or UNITS.index(unit) < UNITS.index(_widest(value)):
+            if value is None or UNITS.index(unit) < UNITS.index(widest_unit(value)):
                 day = "open" if value is None else iso(value)
                 raise DataError(f"window {name} is {day}, where no {unit} begins: expected another {name}_unit or None")
 
@@ -140,9 +151,9 @@ class Window:
         """Counts the shared days; open ends reach to the calendar's edges, 0 if one is unknown."""
         if not (self.known and other.known):
             return 0
-        first = max(self.start or 1, other.start or 1)
-        stop = min(self.end or LAST_DAY + 1, other.end or LAST_DAY + 1)
-        return max(0, stop - first)
+        starts = [window.start for window in (self, other) if window.start is not None]
+        ends = [window.end for window in (self, other) if window.end is not None]
+        return max(0, min(ends, default=LAST_DAY + 1) - max(starts, default=FIRST_DAY))
 
     def clip(self, horizon: Window) -> Window:
         """Returns the part of this window inside `horizon`, with this window's source.
@@ -201,44 +212,43 @@ UNKNOWN = Window(None, None, None)
 
 
 def year_bounds(year: int) -> Bounds | None:
-    """Returns the bounds of a year, None if it is not in 1..9999; 9999 is open at its end."""
+    """Returns the bounds of a year, None if the calendar has it not; 9999 is open at its end."""
     return years_bounds(year, year + 1)
 
 
 def month_bounds(year: int, month: int) -> Bounds | None:
     """Returns the bounds of a month, None if there is none; December 9999 is open at its end."""
-    if not (1 <= month <= 12 and 1 <= year <= 9999):
+    if not (1 <= month <= 12 and FIRST_YEAR <= year <= LAST_YEAR):
         return None
-    start = datetime.date(year, month, 1).toordinal()
+    start = day_number(year, month, 1)
     if month == 12:
-        return start, None if year == 9999 else datetime.date(year + 1, 1, 1).toordinal()
-    return start, datetime.date(year, month + 1, 1).toordinal()
+        return start, None if year == LAST_YEAR else day_number(year + 1, 1, 1)
+    return start, day_number(year, month + 1, 1)
 
 
 def years_bounds(first: int, stop: int) -> Bounds | None:
     """Returns the bounds of the years from `first` to before `stop`, None if there is no such span."""
-    if not 1 <= first <= 9999 or not first < stop:
+    if not FIRST_YEAR <= first <= LAST_YEAR or not first < stop:
         return None
-    end = datetime.date(stop, 1, 1).toordinal() if stop <= 9999 else None
-    return datetime.date(first, 1, 1).toordinal(), end
+    return day_number(first, 1, 1), day_number(stop, 1, 1) if stop <= LAST_YEAR else None
 
 
 def year_window(year: int, source: str | None = None) -> Window:
     """Returns the whole year; the year 9999 is open at its end, where the calendar stops.
 
     Raises:
-        DataError: if the year is not in 1..9999.
+        DataError: if the calendar has no such year.
     """
-    return _window(year_bounds(year), f"year {year}: expected 1 to 9999", source)
+    return _window(year_bounds(year), f"year {year}: expected {FIRST_YEAR} to {LAST_YEAR}", source)
 
 
 def month_window(year: int, month: int, source: str | None = None) -> Window:
     """Returns the whole month; December 9999 is open at its end, where the calendar stops.
 
     Raises:
-        DataError: if the year is not in 1..9999 or the month not in 1..12.
+        DataError: if the calendar has no such month.
     """
-    problem = f"year {year}, month {month}: expected years 1 to 9999 and months 1 to 12"
+    problem = f"year {year}, month {month}: expected years {FIRST_YEAR} to {LAST_YEAR} and months 1 to 12"
     return _window(month_bounds(year, month), problem, source)
 
 
@@ -268,14 +278,14 @@ def window_bounds(windows: Iterable[Window]) -> tuple[NDArray[np.int32], NDArray
     return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
 
 
-def _widest(number: int) -> str:
+def widest_unit(number: int) -> str:
     """The widest of UNITS that begins on a day."""
-    date = datetime.date.fromordinal(number)
-    return "day" if date.day != 1 else "month" if date.month != 1 else "year"
+    _, month, of_month = date_of(number)
+    return "day" if of_month != 1 else "month" if month != 1 else "year"
 
 
 def in_words(number: int, *, last: bool, unit: str | None = None) -> str:
-    """A bound of a window as people write it: "1922", "October 2023" or "18 May 2006".
+    """A bound of a window as people write it: "1922", "October 2023", "18 May 2006" or "44 BC".
 
     Args:
         number: First day of the window, or its last, which is the day before `Window.end`.
@@ -283,10 +293,7 @@ def in_words(number: int, *, last: bool, unit: str | None = None) -> str:
         unit: One of UNITS, how precise it is.  Without it, as precise as the window seems to be: what starts on the
             first day of a year (ends on its last) was given as a year, of a month as a month.
     """
-    date = datetime.date.fromordinal(number)
-    unit = unit or _widest(min(number + last, LAST_DAY))
-    return {
-        "year": str(date.year),
-        "month": f"{MONTHS[date.month - 1]} {date.year}",
-        "day": f"{date.day} {MONTHS[date.month - 1]} {date.year}",
-    }[unit]
+    year, month, of_month = date_of(number)
+    unit = unit or widest_unit(min(number + last, LAST_DAY))
+    words = {"year": [], "month": [MONTHS[month - 1]], "day": [str(of_month), MONTHS[month - 1]]}[unit]
+    return " ".join([*words, year_in_words(year)])

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from kblampp.data.calendar import LAST_DAY
 from kblampp.data.facts import FiveTuple
-from kblampp.data.windows import LAST_DAY, OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
 
 KEYS, VALUES, CONTEXTS = "K.npy", "V.npy", "meta/ctx_vec.npy"
 FIRST_DAYS, LAST_DAYS = "meta/tau_min.npy", "meta/tau_max.npy"

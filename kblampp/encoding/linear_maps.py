@@ -148,7 +148,7 @@ class TauEncoder:
         open_end = (end == OPEN_END) & ~unknown
         has_start, has_end = ~(unknown | open_start), ~(unknown | open_end)
         days = np.where(has_start & has_end, end - start, 0)
-        columns = [unknown, open_start, open_end, np.log1p(days) / _LOG_LONGEST]
+        columns = [unknown, open_start, open_end, np.minimum(1.0, np.log1p(days) / _LOG_LONGEST)]
         for period in self._periods:
             for day, there in ((start, has_start), (end, has_end)):
                 angle = 2 * np.pi * np.where(there, day, 0) / period

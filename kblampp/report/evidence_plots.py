@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from matplotlib.axes import Axes
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import atomic_dir
+from kblampp.data.calendar import date_of, day_number, year_in_words
+from kblampp.data.windows import day
 from kblampp.report.names import BLUE, DEEP_ORANGE, FAINT_ORANGE, GREEN, GREY, INK, NAVY, ORANGE, PALE_ORANGE, SKY
 from kblampp.report.style import drawn, label_lines, read_points
 
@@ -140,8 +141,8 @@ def _dated(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _draw_windows(axes: Axes, row: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]) -> None:
     """A bar for each competing fact's window, over a band for the question's; open ends run to the edge."""
     asked = row["question_time"]
-    known = [day for pair in (asked, *(fact["window"] for fact in facts)) if pair for day in pair if day]
-    days = [_number(day) for day in known]
+    known = [text for pair in (asked, *(fact["window"] for fact in facts)) if pair for text in pair if text]
+    days = [day(text) for text in known]
     low, high = min(days) - MARGIN_DAYS, max(days) + MARGIN_DAYS
     if asked:
         left, right = _ends(asked, low, high)
@@ -155,9 +156,9 @@ def _draw_windows(axes: Axes, row: Mapping[str, Any], facts: Sequence[Mapping[st
         left, right = _ends(fact["window"], low, high)
         axes.barh(y, right - left, 0.55, left, color=colour)
         axes.text((left + right) / 2, y, f"{fact['alpha']:.2f}", color="white", ha="center", va="center", fontsize=8)
-    first, last = (date.fromordinal(int(end)).year for end in (low, high))
+    first, last = (date_of(int(end)).year for end in (low, high))
     ticks = range(first + 1, last + 1, max(1, (last - first) // 8))
-    axes.set_xticks([_number(f"{year}-01-01") for year in ticks], [str(year) for year in ticks])
+    axes.set_xticks([day_number(year, 1, 1) for year in ticks], [year_in_words(year) for year in ticks])
     axes.set_yticks(range(len(facts)), [_short(fact["tail"], 40) for fact in facts], fontsize=8)
     axes.set(xlim=(low, high), ylim=(len(facts) - 0.5, -0.5))
     axes.grid(axis="x")
@@ -169,11 +170,7 @@ def _draw_windows(axes: Axes, row: Mapping[str, Any], facts: Sequence[Mapping[st
 
 def _ends(window: Sequence[str | None], low: float, high: float) -> tuple[float, float]:
     start, end = window
-    return (low if start is None else _number(start)), (high if end is None else _number(end))
-
-
-def _number(day: str) -> float:
-    return float(date.fromisoformat(day).toordinal())
+    return (low if start is None else day(start)), (high if end is None else day(end))
 
 
 def _short(text: str, width: int = LABEL_WIDTH) -> str:

@@ -100,7 +100,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), Afte
 ContextText = Annotated[str, StringConstraints(max_length=MAX_CONTEXT), AfterValidator(clean_lines)]
 DateText = Annotated[str, StringConstraints(max_length=60), AfterValidator(clean_line)]
 SearchText = Annotated[str, StringConstraints(max_length=MAX_SEARCH), AfterValidator(clean_lines)]
-DayText = Annotated[str, StringConstraints(max_length=10), AfterValidator(lambda text: (day(text), text)[1])]
+DayText = Annotated[str, StringConstraints(max_length=11), AfterValidator(lambda text: (day(text), text)[1])]
 KnownAt = Annotated[
     int | str,
     BeforeValidator(read_known_at),

@@ -1,26 +1,28 @@
 """The dates of a table: what a cell names as the start or the end of a fact, and how it is written again.
 
-A date has the year first, "1994", "1994-05" or "1994-05-02", or names its month in English ("2 May 1994").  A form that
-says more or less than a day, month or year is read as far as it goes and has a note; one that could be two days
-("03/02/2009") or two years ("94") is not guessed.
+A date has the year first, "1994", "1994-05" or "1994-05-02", or names its month in English ("2 May 1994").  Years
+before 1 are "44 BC", or have the sign and the zero of ISO 8601: -0043 is 44 BC.  A form that says more or less than a
+day, month or year is read as far as it goes and has a note; one that could be two days ("03/02/2009") or two years
+("94") is not guessed.
 """
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from kblampp.core.errors import DataError
-from kblampp.data.windows import LAST_DAY, MONTHS, UNITS, day, month_bounds, year_bounds
+from kblampp.data.calendar import FIRST_DAY, LAST_DAY, date_of, day_number, iso_year
+from kblampp.data.windows import MONTHS, UNITS, iso, month_bounds, widest_unit, year_bounds
 
 EXPECTED = "2009, 2009-03 or 2009-03-02, or nothing"
 ABOUT = "dates that are said to be uncertain, taken as certain"
 CLOCK = "dates with a time of day, which is left out"
 ZEROS = "dates with a month or day 00, which is left out"
 UNSAID = "words for what is not known, taken as an empty cell"
+ERA = "years with a sign, which ISO 8601 counts from 0000, the year 1 BC (-0043 is 44 BC)"
 OPEN = "words for an open end, taken as an empty cell"
 LONGEST = 60
 """Most characters of a date."""
@@ -42,7 +44,10 @@ _NUMBERS = re.compile(
     re.IGNORECASE,
 )
 _ERA = re.compile(r"(?:AD|CE) ?(?P<after>[0-9]{1,4})|(?P<before>[0-9]{1,4}) ?(?:AD|CE|A\.D\.|C\.E\.)", re.IGNORECASE)
-_BEFORE_CHRIST = re.compile(r"-[0-9]+(?:-.*)?|.*[0-9] ?(?:BCE?|B\.C\.(?:E\.)?)|BCE? ?[0-9].*", re.IGNORECASE)
+_BEFORE_CHRIST = re.compile(r"(?P<first>.*[0-9]) ?(?:BCE?|B\.C\.(?:E\.)?)|BCE? ?(?P<last>[0-9].*)", re.IGNORECASE)
+_SIGNED = re.compile(r"-(?P<year>[0-9]+)(?P<rest>-.*)?")
+_NOTHING = frozenset(("-1", "-9", "-99", "-999", "-9999"))  # how programs write that there is no date
+_LAST_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,3}$")
 _ABOUT = re.compile(
     r"(?:circa|ca\.?|c\.?|approx\.?|approximately|about|around|~|≈) ?(?P<rest>.*[0-9].*)", re.IGNORECASE
 )
@@ -87,7 +92,7 @@ def read_bound(text: str, *, end: bool) -> Bound:
         end: Whether it is an end, which counts as a whole and may be "present".
 
     Raises:
-        DataError: It names no date, one that is not certain, or one that the calendar lacks (years 1 to 9999).
+        DataError: It names no date, one that is not certain, or one that the calendar lacks (9999 BC to 9999).
     """
     if len(text) > LONGEST:
         raise DataError(f"{text[:LONGEST]!r}… is no date: expected {EXPECTED}")
@@ -95,7 +100,7 @@ def read_bound(text: str, *, end: bool) -> Bound:
 
 
 def bound_text(day: int | None, unit: str | None, *, end: bool) -> str:
-    """Writes a bound as a table has it, the inverse of `read_bound`: "1994", "1994-05", "1994-05-02", "" if open.
+    """Writes a bound as a table has it, the inverse of `read_bound`: "1994", "1994-05", "-0043-03-15", "" if open.
 
     Args:
         day: Day number of the start, or the first day after the end.
@@ -107,14 +112,15 @@ def bound_text(day: int | None, unit: str | None, *, end: bool) -> str:
     """
     if day is None:
         return ""
-    if not 1 + end <= day <= LAST_DAY:
-        raise DataError(f"day number {day} is outside the calendar: expected {1 + end} to {LAST_DAY}")
-    begins = datetime.date.fromordinal(day)
-    widest = "day" if begins.day != 1 else "month" if begins.month != 1 else "year"
+    if not FIRST_DAY + end <= day <= LAST_DAY:
+        raise DataError(f"day number {day} is outside the calendar: expected {FIRST_DAY + end} to {LAST_DAY}")
+    widest = widest_unit(day)
     if unit is not None and (unit not in UNITS or UNITS.index(unit) < UNITS.index(widest)):
-        raise DataError(f"no {unit} begins on {begins.isoformat()}: expected another unit")
-    named = datetime.date.fromordinal(day - end).isoformat()
-    return named[: {"year": 4, "month": 7, "day": 10}[unit or widest]]
+        raise DataError(f"no {unit} begins on {iso(day)}: expected another unit")
+    unit, (year, month, _) = unit or widest, date_of(day - end)
+    if unit == "year":
+        return iso_year(year) if year else "1 BC"  # "0000" would be taken for nothing
+    return f"{iso_year(year)}-{month:02}" if unit == "month" else iso(day - end)
 
 
 @lru_cache(maxsize=4096)
@@ -134,8 +140,6 @@ def _read(text: str, shown: str, end: bool) -> Bound:
         bound = _read(about["rest"], shown, end)
         return Bound(bound.day, bound.unit, ABOUT)
     year, month, number, note = _parts(text, shown)
-    if year < 1:
-        raise DataError(f"{shown!r} is before the year 1, where the calendar of windows begins: leave it empty")
     first, after, unit = _span(year, month, number, shown)
     bound_day = after if end else first
     return Bound(None, None, OPEN) if bound_day is None else Bound(bound_day, unit, note)
@@ -145,30 +149,36 @@ def _span(year: int, month: int | None, number: int | None, shown: str) -> tuple
     """First day, first day after (None where the calendar stops, in 9999) and unit of a year, month or day."""
     if number is not None:
         try:
-            first = day(f"{year:04d}-{month:02d}-{number:02d}")
-        except DataError:
+            first = day_number(year, month or 0, number)
+        except ValueError:
             raise DataError(f"{shown!r} is no day of the calendar: expected {EXPECTED}") from None
         return first, first + 1 if first < LAST_DAY else None, "day"
     bounds = year_bounds(year) if month is None else month_bounds(year, month)
     if bounds is None:
-        raise DataError(f"{shown!r} names no month of the calendar: expected {EXPECTED}")
+        what = "year" if month is None else "month"
+        raise DataError(f"{shown!r} names no {what} of the calendar: expected {EXPECTED}")
     return *bounds, "year" if month is None else "month"
 
 
 def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | None]:
     """Year, month and day of the month (None where they are not named), and how that was understood."""
-    if _BEFORE_CHRIST.fullmatch(text):
-        return 0, None, None, None
+    if text in _NOTHING:
+        raise _stands_for_nothing(shown)
+    if before := _BEFORE_CHRIST.fullmatch(text):
+        digits = _LAST_NUMBER.sub(lambda found: found[0].zfill(4), before["first"] or before["last"])
+        return _before_christ(1, digits, shown)
+    if signed := _SIGNED.fullmatch(text):
+        return _before_christ(0, signed["year"].zfill(4) + (signed["rest"] or ""), shown)
     if era := _ERA.fullmatch(text):
-        return int(era["after"] or era["before"]), None, None, None
+        return _counted(era["after"] or era["before"], shown), None, None, None
     if compact := _COMPACT.fullmatch(text):
-        return int(compact[1]), int(compact[2]), int(compact[3]), None
+        return _counted(compact[1], shown), int(compact[2]), int(compact[3]), None
     if words := _WORDS.fullmatch(text):
         month, first, second = _MONTH.get(words["month"].lower()), words["first"], words["second"]
         if month is None or (first and second):
             raise DataError(f"{shown!r} is no date: expected {EXPECTED}")
         number = first or second
-        return int(words["year"]), month, int(number) if number else None, None
+        return _counted(words["year"], shown), month, int(number) if number else None, None
     text = _FLOAT.sub(r"\1", text) if _FLOAT.fullmatch(text) else text  # pandas writes 2019.0 in a column with gaps
     found = _NUMBERS.fullmatch(text)
     if found is None or (found["mark"] in ("/", ".") and not found["day"]) or _ORDER_UNTOLD.fullmatch(text):
@@ -177,14 +187,35 @@ def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | No
     if len(year) < 3:
         raise DataError(f"{shown!r} could be a year of any century: write it with four digits")
     if len(year) > 4:
-        raise DataError(f"{shown!r} is no year from 1 to 9999: expected {EXPECTED}")
+        raise DataError(f"{shown!r} is no year from 9999 BC to 9999: expected {EXPECTED}")
     month, number = (None if found[name] is None else int(found[name]) for name in ("month", "day"))
     note = CLOCK if found["clock"] else None
     if month == 0 and not number:
-        return int(year), None, None, ZEROS
+        return _counted(year, shown), None, None, ZEROS
     if number == 0:
         return int(year), month, None, ZEROS
-    return int(year), month, number, note
+    if month is None:
+        return _counted(year, shown), None, None, note
+    return int(year), month, number, note or (None if int(year) else ERA)
+
+
+def _counted(year: str, shown: str) -> int:
+    """A year that is counted from 1; 0 alone is how programs write nothing, where 1 BC has no other sign of it."""
+    if not int(year):
+        raise _stands_for_nothing(shown)
+    return int(year)
+
+
+def _stands_for_nothing(shown: str) -> DataError:
+    return DataError(f"{shown!r} may stand for what is not known: leave it empty, or write a year such as 44 BC")
+
+
+def _before_christ(first: int, date: str, shown: str) -> tuple[int, int | None, int | None, str | None]:
+    """Parts of a date whose years are counted backwards; `first` is what the year before 1 is called."""
+    year, month, number, note = _parts(date, shown)
+    if year < 1:
+        raise DataError(f"{shown!r} is no date: expected {EXPECTED}")
+    return first - year, month, number, note if first else note or ERA
 
 
 def _no_date(text: str, shown: str) -> str:

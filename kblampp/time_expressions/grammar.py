@@ -6,11 +6,11 @@ Each is a stretch of the calendar or a part of one (early, first half, Q2), or i
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from kblampp.data.calendar import Date, day_number
 from kblampp.data.windows import MONTHS, Bounds, month_bounds, years_bounds
 from kblampp.time_expressions import relative
 
@@ -38,12 +38,24 @@ _PART = (
 # Of two digits: not the quotation mark of a title ("in '12 Monkeys'").
 _SHORT_YEAR = r"'(?P<yy>[0-9]{2})(?![^?]{0,60}\w'(?!\w))"
 _YEAR = rf"(?:(?P<y>[0-9]{{3,4}})|{_SHORT_YEAR})"
+_BC = r" ?(?P<bc>b\.? ?c\b\.?(?: ?e\b\.?)?|bce\b)"
+_ANY_YEAR = r"(?P<y>[0-9]{1,6})"
 # Not more of a word or number (2,000; 4-0), and not a year before Christ.
 _STOP = r"(?!\w|%|[-,.:/\u2013\u2014][0-9]| ?b\.? ?c\b| ?bce\b)"
 _UNIT_PATTERNS = tuple(
     re.compile(pattern + _STOP)
     for pattern in (
         *relative.PATTERNS,
+        rf"(?P<d>{DAY})(?: of)? (?P<m>{MONTH})(?: ?,| of)? ?{_ANY_YEAR}{_BC}",
+        rf"(?P<m>{MONTH}) (?:the )?(?P<d>{DAY})(?: ?, ?| ){_ANY_YEAR}{_BC}",
+        rf"{_PART}(?P<m>{MONTH})(?: ?,| of)? ?{_ANY_YEAR}{_BC}",
+        rf"{_PART}(?P<decade>[1-9][0-9]{{0,2}}0) ?'?s{_BC}",
+        rf"{_PART}(?P<century>[0-9]{{1,2}})(?:st|nd|rd|th)[ -]century{_BC}",
+        rf"{_ANY_YEAR} ?(?P<sep>/|{DASH}|to|until|till|through|and) ?(?P<y2>[0-9]{{1,6}}){_BC}",
+        rf"{_PART}{_ANY_YEAR}{_BC}",
+        r"(?P<sign>-)(?P<y>[0-9]{4})-(?P<m>[01][0-9])-(?P<d>[0-3][0-9])",
+        r"(?P<sign>-)(?P<y>[0-9]{4})-(?P<m>[01][0-9])",
+        r"(?P<sign>-)(?P<y>[0-9]{2,4})",
         r"(?P<y>[0-9]{4})(?P<sep>[-/.])(?P<m>[01]?[0-9])(?P=sep)(?P<d>[0-3]?[0-9])",
         r"(?P<first>[0-9]{1,2})(?P<sep>[-/])(?P<second>[0-9]{1,2})(?P=sep)(?P<y>[0-9]{4})",
         r"(?P<first>[0-9]{1,2})/(?P<second>[0-9]{1,2})/(?P<yy>[0-9]{2})",
@@ -59,12 +71,11 @@ _UNIT_PATTERNS = tuple(
         rf"(?<!\bmonth of )(?:{DAY}(?: of)? )?(?P<month_alone>{MONTH})(?: {DAY})?(?={CLAUSE_END})",
         rf"{_PART}(?P<y>[0-9]{{1,4}})",
         rf"{_PART}{_SHORT_YEAR}",
-        r"(?P<bc>[0-9]{1,4})(?:(?:st|nd|rd|th)[ -]century)? ?(?:b\.? ?c\b\.?(?: ?e\b\.?)?|bce\b)",
     )
 )
 # Where a unit can begin; real questions also hold "1369 to1420".
 _UNIT_START = re.compile(
-    rf"(?:(?<![\w.,/$£€#])|(?<= to))(?=[0-9]|'[0-9]|{MONTH}|[qh][1-4][ /-]|(?:{'|'.join(_PART_OF)})[ -]"
+    rf"(?:(?<![\w.,/$£€#])|(?<= to))(?=[0-9]|'[0-9]|(?<= )-[0-9]|{MONTH}|[qh][1-4][ /-]|(?:{'|'.join(_PART_OF)})[ -]"
     rf"|(?:{'|'.join(_NTH)}|last|latter) (?:half|third|quarter) |{relative.START})"
 )
 # "the 2004-05 table" and "2004-05 season" are two years, which "2004-05" alone need not be.
@@ -72,7 +83,7 @@ _SEASON = re.compile(r"(?: [\w-]+){0,3} (?:season|campaign|tournament|year)\b")
 
 
 BACKWARDS = "ends before it starts"
-NO_SUCH_TIME = "is no time of the calendar, whose years are 1 to 9999"
+NO_SUCH_TIME = "is no time of the calendar, whose years are 9999 BC to 9999"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,7 @@ def lower_case(text: str) -> str:
     return "".join(small if len(small := letter.lower()) == 1 else letter for letter in text).replace("\u2019", "'")
 
 
-def find_units(text: str, today: datetime.date) -> Iterator[Unit]:
+def find_units(text: str, today: Date) -> Iterator[Unit]:
     """The units that a text with single spaces names, in its order; none overlaps another."""
     low = lower_case(text)
     done = 0
@@ -117,12 +128,13 @@ def _in_a_name(text: str, low: str, match: re.Match[str]) -> bool:
     return any(letter.isupper() for letter in text[begin : match.end()])
 
 
-def _unit(low: str, match: re.Match[str], today: datetime.date) -> Unit:
+def _unit(low: str, match: re.Match[str], today: Date) -> Unit:
     fields = _fields(low, match, today)
-    number = int(fields.get("y") or fields.get("decade") or 1000)
-    plain = fields.keys() == {"y"}
+    named = fields.get("y") or fields.get("decade") or "1000"
+    number = 1000 if "bc" in fields else int(fields.get("sign", "") + named)
+    plain = fields.keys() in ({"y"}, {"y", "sign"})
     unsure = plain or fields.keys() & {"month_alone", "rolling"} or ("yy" in fields and "m" not in fields)
-    sure = not unsure and number >= 1000 and len(fields.get("y2", "four")) == 4
+    sure = not unsure and number >= 1000 and (len(fields.get("y2", "four")) == 4 or "bc" in fields)
     problem = _problem(fields)
     bounds = None if problem else _bounds(fields, today)
     if not problem and bounds is None:
@@ -130,13 +142,13 @@ def _unit(low: str, match: re.Match[str], today: datetime.date) -> Unit:
     return Unit(match.start(), match.end(), bounds, problem, number, plain, "y2" in fields, sure)
 
 
-def _fields(low: str, match: re.Match[str], today: datetime.date) -> dict[str, str]:
+def _fields(low: str, match: re.Match[str], today: Date) -> dict[str, str]:
     """The groups of a match that hold something; a year of two digits is written out in "y" too."""
     fields = {name: value for name, value in match.groupdict().items() if value}
     if "yy" in fields:
         year = today.year // 100 * 100 + int(fields["yy"])
         fields["y"] = f"{year if year <= today.year else year - 100:04}"
-    last = fields.get("y2", "")
+    last = "" if "bc" in fields else fields.get("y2", "")
     if len(last) == 2 and 1 <= int(last) <= 12:
         if last <= fields["y"][2:]:  # "2012-05" ends in no later year
             fields["m"] = fields.pop("y2")
@@ -150,8 +162,6 @@ def _problem(fields: Mapping[str, str]) -> str | None:
     """What keeps a unit from being understood."""
     if either := fields.get("either"):
         return f"may be {either}: write the month as a word, or both years in full"
-    if "bc" in fields:
-        return "is before the year 1, where the calendar begins"
     if "vague" in fields:
         return "is no certain time: write a date, a month or a year"
     if "month_alone" in fields:
@@ -164,22 +174,44 @@ def _problem(fields: Mapping[str, str]) -> str | None:
     return None
 
 
-def _bounds(fields: Mapping[str, str], today: datetime.date) -> Bounds | None:
+def _bounds(fields: Mapping[str, str], today: Date) -> Bounds | None:
     if fields.keys() & {"ago", "named", "past", "rolling"}:
         return relative.relative_bounds(fields, today)
     index, count = _portion(fields)
     if index >= count:  # "the third half"
         return None
+    if "bc" in fields or "sign" in fields:
+        return _bounds_before_christ(fields, index, count)
     if decade := fields.get("decade"):
         return _part_of_years(int(decade) if len(decade) > 2 else 1900 + int(decade), 10, index, count)
     if century := fields.get("century"):
         return _part_of_years(100 * int(century) - 99, 100, index, count)
     year = int(fields["y"])
+    if year < 1:
+        return None
     if last := fields.get("y2"):
         return years_bounds(year, int(fields["y"][: 4 - len(last)] + last) + 1)
     if "first" in fields:
         first, second = int(fields["first"]), int(fields["second"])
         return _day(year, *((first, second) if first <= 12 else (second, first)))
+    return _part_of_date(year, fields, index, count)
+
+
+def _bounds_before_christ(fields: Mapping[str, str], index: int, count: int) -> Bounds | None:
+    """Of a year that is counted backwards: the one before 1 is 1 BC, and 0 with a sign, as ISO 8601 counts."""
+    if decade := fields.get("decade"):
+        return _part_of_years(-8 - int(decade), 10, index, count)
+    if century := fields.get("century"):
+        return _part_of_years(1 - 100 * int(century), 100, index, count)
+    if not int(fields["y"]):
+        return None
+    year = -int(fields["y"]) if "sign" in fields else 1 - int(fields["y"])
+    if last := fields.get("y2"):
+        return years_bounds(year, 2 - int(last)) if int(last) else None
+    return _part_of_date(year, fields, index, count)
+
+
+def _part_of_date(year: int, fields: Mapping[str, str], index: int, count: int) -> Bounds | None:
     if "m" not in fields:
         return _part_of_year(year, index, count)
     name = fields["m"]
@@ -221,7 +253,7 @@ def _part_of_month(year: int, month: int, index: int, count: int) -> Bounds | No
 
 def _day(year: int, month: int, number: int) -> Bounds | None:
     try:
-        start = datetime.date(year, month, number).toordinal()
+        start = day_number(year, month, number)
     except ValueError:
         return None
     return relative.days_bounds(start, start + 1)

@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kblampp.data.windows import LAST_DAY, Bounds, Window, iso
+from kblampp.data.calendar import FIRST_DAY, LAST_DAY, Date, date_of
+from kblampp.data.windows import Bounds, Window
+from kblampp.time_expressions.events import event_time
 from kblampp.time_expressions.grammar import (
     BACKWARDS,
     CLAUSE_END,
@@ -25,6 +27,7 @@ from kblampp.time_expressions.grammar import (
     lower_case,
 )
 
+TOLD_BY_AN_EVENT = "is a time that only an event tells: write a date, a month or a year"
 QUESTION_SOURCE = "question_text"
 """Source of a window that was read from a question's words."""
 
@@ -50,7 +53,7 @@ _HALF_RANGE = re.compile(  # its first half lacks the year: "from March to May 2
     rf"(?<!\w)(?:from|between|in|during) (?:the )?"
     rf"(?P<half>{DAY} {MONTH}|{MONTH} {DAY}|{MONTH}|{DAY}|[qh][1-4]) ?(?:{_TO}|and) ?(?:the )?$"
 )
-_WORD_AND_YEAR = re.compile(r"(?P<words>.*[a-z].*?)(?P<year>'?[0-9]+)")
+_WORD_AND_YEAR = re.compile(r"(?P<words>.*[a-z].*?)(?P<year>'?[0-9]+(?: ?b\.? ?c\b\.?(?: ?e\b\.?)?)?)")
 _ONWARD = re.compile(
     r" (?:onwards?|on|and later|or later)\b"
     rf"| ?(?:to|until|till|through|{DASH}) ?(?:the )?(?:present|now|today|date|this day)\b"
@@ -108,7 +111,7 @@ def read_time(text: str, as_of: int | None = None) -> TimeReading:
     Raises:
         DataError: `as_of` is no day of the calendar.
     """
-    today = datetime.date.today() if as_of is None else datetime.date.fromisoformat(iso(as_of))
+    today = date_of(datetime.date.today().toordinal() if as_of is None else as_of)
     clean = " ".join(text.split())
     terms = list(_terms(clean, lower_case(clean), today))
     problem = next((f'"{clean[term.at : term.stop]}" {term.problem}' for term in terms if term.problem), None)
@@ -116,6 +119,8 @@ def read_time(text: str, as_of: int | None = None) -> TimeReading:
     if bounds is not None and not _holds_a_day(bounds):
         problem = " and ".join(f'"{clean[term.at : term.stop]}"' for term in terms) + " have no day in common"
         bounds = None
+    if not terms and (told := event_time(clean)):
+        problem = f'"{told}" {TOLD_BY_AN_EVENT}'
     window = None if bounds is None else Window(bounds[0], bounds[1], QUESTION_SOURCE)
     return TimeReading(window, _without(clean, terms), problem)
 
@@ -155,7 +160,7 @@ def _without(text: str, terms: list[_Term]) -> str:
     return rest if re.search(r"\w", rest) else text
 
 
-def _terms(text: str, low: str, today: datetime.date) -> Iterator[_Term]:
+def _terms(text: str, low: str, today: Date) -> Iterator[_Term]:
     units = list(find_units(text, today))
     edge = 0  # end of the last term: its words say nothing about the next one
     for unit, other in itertools.zip_longest(units, units[1:]):
@@ -236,7 +241,7 @@ def _counts(text: str, unit: Unit, kind: str) -> bool:
     return not (unit.plain and unit.number % 100 == 0 and _COUNTED.match(text, unit.stop))
 
 
-def _complete(half: str, full: re.Match[str], today: datetime.date) -> Bounds | None:
+def _complete(half: str, full: re.Match[str], today: Date) -> Bounds | None:
     """Gives "march" or "3" the year and month of "9 may 2015", the other end of its range."""
     month = re.search(MONTH, full["words"])
     words = half if re.search(MONTH, half) or not month else f"{half} {month[0]}"
@@ -284,4 +289,4 @@ def _combine(terms: list[_Term]) -> Bounds | None:
 
 def _holds_a_day(bounds: Bounds) -> bool:
     start, end = bounds
-    return (1 if start is None else start) < (LAST_DAY + 1 if end is None else end)
+    return (FIRST_DAY if start is None else start) < (LAST_DAY + 1 if end is None else end)

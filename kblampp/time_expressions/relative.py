@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 
-from kblampp.data.windows import LAST_DAY, Bounds, month_bounds, year_bounds, years_bounds
+from kblampp.data.calendar import FIRST_DAY, LAST_DAY, Date
+from kblampp.data.windows import Bounds, month_bounds, year_bounds, years_bounds
 
 _WORDS = "a one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty thirty"
 _VALUES = [1, *range(1, 16), 20, 30]
@@ -49,7 +49,7 @@ START = (
 _BACK = {"day before yesterday": 2, "yesterday": 1, "last": 1, "this": 0, "next": -1}
 
 
-def relative_bounds(fields: Mapping[str, str], today: datetime.date) -> Bounds | None:
+def relative_bounds(fields: Mapping[str, str], today: Date) -> Bounds | None:
     """The days of a match of `PATTERNS` that is not vague, None if they are outside the calendar.
 
     "two years ago" and "last year" are whole years of the calendar, and so for the other units; "the past two years"
@@ -65,7 +65,7 @@ def relative_bounds(fields: Mapping[str, str], today: datetime.date) -> Bounds |
 
 def days_bounds(start: int, stop: int) -> Bounds | None:
     """Bounds of the days from `start` to before `stop`, None if the calendar does not have their first."""
-    if not 1 <= start <= LAST_DAY:
+    if not FIRST_DAY <= start <= LAST_DAY:
         return None
     return start, stop if stop <= LAST_DAY else None
 
@@ -74,13 +74,13 @@ def _count(words: str) -> int:
     return _NUMBERS.get(words) or int(words)
 
 
-def _calendar_unit(today: datetime.date, of: str, back: int) -> Bounds | None:
+def _calendar_unit(today: Date, of: str, back: int) -> Bounds | None:
     """The day, week, ... that lies `back` of them before the one that holds today."""
-    number, year = today.toordinal(), today.year
+    number, year = today.number, today.year
     if of == "day":
         return days_bounds(number - back, number - back + 1)
     if of == "wee":
-        monday = number - today.weekday() - 7 * back
+        monday = number - today.weekday - 7 * back
         return days_bounds(monday, monday + 7)
     if of == "mon":
         year, month = divmod(12 * year + today.month - 1 - back, 12)
@@ -94,9 +94,9 @@ def _calendar_unit(today: datetime.date, of: str, back: int) -> Bounds | None:
     return years_bounds(first, first + 100)
 
 
-def _up_to(today: datetime.date, of: str, count: int) -> Bounds | None:
+def _up_to(today: Date, of: str, count: int) -> Bounds | None:
     """The last `count` days, weeks, ... up to and with today."""
-    number = today.toordinal()
+    number = today.number
     if of in ("day", "wee"):
         return days_bounds(number - count * (7 if of == "wee" else 1), number + 1)
     year, month = divmod(12 * today.year + today.month - 1 - _MONTHS_IN[of] * count, 12)

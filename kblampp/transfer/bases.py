@@ -38,6 +38,7 @@ WHOLE = ConvertParams(
     template_questions=False,
     distractor_facts=False,
     oracle_facts=False,
+    known_at=None,
 )
 """Every row counts, whatever `convert` in params.yaml says; folds mean nothing where all is measured."""
 

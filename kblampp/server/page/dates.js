@@ -13,7 +13,7 @@ export function dayOf(year, month = 0, day = 1) {
 
 /** The day on which a bound lies, of an end the first day after it; null if it is empty or no date. */
 export function readBound(text, isEnd) {
-  const found = FORM.exec((text ?? "").trim());
+  const found = FORM.exec((text ?? "").trim().replace(/^1 BC$/, "0"));  // the one bound that the server writes so
   if (!found) return null;
   const [year, month, day] = found.slice(1).map((part) => (part === undefined ? null : Number(part)));
   if (month === null) return dayOf(year + (isEnd ? 1 : 0));
@@ -29,14 +29,20 @@ export const monthOf = (day) => dateOf(day).getUTCFullYear() * 12 + dateOf(day).
 /** The first day of such a month. */
 export const firstOf = (month) => dayOf(Math.floor(month / 12), ((month % 12) + 12) % 12);
 
-/** The year of a day. */
+/** The year of a day: 0 is the year 1 BC. */
 export const yearOf = (day) => dateOf(day).getUTCFullYear();
 
-/** "2012-05-01". */
-export const isoDay = (day) => dateOf(day).toISOString().slice(0, 10);
+/** "2012", "44 BC". */
+export const yearText = (year) => (year > 0 ? String(year) : `${1 - year} BC`);
 
-/** "1 May 2012". */
-export const dayText = (day) => LONG.format(dateOf(day));
+/** "2012-05-01", "-0043-03-15". */
+export function isoDay(day) {
+  const [year, rest] = [yearOf(day), dateOf(day).toISOString().slice(-20, -14)];
+  return `${year < 0 ? "-" : ""}${String(Math.abs(year)).padStart(4, "0")}${rest}`;
+}
+
+/** "1 May 2012", "15 Mar 44 BC". */
+export const dayText = (day) => LONG.format(dateOf(day)) + (yearOf(day) > 0 ? "" : " BC");
 
 /** The day it is here. */
 export function todayHere() {
@@ -66,7 +72,7 @@ export function spanText({ start, end }) {
   const [from, after] = [readBound(start, false), readBound(end, true)];
   const [first, last] = [yearOf(from), yearOf(after - 1)];
   const whole = dayOf(first) === from && dayOf(last + 1) === after;
-  if (whole) return first === last ? String(first) : `${first} – ${last}`;
+  if (whole) return first === last ? yearText(first) : `${yearText(first)} – ${yearText(last)}`;
   if (firstOf(monthOf(from)) === from && firstOf(monthOf(from) + 1) === after) return dayText(from).slice(2);
   return `${dayText(from)} – ${dayText(after - 1)}`;
 }

@@ -1,7 +1,7 @@
 /** The windows of facts on one axis, with the time asked about and the day of asking. */
 
 import { copiedFields } from "./answer.js";
-import { dayText, firstOf, monthOf, readBound, spanText, windowText, yearOf, dayOf } from "./dates.js";
+import { dayText, firstOf, monthOf, readBound, spanText, windowText, yearOf, yearText, dayOf } from "./dates.js";
 import { byId, el, name, svg } from "./dom.js";
 
 const MOST = 12;
@@ -106,7 +106,7 @@ export function showAxis(span) {
   const years = [];
   for (let year = Math.ceil(low / step) * step; year <= high; year += step) years.push(year);
   byId("axis").replaceChildren(...years.map((year) => {
-    const tick = el("span", {}, String(year));
+    const tick = el("span", {}, yearText(year));
     tick.style.insetInlineStart = at(place(dayOf(year), span));
     return tick;
   }));

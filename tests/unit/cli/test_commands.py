@@ -48,6 +48,39 @@ def test_each_command_explains_itself_with_an_example(command: str, capsys: pyte
         assert "--json" in text
 
 
+HEAVY = ("torch", "transformers", "sentence_transformers", "peft", "faiss", "sklearn", "scipy", "fastapi")
+WITHOUT_A_MODEL = (
+    ("add", "my.kb", "a", "b", "c", "--start", "44 BC"),
+    ("change", "my.kb", "1", "--tail", "Quinby Vale"),
+    ("end", "my.kb", "3", "2024-06"),
+    ("delete", "my.kb", "4"),
+    ("undo", "my.kb"),
+    ("rollback", "my.kb", "2"),
+    ("facts", "my.kb", "director", "--on", "2001-06-01"),
+    ("history", "my.kb", "1"),
+    ("log", "my.kb"),
+    ("verify", "my.kb"),
+    ("export", "my.kb", "out.jsonl"),
+)
+
+
+def test_what_needs_no_model_loads_no_model(kb: str) -> None:
+    """Nor what only models and the server need: these commands start at once."""
+    program = (
+        "import json, sys\nfrom kblampp.cli.app import main\n"
+        f"for command in {WITHOUT_A_MODEL!r}:\n    assert main(command) == 0\n"
+        f"sys.stderr.write(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stderr) == (0, "[]")
+
+
 def test_it_is_a_program_and_a_module(tmp_path: Path) -> None:
     for command in ([sys.executable, "-m", "kblampp"], [str(Path(sys.executable).with_name("kblampp"))]):
         done = subprocess.run(

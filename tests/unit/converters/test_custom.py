@@ -176,7 +176,7 @@ def test_a_bound_is_said_as_precisely_as_the_table_gives_it(
         ("2010", "2009", "expected end after start"),
         ("2009-13", "", "month"),
         ("2009-02-30", "", "'2009-02-30' is no day of the calendar"),
-        ("0000", "", "'0000' is before the year 1"),
+        ("0000", "", "'0000' may stand for what is not known"),
         ("Spring 2009", "", "column 'start': 'Spring 2009' is no date"),
         ("", "03/02/2009", "column 'end': '03/02/2009' does not say which number is the month"),
     ],

@@ -56,7 +56,7 @@ HARD = [
 
 def options(**changes: Any) -> ConvertParams:
     plain = {"max_samples": None, "skip_bad": False, "folds": 2, "fold": 0, "dev_share": 0.0}
-    flags = {"template_questions": False, "distractor_facts": False, "oracle_facts": False}
+    flags = {"template_questions": False, "distractor_facts": False, "oracle_facts": False, "known_at": None}
     return ConvertParams(**{**plain, **flags, **changes})
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kblampp.core.errors import DataError
+from kblampp.data.calendar import FIRST_DAY, LAST_DAY
 from kblampp.data.windows import (
     OPEN_END,
     OPEN_START,
@@ -27,7 +28,7 @@ from kblampp.data.windows import (
     year_window,
 )
 
-DAYS = st.integers(1, datetime.date.max.toordinal())
+DAYS = st.integers(FIRST_DAY, LAST_DAY) | st.integers(-2, 2)
 ALWAYS = Window(None, None, "test")
 
 
@@ -52,14 +53,14 @@ def test_days_are_ordinals() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2009", "2009-3-2", "20090302", "2009-W10-1", "2009-02-29", "2009-13-01", "0000-01-01", " 2009-03-02"]
+    "text", ["", "2009", "2009-3-2", "20090302", "2009-W10-1", "2009-02-29", "2009-13-01", "10000-01-01", " 2009-03-02"]
 )
 def test_day_refuses_what_is_no_iso_date(text: str) -> None:
     with pytest.raises(DataError, match="YYYY-MM-DD"):
         day(text)
 
 
-@pytest.mark.parametrize("number", [0, -1, 3_652_060])
+@pytest.mark.parametrize("number", [FIRST_DAY - 1, 3_652_060])
 def test_iso_refuses_days_outside_the_calendar(number: int) -> None:
     with pytest.raises(DataError, match="outside the calendar"):
         iso(number)
@@ -71,7 +72,7 @@ def test_a_window_without_a_day_is_refused(start: int, end: int) -> None:
         Window(start, end)
 
 
-@pytest.mark.parametrize(("start", "end"), [(0, 5), (1, 3_652_060), (True, 5), (1.0, 5), ("1", 5)])
+@pytest.mark.parametrize(("start", "end"), [(FIRST_DAY - 1, 5), (1, 3_652_060), (True, 5), (1.0, 5), ("1", 5)])
 def test_bounds_that_are_no_days_are_refused(start: Any, end: Any) -> None:
     with pytest.raises(DataError, match=r"window (start|end) is"):
         Window(start, end)
@@ -125,7 +126,7 @@ def test_unknown_overlaps_and_holds_nothing(window: Window) -> None:
 @given(windows())
 def test_an_always_valid_window_overlaps_every_known_one(window: Window) -> None:
     overlaps = ALWAYS.overlaps(window)
-    has_calendar_day = window.end != 1
+    has_calendar_day = window.end != FIRST_DAY
     assert overlaps == (window.known and has_calendar_day)
 
 
@@ -217,20 +218,20 @@ def test_the_calendars_last_year_is_open() -> None:
     assert month_window(9999, 12) == Window(day("9999-12-01"), None)
 
 
-@given(st.integers(1, 9999))
+@given(st.integers(-9998, 9999))
 def test_the_months_tile_their_year(year: int) -> None:
     months = [month_window(year, month) for month in range(1, 13)]
     assert all(first.end == second.start for first, second in itertools.pairwise(months))
     assert (months[0].start, months[-1].end) == (year_window(year).start, year_window(year).end)
 
 
-@pytest.mark.parametrize(("year", "month"), [(0, 1), (10000, 1), (2012, 0), (2012, 13)])
+@pytest.mark.parametrize(("year", "month"), [(-9999, 1), (10000, 1), (2012, 0), (2012, 13)])
 def test_there_is_no_such_month(year: int, month: int) -> None:
     with pytest.raises(DataError, match="no such time"):
         month_window(year, month)
 
 
-@pytest.mark.parametrize("year", [0, -5, 10000])
+@pytest.mark.parametrize("year", [-9999, 10000])
 def test_there_is_no_such_year(year: int) -> None:
     with pytest.raises(DataError, match="no such time"):
         year_window(year)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kblampp.core.errors import DataError, ParamsError, StoreError
+from kblampp.data.calendar import FIRST_DAY, LAST_DAY
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation, evidence_sentence, key_phrase
 from kblampp.data.windows import UNKNOWN, Window, day, window_bounds, year_window
 from kblampp.encoding.encoders import Encoders
@@ -259,6 +260,9 @@ def test_windows_are_bounded_and_tell_open_from_unknown() -> None:
         Window(None, day("2009-03-02")),
         year_window(1),
         Window(1, day("9999-12-31")),
+        Window(FIRST_DAY, LAST_DAY),
+        year_window(-43),
+        Window(None, 0, "s"),
         year_window(1970),
     ]
     for d_tau in (0, 1, 4, 5, 16, 33):

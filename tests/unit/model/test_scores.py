@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from kblampp.data.calendar import FIRST_DAY
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, window_bounds
 from kblampp.model.question_reader import Reading
@@ -44,6 +45,8 @@ KINDS = {
     "after the horizon": (800_000, 800_100),
     "open beyond the horizon": (800_000, OPEN_END),
     "open before the horizon": (OPEN_START, 600_000),
+    "before the year 1": (-16_070, -15_705),
+    "open before the year 1": (OPEN_START, 0),
     "unknown": UNKNOWN_PAIR,
 }
 STEP = TimeScorer()
@@ -190,7 +193,7 @@ def test_a_batch_scores_each_question_apart() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "unknown"])
 def test_clipped_windows_are_finite_and_never_empty(kind: str, horizon: tuple[int, int]) -> None:
     start, end = clip_to_horizon(torch.tensor([KINDS[kind]]), horizon)
-    assert 0 < start.item() < end.item() < 10_000_000
+    assert FIRST_DAY <= start.item() < end.item() < 10_000_000
     if OPEN_START not in KINDS[kind] and OPEN_END not in KINDS[kind]:
         assert (start.item(), end.item()) == KINDS[kind]
 

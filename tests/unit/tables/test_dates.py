@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kblampp.core.errors import DataError
-from kblampp.data.windows import LAST_DAY, UNITS, Window
-from kblampp.tables.dates import ABOUT, CLOCK, OPEN, UNSAID, ZEROS, Bound, bound_text, read_bound
+from kblampp.data.calendar import FIRST_DAY, LAST_DAY
+from kblampp.data.windows import UNITS, Window, day
+from kblampp.tables.dates import ABOUT, CLOCK, ERA, OPEN, UNSAID, ZEROS, Bound, bound_text, read_bound
 
 DATES = st.dates(datetime.date(1, 1, 1), datetime.date(9998, 12, 31))
 
 
-def bound(year: int, month: int = 1, day: int = 1, unit: str = "day") -> Bound:
-    return Bound(datetime.date(year, month, day).toordinal(), unit)
+def bound(year: int, month: int = 1, of_month: int = 1, unit: str = "day") -> Bound:
+    return Bound(datetime.date(year, month, of_month).toordinal(), unit)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,13 @@ def bound(year: int, month: int = 1, day: int = 1, unit: str = "day") -> Bound:
         ("2 May 1994", bound(1994, 5, 2), bound(1994, 5, 3)),
         ("2nd Sept. 1994", bound(1994, 9, 2), bound(1994, 9, 3)),
         ("May 2, 1994", bound(1994, 5, 2), bound(1994, 5, 3)),
+        ("44 BC", Bound(day("-0043-01-01"), "year"), Bound(day("-0042-01-01"), "year")),
+        ("44 B.C.E.", Bound(day("-0043-01-01"), "year"), Bound(day("-0042-01-01"), "year")),
+        ("BC 400", Bound(day("-0399-01-01"), "year"), Bound(day("-0398-01-01"), "year")),
+        ("1 bc", Bound(day("0000-01-01"), "year"), Bound(day("0001-01-01"), "year")),
+        ("9999 BCE", Bound(day("-9998-01-01"), "year"), Bound(day("-9997-01-01"), "year")),
+        ("March 44 BC", Bound(day("-0043-03-01"), "month"), Bound(day("-0043-04-01"), "month")),
+        ("15 March 44 BC", Bound(day("-0043-03-15"), "day"), Bound(day("-0043-03-16"), "day")),
         ("", Bound(None, None), Bound(None, None)),
         ("  ", Bound(None, None), Bound(None, None)),
     ],
@@ -67,6 +75,12 @@ def test_a_date_that_is_plain_needs_no_word(text: str, start: Bound, end: Bound)
         ("1883-00-00", bound(1883, unit="year"), ZEROS),
         ("1883-00", bound(1883, unit="year"), ZEROS),
         ("+1890-05-00T00:00:00Z", bound(1890, 5, unit="month"), ZEROS),
+        ("circa 400 BCE", Bound(day("-0399-01-01"), "year"), ABOUT),
+        ("-44", Bound(day("-0044-01-01"), "year"), ERA),
+        ("\u2212400", Bound(day("-0400-01-01"), "year"), ERA),
+        ("-0043-03-15", Bound(day("-0043-03-15"), "day"), ERA),
+        ("-0043-03-15T00:00:00Z", Bound(day("-0043-03-15"), "day"), CLOCK),
+        ("0000-02-29", Bound(day("0000-02-29"), "day"), ERA),
         ("nan", Bound(None, None), UNSAID),
         ("NaT", Bound(None, None), UNSAID),
         ("?", Bound(None, None), UNSAID),
@@ -87,15 +101,24 @@ def test_an_open_end_is_open(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("-44", "before the year 1"),
-        ("\u2212400", "before the year 1"),
-        ("-0044-03-15", "before the year 1"),
-        ("44 BC", "before the year 1"),
-        ("circa 400 BCE", "before the year 1"),
-        ("0000", "before the year 1"),
+        ("0000", "may stand for what is not known"),
+        ("0000-00-00", "may stand for what is not known"),
+        ("-1", "may stand for what is not known"),
+        ("-9999", "may stand for what is not known"),
+        ("0 BC", "may stand for what is not known"),
+        ("0 AD", "may stand for what is not known"),
+        ("000", "may stand for what is not known"),
+        ("0000.0", "may stand for what is not known"),
+        ("00000502", "may stand for what is not known"),
+        ("May 0000", "may stand for what is not known"),
+        ("-44 BC", "is no date"),
+        ("50-44 BC", "is no date"),
+        ("10000 BC", "no year from 9999 BC to 9999"),
+        ("-0043-02-29", "no day of the calendar"),
+        ("5th century BC", "is no date"),
         ("94", "of any century"),
         ("7", "of any century"),
-        ("12345", "no year from 1 to 9999"),
+        ("12345", "no year from 9999 BC to 9999"),
         ("03/02/2009", "which number is the month"),
         ("02.03.2009", "which number is the month"),
         ("3-2-09", "which number is the month"),
@@ -142,21 +165,21 @@ def test_a_year_month_or_day_is_as_the_calendar_says(date: datetime.date, unit: 
     assert bound_text(found.day, found.unit, end=end) == text
 
 
-@given(st.integers(1, LAST_DAY), st.none() | st.sampled_from(UNITS), st.booleans())
-def test_a_bound_that_is_written_is_read_as_it_was(day: int, unit: str | None, end: bool) -> None:
+@given(st.integers(FIRST_DAY, LAST_DAY) | st.integers(-800, 2), st.none() | st.sampled_from(UNITS), st.booleans())
+def test_a_bound_that_is_written_is_read_as_it_was(number: int, unit: str | None, end: bool) -> None:
     try:
-        text = bound_text(day, unit, end=end)
+        text = bound_text(number, unit, end=end)
     except DataError:
-        assert (end and day == 1) or _no_window(day, unit)
+        assert (end and number == FIRST_DAY) or _no_window(number, unit)
         return
     found = read_bound(text, end=end)
-    assert found.day == day
+    assert found.day == number
     assert unit in (None, found.unit)
 
 
-def _no_window(day: int, unit: str | None) -> bool:
+def _no_window(number: int, unit: str | None) -> bool:
     try:
-        Window(day, None, None, unit)
+        Window(number, None, None, unit)
     except DataError:
         return True
     return False
@@ -166,10 +189,10 @@ def test_an_open_bound_is_an_empty_cell() -> None:
     assert bound_text(None, None, end=True) == bound_text(None, "year", end=False) == ""
 
 
-@pytest.mark.parametrize("day", [0, LAST_DAY + 1])
-def test_a_day_outside_the_calendar_is_not_written(day: int) -> None:
+@pytest.mark.parametrize("number", [FIRST_DAY - 1, LAST_DAY + 1])
+def test_a_day_outside_the_calendar_is_not_written(number: int) -> None:
     with pytest.raises(DataError, match="outside the calendar"):
-        bound_text(day, None, end=False)
+        bound_text(number, None, end=False)
 
 
 @given(st.text(max_size=20) | st.text("0123456789-/.: TZcaBD?~+", max_size=20), st.booleans())

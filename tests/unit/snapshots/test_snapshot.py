@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.base.editing import changed, fact_of
-from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.base.snapshot import Snapshot
 from kblampp.base.vectors import VectorTable
 from kblampp.core.errors import DataError
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import fit_projections
 from kblampp.encoding.store import KBValueStore
+from kblampp.snapshots.fact_encoder import FactEncoder
+from kblampp.snapshots.snapshot import Snapshot
 from tests.encoders import Counting
 from tests.kb import ENCODERS, WIDTHS, make_facts
 
@@ -144,7 +144,7 @@ def test_a_state_made_of_another_is_the_state_made_from_nothing(
 ) -> None:
     """There and back again: names, order, arrays and what a search finds; whether or not the index is built anew."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kblampp.base.snapshot.FEW", few)
+        patch.setattr("kblampp.snapshots.snapshot.FEW", few)
         base = KnowledgeBase.create(Path(folder) / "a.kb")
         base.add(FACTS)
         first = Snapshot.of(base, encoder_of_all, base.version)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.vectors import VectorTable
 from kblampp.data.facts import FiveTuple
@@ -25,6 +24,7 @@ from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.index.layered_index import LayeredIndex
 from kblampp.model.inputs import EncodedBase
 from kblampp.model.mentions import NameRows, NameTable
+from kblampp.snapshots.fact_encoder import FactEncoder
 
 Columns = dict[str, npt.NDArray[Any]]
 """Arrays with a row a fact, by their names."""
