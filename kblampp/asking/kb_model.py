@@ -113,8 +113,7 @@ class KBModel:
     def _ask(self, state: Snapshot, questions: Sequence[str], today: int, top: int) -> list[Reply]:
         if state.base is None:
             return [_of_nothing(question, today, state.version) for question in questions]
-        ids = state.ids.tolist()
-        return self.reader.ask(state.base, questions, top=top, today=today, ids=ids, version=state.version)
+        return self.reader.ask(state.base, questions, top=top, today=today, ids=state.ids, version=state.version)
 
     def generate(self, base: KnowledgeBase, question: str, **options: Any) -> str:
         """Answers with Hugging Face's `generate`, which takes any `options`: `do_sample`, `num_beams`, `streamer` ….
@@ -165,7 +164,9 @@ class KBModel:
         self._snapshots.move_to_end(place)
         while len(self._snapshots) > KEPT or self._facts_kept() > KEPT_FACTS:
             self._snapshots.popitem(last=False)
-        return self._snapshots[place]
+        state = self._snapshots[place]
+        state.read_from(base)  # it may have been made from a base that was closed since
+        return state
 
     def _facts_kept(self) -> int:
         return sum(len(state.ids) for state in list(self._snapshots.values())[:-1])

@@ -1,0 +1,117 @@
+"""States of a base that are kept beside its file as arrays, which a reader maps and need not make.
+
+They are derived: each may be removed at any time, and one that is damaged, of another copy of the base or of another
+encoder is passed over.  A segment is written to a hidden folder and moved to its place as a whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from kblampp.base.knowledge_base import KnowledgeBase
+from kblampp.core.errors import StoreError
+from kblampp.core.files import atomic_dir, map_array, read_manifest, save_array, write_manifest
+from kblampp.index.half_index import HalfIndex
+
+logger = logging.getLogger(__name__)
+FOLDER, KIND = "segments", "segment"
+FORMAT = 1
+"""To be raised when what is read from a name or a fact, or how it is laid out, becomes another."""
+LEFT_S = 3600.0
+"""Age of a hidden folder that nobody writes to any more: what a kill has left."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A state of a base as arrays.
+
+    Attributes:
+        version: The call after which the base was so.
+        arrays: By the names of their files.
+        index: Of its keys.
+    """
+
+    version: int
+    arrays: Mapping[str, npt.NDArray[Any]]
+    index: HalfIndex
+
+
+def keep(base: KnowledgeBase, encoder: str, segment: Segment) -> bool:
+    """Writes a state beside the base, in the place of earlier ones; whether it could be written.
+
+    Args:
+        base: The base.
+        encoder: Fingerprint of what made its vectors.
+        segment: The state.
+    """
+    folder = base.path / FOLDER
+    place = folder / f"{segment.version}-{encoder[:16]}"
+    fields = {
+        "format": FORMAT,
+        "call": segment.version,
+        "token": base.token(segment.version),
+        "encoder": encoder,
+    }
+    try:
+        with atomic_dir(place) as made:
+            for name, array in segment.arrays.items():
+                save_array(made / name, array)
+            segment.index.write(made)
+            write_manifest(made, KIND, fields)
+        _tidy(folder, place)
+    except OSError as error:  # who only reads must not fail because of what can be made again
+        logger.warning("%s is not kept, the base opens slowly: %s", place, error)
+        return False
+    return True
+
+
+def nearest(base: KnowledgeBase, encoder: str, version: int) -> Segment | None:
+    """The segment whose state has the least calls between it and `version`; None where none can be read.
+
+    Args:
+        base: The base.
+        encoder: Fingerprint of what makes its vectors.
+        version: A call.
+    """
+    folders = [path for path in (base.path / FOLDER).glob(f"*-{encoder[:16]}") if path.name.split("-")[0].isdigit()]
+    for folder in sorted(folders, key=lambda path: abs(int(path.name.split("-")[0]) - version)):
+        try:
+            return _read(base, encoder, folder)
+        except (StoreError, OSError) as error:
+            logger.warning("a segment is passed over: %s", error)
+    return None
+
+
+def newest(base: KnowledgeBase, encoder: str) -> int:
+    """The call of the latest segment; 0 where there is none."""
+    names = [path.name.split("-")[0] for path in (base.path / FOLDER).glob(f"*-{encoder[:16]}")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def _read(base: KnowledgeBase, encoder: str, folder: Path) -> Segment:
+    remedy = "remove the folder, it is made anew"
+    manifest = read_manifest(folder, KIND, verify="size", remedy=remedy)
+    version = manifest.get("call")
+    if manifest.get("format") != FORMAT or not isinstance(version, int):
+        raise StoreError(f"{folder} has format {manifest.get('format')!r}, expected {FORMAT}: {remedy}")
+    if manifest.get("encoder") != encoder or manifest.get("token") != base.token(version):
+        raise StoreError(f"{folder} is of another base or encoder: {remedy}")
+    arrays = {name: map_array(folder / name) for name in manifest["files"] if name.endswith(".npy")}
+    return Segment(version, arrays, HalfIndex.map(folder))
+
+
+def _tidy(folder: Path, own: Path) -> None:
+    """Removes earlier segments of the encoder, which who reads them goes on to read, and what kills have left."""
+    encoder = own.name.split("-")[1]
+    for path in folder.iterdir():
+        left = path.name.startswith(".") and time.time() - path.stat().st_mtime > LEFT_S
+        if left or (path != own and path.name.endswith(f"-{encoder}") and not path.name.startswith(".")):
+            shutil.rmtree(path, ignore_errors=True)
