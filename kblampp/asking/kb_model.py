@@ -15,6 +15,7 @@ import torch
 from kblampp.asking.asked import Asked
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import Reply
+from kblampp.base.compaction import Compactor
 from kblampp.base.fact_encoder import FactEncoder
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.snapshot import Snapshot
@@ -51,6 +52,7 @@ class KBModel:
         self.reader = reader
         self.encoder = encoder
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
+        self._compactor = Compactor(encoder)
 
     @classmethod
     def open(cls, folder: Path | str | None = None, *, adapter: Path | str | None = None) -> KBModel:
@@ -156,6 +158,9 @@ class KBModel:
         if place not in self._snapshots:
             device = str(self.reader.predictor.backbone.model.device)
             own = [state for token, state in self._snapshots.items() if base.token(state.version) == token]
+            compact = self._compactor.take(base)
+            if compact is not None:  # the switch: from here on states are made of the new segment
+                own = [compact]
             if own:  # what differs from the nearest state is less work than all
                 nearest = min(own, key=lambda state: abs(state.version - version))
                 self._snapshots[place] = nearest.moved(base, self.encoder, version, device)
@@ -165,6 +170,7 @@ class KBModel:
         while len(self._snapshots) > KEPT or self._facts_kept() > KEPT_FACTS:
             self._snapshots.popitem(last=False)
         state = self._snapshots[place]
+        self._compactor.look_at(base, state)
         state.read_from(base)  # it may have been made from a base that was closed since
         return state
 

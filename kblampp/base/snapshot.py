@@ -32,6 +32,8 @@ from kblampp.model.onward import FactsByHead
 
 FEW, PART = 512, 32
 """The index is built anew when more facts than FEW and one in PART of all differ from it."""
+EARLY = 4
+"""The next segment is written when a part in EARLY of so many differ."""
 WORTH = 1000
 """Facts of a base that is kept as a segment; fewer are soon read."""
 _IDS, _USES, _USERS = "ids.npy", "name_uses.npy", "word_users.npy"
@@ -44,15 +46,17 @@ class _Indexed:
     Attributes:
         index: Of their keys and inverse keys.
         places: Where each of its facts stands now, (m,); -1 for one that is gone or says something else.
+        kept: Whether it lies in a segment.
     """
 
     index: HalfIndex
     places: IdArray
+    kept: bool = False
 
     @classmethod
-    def of(cls, index: HalfIndex) -> _Indexed:
+    def of(cls, index: HalfIndex, *, kept: bool = False) -> _Indexed:
         """As its facts stand in their own state."""
-        return cls(index, np.arange(index.distinct.n // 2))
+        return cls(index, np.arange(index.distinct.n // 2), kept)
 
     def moved(self, moved: Moved) -> _Indexed:
         """The same index in another state."""
@@ -125,22 +129,24 @@ class Snapshot:
     def of(cls, base: KnowledgeBase, encoder: FactEncoder, version: int, device: str = "cpu") -> Snapshot:
         """The state after a call: of a segment where there is one; else facts without vectors are encoded first."""
         segment = segments.nearest(base, encoder.fingerprint, version)
-        if segment is not None:
+        if segment is None:
+            state = cls(0, np.zeros(0, dtype=np.int64), None, {}, None, BaseRows.none(base, encoder))
+        else:
             state = cls._of_segment(base, segment, device)
-            return state if version == segment.version else state.moved(base, encoder, version, device)
-        nothing = cls(0, np.zeros(0, dtype=np.int64), None, {}, None, BaseRows.none(base, encoder))
-        state = nothing.moved(base, encoder, version, device)
-        if len(state.ids) >= WORTH and not base.database.read_only and state.keep(base, encoder):
-            return cls.of(base, encoder, version, device)  # mapped, so that what it was made in is given back
-        return state
+        if version != state.version:
+            state = state.moved(base, encoder, version, device)
+        if state.is_kept or len(state.ids) < WORTH or base.database.read_only or not state.keep(base, encoder):
+            return state
+        return cls.of(base, encoder, version, device)  # mapped, so that what it was made in is given back
 
     @classmethod
     def _of_segment(cls, base: KnowledgeBase, segment: segments.Segment, device: str) -> Snapshot:
         arrays, rows = segment.arrays, BaseRows.of_arrays(base, segment.arrays, segment.index)
         columns = {name: arrays[name] for name in (FIRST_DAYS, LAST_DAYS, ENTITIES, RELATIONS, NAMES, STATES)}
         columns[SLOTS] = np.arange(len(arrays[_IDS]))
+        indexed = _Indexed.of(segment.index, kept=True)
         uses = NameUses(rows.names, arrays[_USES].copy(), arrays[_USERS].copy())
-        return cls._made(segment.version, arrays[_IDS], columns, _Indexed.of(segment.index), rows, uses, device)
+        return cls._made(segment.version, arrays[_IDS], columns, indexed, rows, uses, device)
 
     @classmethod
     def _made(
@@ -165,9 +171,17 @@ class Snapshot:
         return () if self.base is None else self.base.store.facts
 
     @property
-    def late(self) -> int:
-        """How many facts its index does not have, or has too many."""
-        return 0 if self._indexed is None else self._indexed.differs(len(self.ids))
+    def is_kept(self) -> bool:
+        """Whether it rests on a segment, but for few facts."""
+        return self._indexed is not None and self._indexed.kept
+
+    @property
+    def many_late(self) -> bool:
+        """Whether it is time to write the next segment, before so many facts differ that a question waits for it."""
+        n = len(self.ids)
+        if self._indexed is None or n < WORTH:
+            return False
+        return not self._indexed.kept or self._indexed.differs(n) * EARLY > max(FEW, n // PART)
 
     def read_from(self, base: KnowledgeBase) -> None:
         """Reads texts from `base` from here on, which has the call of this state too."""
@@ -211,11 +225,11 @@ class Snapshot:
             return {}
         store = LiveFacts(columns, rows)
         order = self.base.order.moved(store, moved, device)
-        return {"order_before": order, "by_head_before": self.base.by_head.moved(store, moved, order.rows, device)}
+        return {"order_before": order, "by_head_before": self.base.by_head.moved(store, moved, order, device)}
 
     def compacted(self) -> Snapshot:
         """The same state, all of whose facts are in its index."""
-        if self.base is None or self._indexed is None or not self.late:
+        if self.base is None or self._indexed is None or not self._indexed.differs(len(self.ids)):
             return self
         rows, index = self._rows.compacted(self._columns[SLOTS])
         columns = self._columns | {SLOTS: np.arange(len(self.ids))}

@@ -53,7 +53,7 @@ class Searcher:
         self._n_keys = len(keys)
         self.is_flat = isinstance(index, faiss.IndexFlat)
         self.misses_none = self.is_flat or (_is_half(index) and keys.dtype == np.float16)
-        self._scores_are_exact = _scores_are_exact(index, keys)
+        self._scores_are_exact = self.misses_none or _scores_are_exact(index, keys)
 
     @classmethod
     def build(cls, keys: FloatArray, factory: str, search: str | None) -> Searcher:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from kblampp.encoding.encoded_facts import EncodedFacts
 from kblampp.encoding.growing import Gathered
 from kblampp.model.ego_graph import leave_out
+from kblampp.model.fact_order import FactOrder
 from kblampp.model.groups import FEW, SHIFT, Groups, Moved, pair_numbers
 from kblampp.model.mentions import NameTable, each_once
 
@@ -58,27 +59,27 @@ class FactsByHead:
         entities = int(max(store.head_ids.max(), store.tail_ids.max())) + 1
         return cls._made(store, heads, by_row, np.bincount(distinct >> SHIFT, minlength=entities), rows, device)
 
-    def moved(self, store: EncodedFacts, moved: Moved, by_row: Groups, device: str = "cpu") -> FactsByHead:
+    def moved(self, store: EncodedFacts, moved: Moved, order: FactOrder, device: str = "cpu") -> FactsByHead:
         """Of another state of the same base: only the heads of facts that differ are looked at.
 
         Args:
             store: The facts of that state.
             moved: How facts stand in it.
-            by_row: Its facts by head and relation.
+            order: Of that state.
             device: Where the model computes.
         """
-        numbers, rows = np.asarray(store.head_ids, dtype=np.int64), pair_numbers(store.head_ids, store.rel_ids)
         if len(moved.fresh) > FEW:
             return FactsByHead.of(store, device)
-        heads = self.heads.moved(moved, numbers)
+        heads = self.heads.moved(moved, np.asarray(store.head_ids, dtype=np.int64))
         gone = self.ends[torch.from_numpy(np.flatnonzero(moved.now < 0))].cpu().numpy()
-        ends = np.stack([store.head_ids, store.tail_ids], axis=1)[moved.fresh]
+        fresh = np.stack([store.head_ids[moved.fresh], store.tail_ids[moved.fresh]], axis=1)
         before = self.relations.cpu().numpy()
-        relations = np.zeros(max(len(before), int(ends.max(initial=-1)) + 1), dtype=np.int64)
+        relations = np.zeros(max(len(before), int(fresh.max(initial=-1)) + 1), dtype=np.int64)
         relations[: len(before)] = before
-        for head in np.union1d(gone[:, 0], ends[:, 0]):
+        rows = order.row.cpu().numpy()
+        for head in np.union1d(gone[:, 0], fresh[:, 0]):
             relations[head] = len(np.unique(rows[heads.of_group(int(head))]))
-        return self._made(store, heads, by_row, relations, rows, device)
+        return self._made(store, heads, order.rows, relations, rows, device)
 
     @classmethod
     def _made(
