@@ -13,6 +13,15 @@ from kblampp.core.errors import KBLaMError
 logger = logging.getLogger(__name__)
 
 
+def compact(base: KnowledgeBase, encoder: FactEncoder, device: str = "cpu") -> Snapshot:
+    """The present state of a base, which is written beside it if it is large and differs from what is there."""
+    version = base.version
+    state = Snapshot.of(base, encoder, version, device)
+    if state.is_kept and state.late and not base.database.read_only and state.keep(base, encoder):
+        return Snapshot.of(base, encoder, version, device)
+    return state
+
+
 class Compactor:
     """Writes the next segment while questions are answered from the last one.
 
@@ -31,12 +40,12 @@ class Compactor:
 
         Args:
             base: The base.
-            state: One that was made ready, so that the vectors of its facts are kept already.
+            state: One of it that is ready to be read.
         """
         if self._refused or base.database.read_only or not state.many_late or self.busy:
             return
         device = "cpu" if state.base is None else state.base.device
-        self._thread = threading.Thread(target=self._work, args=(base, state.version, device), daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(base, device), daemon=True)
         self._thread.start()
 
     @property
@@ -54,12 +63,10 @@ class Compactor:
         if self._thread is not None:
             self._thread.join()
 
-    def _work(self, base: KnowledgeBase, version: int, device: str) -> None:
+    def _work(self, base: KnowledgeBase, device: str) -> None:
         try:
-            state = Snapshot.of(base, self._encoder, version, device)
-            if state.many_late and state.keep(base, self._encoder):
-                state = Snapshot.of(base, self._encoder, version, device)
+            state = compact(base, self._encoder, device)
             self._refused = state.many_late  # where none can be written now, none is tried again
-            self._made = base.token(version), state
+            self._made = base.token(state.version), state
         except KBLaMError as error:  # such as that the base was closed: who opens it next makes the segment
             logger.warning("the next segment was not made: %s", error)

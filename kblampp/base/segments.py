@@ -90,10 +90,11 @@ def nearest(base: KnowledgeBase, encoder: str, version: int) -> Segment | None:
     return None
 
 
-def newest(base: KnowledgeBase, encoder: str) -> int:
-    """The call of the latest segment; 0 where there is none."""
-    names = [path.name.split("-")[0] for path in (base.path / FOLDER).glob(f"*-{encoder[:16]}")]
-    return max((int(name) for name in names if name.isdigit()), default=0)
+def forget_others(base: KnowledgeBase, encoder: str) -> None:
+    """Removes the segments of other encoders."""
+    for path in (base.path / FOLDER).glob("[0-9]*-*"):
+        if not path.name.endswith(f"-{encoder[:16]}"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _read(base: KnowledgeBase, encoder: str, folder: Path) -> Segment:

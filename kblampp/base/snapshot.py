@@ -176,12 +176,15 @@ class Snapshot:
         return self._indexed is not None and self._indexed.kept
 
     @property
+    def late(self) -> int:
+        """How many facts its index lacks, or has too many."""
+        return 0 if self._indexed is None else self._indexed.differs(len(self.ids))
+
+    @property
     def many_late(self) -> bool:
         """Whether it is time to write the next segment, before so many facts differ that a question waits for it."""
         n = len(self.ids)
-        if self._indexed is None or n < WORTH:
-            return False
-        return not self._indexed.kept or self._indexed.differs(n) * EARLY > max(FEW, n // PART)
+        return n >= WORTH and (not self.is_kept or self.late * EARLY > max(FEW, n // PART))
 
     def read_from(self, base: KnowledgeBase) -> None:
         """Reads texts from `base` from here on, which has the call of this state too."""
@@ -229,7 +232,7 @@ class Snapshot:
 
     def compacted(self) -> Snapshot:
         """The same state, all of whose facts are in its index."""
-        if self.base is None or self._indexed is None or not self._indexed.differs(len(self.ids)):
+        if self.base is None or not self.late:
             return self
         rows, index = self._rows.compacted(self._columns[SLOTS])
         columns = self._columns | {SLOTS: np.arange(len(self.ids))}

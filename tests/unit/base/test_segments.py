@@ -147,6 +147,8 @@ def test_a_segment_is_of_one_encoder(base: KnowledgeBase, encoder: FactEncoder) 
         assert state.base is not None
         assert state.base.store.ctx.shape[1] == made.projections.d_ctx
     assert len(kept(base)) == 2
+    segments.forget_others(base, encoder.fingerprint)
+    assert kept(base) == [f"{base.version}-{encoder.fingerprint[:16]}"]
 
 
 def test_who_only_reads_writes_no_segment(base: KnowledgeBase, encoder: FactEncoder) -> None:
@@ -184,7 +186,7 @@ def test_the_next_segment_is_made_beside_the_one_that_is_read(
     same(made, late, encoder)
     base.add([fact_of("New Name", "likes", "one more")])
     same(made.moved(base, encoder, base.version), late.moved(base, encoder, base.version), encoder)
-    assert segments.newest(base, encoder.fingerprint) == made.version
+    assert kept(base) == [f"{made.version}-{encoder.fingerprint[:16]}"]
 
 
 def test_a_change_of_what_is_kept_raises_the_format(base: KnowledgeBase, encoder: FactEncoder) -> None:
