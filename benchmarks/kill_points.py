@@ -79,7 +79,7 @@ def write_until_killed(folder: Path, seed: int, pipe: Connection) -> None:
         elif kind == "encode":
             table.rows([each.content for each in base.facts(limit=60, offset=rng.randint(0, 100))])
         elif kind == "compact":
-            compact(base, ENCODER)
+            compact(base, ENCODER, base.version)
             if rng.random() < 0.2:
                 table.forget_others()
                 base.database.vacuum()

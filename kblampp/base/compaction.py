@@ -13,9 +13,8 @@ from kblampp.core.errors import KBLaMError
 logger = logging.getLogger(__name__)
 
 
-def compact(base: KnowledgeBase, encoder: FactEncoder, device: str = "cpu") -> Snapshot:
-    """The present state of a base, which is written beside it if it is large and differs from what is there."""
-    version = base.version
+def compact(base: KnowledgeBase, encoder: FactEncoder, version: int, device: str = "cpu") -> Snapshot:
+    """The state of a base after a call, which is written beside it if it is large and differs from what is there."""
     state = Snapshot.of(base, encoder, version, device)
     if state.is_kept and state.late and not base.database.read_only and state.keep(base, encoder):
         return Snapshot.of(base, encoder, version, device)
@@ -40,12 +39,12 @@ class Compactor:
 
         Args:
             base: The base.
-            state: One of it that is ready to be read.
+            state: One that is ready to be read, so that the vectors of its facts are there already.
         """
         if self._refused or base.database.read_only or not state.many_late or self.busy:
             return
         device = "cpu" if state.base is None else state.base.device
-        self._thread = threading.Thread(target=self._work, args=(base, device), daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(base, state.version, device), daemon=True)
         self._thread.start()
 
     @property
@@ -63,10 +62,10 @@ class Compactor:
         if self._thread is not None:
             self._thread.join()
 
-    def _work(self, base: KnowledgeBase, device: str) -> None:
+    def _work(self, base: KnowledgeBase, version: int, device: str) -> None:
         try:
-            state = compact(base, self._encoder, device)
+            state = compact(base, self._encoder, version, device)
             self._refused = state.many_late  # where none can be written now, none is tried again
-            self._made = base.token(state.version), state
+            self._made = base.token(version), state
         except KBLaMError as error:  # such as that the base was closed: who opens it next makes the segment
             logger.warning("the next segment was not made: %s", error)

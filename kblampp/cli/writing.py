@@ -239,7 +239,7 @@ def _encode(base: KnowledgeBase, model: Path | None, *, forget: bool = False) ->
     encoder = KBModel.open_encoder(model)
     table = VectorTable(base.database, encoder)
     table.make_missing()
-    compact(base, encoder)
+    compact(base, encoder, base.version)
     if forget:
         segments.forget_others(base, encoder.fingerprint)
     return table.forget_others() if forget else 0
