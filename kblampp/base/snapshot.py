@@ -137,7 +137,10 @@ class Snapshot:
             state = state.moved(base, encoder, version, device)
         if state.is_kept or len(state.ids) < WORTH or base.database.read_only or not state.keep(base, encoder):
             return state
-        return cls.of(base, encoder, version, device)  # mapped, so that what it was made in is given back
+        segment = segments.nearest(base, encoder.fingerprint, version)
+        if segment is None or segment.version != version:
+            return state
+        return cls._of_segment(base, segment, device)  # mapped, so that what it was made in is given back
 
     @classmethod
     def _of_segment(cls, base: KnowledgeBase, segment: segments.Segment, device: str) -> Snapshot:
@@ -209,7 +212,7 @@ class Snapshot:
             columns, uses = fresh, NameUses.of(self._rows.names, fresh[NAMES][:, :2].ravel())
             rows, index = self._rows.compacted(columns[SLOTS])
             columns[SLOTS], indexed = np.arange(n), _Indexed.of(index)
-            return self._made(version, new[:, 0], columns, indexed, rows, uses, device)
+            return self._made(version, new[:, 0].copy(), columns, indexed, rows, uses, device)
         gone = self._columns[NAMES][~kept, :2].ravel()
         columns = {name: _with_rows(column, kept, at, fresh.get(name)) for name, column in self._columns.items()}
         uses = self.base.uses.moved(gone, fresh[NAMES][:, :2].ravel() if fresh else gone[:0])

@@ -156,7 +156,7 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         StoreError: the file is missing or no array.
     """
     try:
-        return np.asanyarray(np.load(path, mmap_mode="r" if path.stat().st_size > _SMALL else None, allow_pickle=False))
+        return np.asarray(np.load(path, mmap_mode="r" if path.stat().st_size > _SMALL else None, allow_pickle=False))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is not a readable array ({error}): make its folder anew") from error
 

@@ -54,8 +54,12 @@ def kept(base: KnowledgeBase) -> list[str]:
     return sorted(path.name for path in (base.path / segments.FOLDER).glob("[0-9]*"))
 
 
-def test_a_state_of_a_segment_is_the_state_made_from_nothing(base: KnowledgeBase, encoder: FactEncoder) -> None:
-    """At once, after changes, back again, and after what is late was compacted; by another process' connection too."""
+@pytest.mark.parametrize("small", [1 << 8, 1 << 16], ids=["mapped", "read whole"])
+def test_a_state_of_a_segment_is_the_state_made_from_nothing(
+    base: KnowledgeBase, encoder: FactEncoder, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, after changes, back again, and after what is late was compacted; by another connection too."""
+    monkeypatch.setattr("kblampp.core.files._SMALL", small)
     first = base.version
     same(Snapshot.of(base, encoder, first), from_nothing(base, encoder, first), encoder)
     base.change(2, changed(FACTS[1], tail="Somebody Else"))
@@ -132,6 +136,14 @@ def test_a_segment_that_does_not_fit_is_passed_over_with_a_line_and_made_anew(
     caplog.clear()
     same(Snapshot.of(base, encoder, base.version), expected, encoder)
     assert not caplog.records
+
+
+def test_a_segment_that_cannot_be_read_back_costs_one_try(
+    base: KnowledgeBase, encoder: FactEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = from_nothing(base, encoder, base.version)
+    monkeypatch.setattr("kblampp.base.segments.nearest", lambda *_: None)
+    same(Snapshot.of(base, encoder, base.version), expected, encoder)
 
 
 def test_segments_may_be_removed_while_they_are_read(base: KnowledgeBase, encoder: FactEncoder) -> None:
