@@ -43,6 +43,8 @@ class Compactor:
         """
         if self._refused or base.database.read_only or not state.many_late or self.busy:
             return
+        if state.version != base.version:  # one of the past, or more is written: the next one is looked at
+            return
         device = "cpu" if state.base is None else state.base.device
         self._thread = threading.Thread(target=self._work, args=(base, state.version, device), daemon=True)
         self._thread.start()
@@ -65,7 +67,7 @@ class Compactor:
     def _work(self, base: KnowledgeBase, version: int, device: str) -> None:
         try:
             state = compact(base, self._encoder, version, device)
-            self._refused = state.many_late  # where none can be written now, none is tried again
+            self._refused = not state.is_kept  # where none can be written now, none is tried again
             self._made = base.token(version), state
         except KBLaMError as error:  # such as that the base was closed: who opens it next makes the segment
             logger.warning("the next segment was not made: %s", error)

@@ -6,6 +6,7 @@ encoder is passed over.  A segment is written to a hidden folder and moved to it
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -67,7 +68,7 @@ def keep(base: KnowledgeBase, encoder: str, segment: Segment) -> bool:
             segment.index.write(made)
             write_manifest(made, KIND, fields)
         _tidy(folder, place)
-    except OSError as error:  # who only reads must not fail because of what can be made again
+    except (OSError, RuntimeError) as error:  # faiss's is a RuntimeError; what can be made again must not fail readers
         logger.warning("%s is not kept, the base opens slowly: %s", place, error)
         return False
     return True
@@ -81,8 +82,7 @@ def nearest(base: KnowledgeBase, encoder: str, version: int) -> Segment | None:
         encoder: Fingerprint of what makes its vectors.
         version: A call.
     """
-    folders = [path for path in (base.path / FOLDER).glob(f"*-{encoder[:16]}") if path.name.split("-")[0].isdigit()]
-    for folder in sorted(folders, key=lambda path: abs(int(path.name.split("-")[0]) - version)):
+    for folder in sorted(_segments(base.path / FOLDER, encoder), key=lambda path: abs(_call(path) - version)):
         try:
             return _read(base, encoder, folder)
         except (StoreError, OSError) as error:
@@ -92,8 +92,9 @@ def nearest(base: KnowledgeBase, encoder: str, version: int) -> Segment | None:
 
 def forget_others(base: KnowledgeBase, encoder: str) -> None:
     """Removes the segments of other encoders."""
-    for path in (base.path / FOLDER).glob("[0-9]*-*"):
-        if not path.name.endswith(f"-{encoder[:16]}"):
+    own = _segments(base.path / FOLDER, encoder)
+    for path in _segments(base.path / FOLDER, "*"):
+        if path not in own:
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -109,10 +110,20 @@ def _read(base: KnowledgeBase, encoder: str, folder: Path) -> Segment:
     return Segment(version, arrays, HalfIndex.map(folder))
 
 
+def _segments(folder: Path, encoder: str) -> list[Path]:
+    return [path for path in folder.glob(f"*-{encoder[:16]}") if path.name.partition("-")[0].isdigit()]
+
+
+def _call(path: Path) -> int:
+    return int(path.name.partition("-")[0])
+
+
 def _tidy(folder: Path, own: Path) -> None:
     """Removes earlier segments of the encoder, which who reads them goes on to read, and what kills have left."""
-    encoder = own.name.split("-")[1]
-    for path in folder.iterdir():
-        left = path.name.startswith(".") and time.time() - path.stat().st_mtime > LEFT_S
-        if left or (path != own and path.name.endswith(f"-{encoder}") and not path.name.startswith(".")):
+    for path in _segments(folder, own.name.partition("-")[2]):
+        if _call(path) < _call(own):
             shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".*"):
+        with contextlib.suppress(OSError):  # somebody else removes it too
+            if time.time() - path.stat().st_mtime > LEFT_S:
+                shutil.rmtree(path, ignore_errors=True)

@@ -135,7 +135,10 @@ class Snapshot:
             state = cls._of_segment(base, segment, device)
         if version != state.version:
             state = state.moved(base, encoder, version, device)
-        if state.is_kept or len(state.ids) < WORTH or base.database.read_only or not state.keep(base, encoder):
+        past = segment is not None and version < segment.version
+        if past or state.is_kept or len(state.ids) < WORTH or base.database.read_only:
+            return state
+        if not state.keep(base, encoder):
             return state
         segment = segments.nearest(base, encoder.fingerprint, version)
         if segment is None or segment.version != version:

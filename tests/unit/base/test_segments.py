@@ -146,6 +146,22 @@ def test_a_segment_that_cannot_be_read_back_costs_one_try(
     same(Snapshot.of(base, encoder, base.version), expected, encoder)
 
 
+def test_a_question_about_the_past_leaves_the_segment_of_the_present(
+    base: KnowledgeBase, encoder: FactEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kblampp.base.snapshot.FEW", 2)
+    first = base.version
+    base.delete(list(range(1, 10)))
+    Snapshot.of(base, encoder, base.version)
+    present = kept(base)
+    past = Snapshot.of(base, encoder, first)
+    same(past, from_nothing(base, encoder, first), encoder)
+    compactor = Compactor(encoder)
+    compactor.look_at(base, past)
+    compactor.wait()
+    assert kept(base) == present
+
+
 def test_segments_may_be_removed_while_they_are_read(base: KnowledgeBase, encoder: FactEncoder) -> None:
     state = Snapshot.of(base, encoder, base.version)
     shutil.rmtree(base.path / segments.FOLDER, ignore_errors=True)
