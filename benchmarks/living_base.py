@@ -3,8 +3,9 @@
 A base of that many facts is filled and opened twice: from its facts alone (`make_s`), and then by another process from
 the segment that the first opening has left (`open_s`).  Then facts are added one at a time, and the next state is made
 ready for a question, up to the search.  Vectors are random, since what an encoder costs does not depend on the size of
-the base; those of the projections' widths.  Times are medians in seconds, and ratios of them; memory is what a process
-has resident, in MB, of which `before_mb` are the libraries.  The last line on stdout is a JSON object.
+the base; those of the projections' widths.  Times are medians in seconds, and ratios of them; with `cpu` they are those
+of the processor, which say the same while others use the machine.  Memory is what a process has resident, in MB, of
+which `before_mb` are the libraries.  The last line on stdout is a JSON object.
 """
 
 from __future__ import annotations
@@ -87,51 +88,49 @@ def resident() -> int:
     return round(psutil.Process().memory_info().rss / 1e6)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of some work, and its result."""
-    start = time.perf_counter()
+def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Seconds of some work, those of the processor, and its result."""
+    start, processor = time.perf_counter(), time.process_time()
     result = work()
-    return time.perf_counter() - start, result
+    return time.perf_counter() - start, time.process_time() - processor, result
 
 
-def reopen(folder: Path, projection: Path, repeats: int, pipe: Connection) -> None:
-    """Opens a base from its segment and changes it; tells times and memory."""
+def reopen(folder: Path, projection: Path, repeats: int) -> dict[str, float]:
+    """Opens a base from its segment and changes it; times and memory."""
     encoder = RandomEncoder(None, Projections.load(projection))  # type: ignore[arg-type]  # encodes no text
     torch.set_num_threads(1)
-    before = resident()
-    opening, base = timed(lambda: KnowledgeBase.open(folder))
-    mapping, state = timed(lambda: Snapshot.of(base, encoder, base.version))
-    opened = resident()
-    first, live = timed(lambda: ready(state))
+    told: dict[str, float] = {"before_mb": resident()}
+    base = KnowledgeBase.open(folder)
+    told["open_s"], told["open_cpu_s"], state = timed(lambda: Snapshot.of(base, encoder, base.version))
+    told["open_mb"] = resident()
+    told["first_ready_s"], _, live = timed(lambda: ready(state))
     search(live)
-    told = {"open_s": opening + mapping, "first_ready_s": first, "before_mb": before, "open_mb": opened}
     told["first_ready_mb"] = resident()
-    writes, states, searches = [], [], []
+    rows = []
     for number in range(repeats):
-        writes.append(timed(lambda number=number: base.add_fact(f"Somebody {number}", "mascot", f"Some {number}"))[0])
+        write, _, _ = timed(lambda number=number: base.add_fact(f"Somebody {number}", "mascot", f"Some {number}"))
+        moving, processor, state = timed(lambda before=state: before.moved(base, encoder, base.version))
+        making, of_making, live = timed(lambda now=state: ready(now))
+        rows.append((write, moving + making, processor + of_making, timed(lambda live=live: search(live))[0]))
+    names = ("write_s", "next_state_s", "next_state_cpu_s", "search_s")
+    return told | dict(zip(names, map(statistics.median, zip(*rows, strict=True)), strict=True))
 
-        def follow() -> EncodedBase:
-            nonlocal state
-            state = state.moved(base, encoder, base.version)
-            return ready(state)
 
-        following, live = timed(follow)
-        states.append(following)
-        searches.append(timed(lambda live=live: search(live))[0])
-    names = ("write_s", "next_state_s", "search_s")
-    pipe.send(told | dict(zip(names, map(statistics.median, (writes, states, searches)), strict=True)))
+def tell(folder: Path, projection: Path, repeats: int, pipe: Connection) -> None:
+    """`reopen` in a process of its own."""
+    pipe.send(reopen(folder, projection, repeats))
 
 
 def measure(count: int, repeats: int, projection: Path, folder: Path) -> dict[str, float]:
     """Seconds of filling, of both ways of opening, of a write and of the next state; ratios; bytes a fact."""
     encoder = RandomEncoder(None, Projections.load(projection))  # type: ignore[arg-type]  # encodes no text
     with KnowledgeBase.create(folder) as base:
-        filled, _ = timed(lambda: base.add(make_facts(count, random.Random(0)), what="import"))
+        filled, _, _ = timed(lambda: base.add(make_facts(count, random.Random(0)), what="import"))
         VectorTable(base.database, encoder).make_missing()
-        made, _ = timed(lambda: Snapshot.of(base, encoder, base.version))
+        made, _, _ = timed(lambda: Snapshot.of(base, encoder, base.version))
     spawning = multiprocessing.get_context("spawn")
     reading, writing = spawning.Pipe(duplex=False)
-    child = spawning.Process(target=reopen, args=(folder, projection, repeats, writing))
+    child = spawning.Process(target=tell, args=(folder, projection, repeats, writing))
     child.start()
     told: dict[str, float] = reading.recv()
     child.join()
