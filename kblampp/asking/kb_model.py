@@ -26,6 +26,7 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.prompts import closed_book_prompt
 from kblampp.model.workspace import backbone_of, selector_options
+from kblampp.snapshots.compaction import Compactor
 from kblampp.snapshots.fact_encoder import FactEncoder
 from kblampp.snapshots.snapshot import Snapshot
 from kblampp.time_expressions.parse import read_time
@@ -51,6 +52,7 @@ class KBModel:
         self.reader = reader
         self.encoder = encoder
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
+        self._compactor = Compactor(encoder)
 
     @classmethod
     def open(cls, folder: Path | str | None = None, *, adapter: Path | str | None = None) -> KBModel:
@@ -113,8 +115,7 @@ class KBModel:
     def _ask(self, state: Snapshot, questions: Sequence[str], today: int, top: int) -> list[Reply]:
         if state.base is None:
             return [_of_nothing(question, today, state.version) for question in questions]
-        ids = state.ids.tolist()
-        return self.reader.ask(state.base, questions, top=top, today=today, ids=ids, version=state.version)
+        return self.reader.ask(state.base, questions, top=top, today=today, ids=state.ids, version=state.version)
 
     def generate(self, base: KnowledgeBase, question: str, **options: Any) -> str:
         """Answers with Hugging Face's `generate`, which takes any `options`: `do_sample`, `num_beams`, `streamer` ….
@@ -157,6 +158,9 @@ class KBModel:
         if place not in self._snapshots:
             device = str(self.reader.predictor.backbone.model.device)
             own = [state for token, state in self._snapshots.items() if base.token(state.version) == token]
+            compact = self._compactor.take(base)
+            if compact is not None:  # the switch: from here on states are made of the new segment
+                own = [compact]
             if own:  # what differs from the nearest state is less work than all
                 nearest = min(own, key=lambda state: abs(state.version - version))
                 self._snapshots[place] = nearest.moved(base, self.encoder, version, device)
@@ -165,7 +169,10 @@ class KBModel:
         self._snapshots.move_to_end(place)
         while len(self._snapshots) > KEPT or self._facts_kept() > KEPT_FACTS:
             self._snapshots.popitem(last=False)
-        return self._snapshots[place]
+        state = self._snapshots[place]
+        self._compactor.look_at(base, state)
+        state.read_from(base)  # it may have been made from a base that was closed since
+        return state
 
     def _facts_kept(self) -> int:
         return sum(len(state.ids) for state in list(self._snapshots.values())[:-1])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from kblampp.asking.replies import Reply, make_reply
 from kblampp.data.facts import UNANSWERABLE, Question
@@ -34,7 +35,7 @@ class Reader:
         *,
         top: int,
         today: int,
-        ids: Sequence[int] | None = None,
+        ids: npt.NDArray[np.int64] | None = None,
         version: int | None = None,
     ) -> list[Reply]:
         """Answers questions; of a base smaller than `top_k` as many candidates are weighed as it has facts.
@@ -49,7 +50,7 @@ class Reader:
         """
         times, encoded = self.encode(questions, today)
         predictions = replace(self.predictor, options=self.options(base, today)).predict(base, encoded)
-        names = range(base.store.n) if ids is None else ids
+        names = np.arange(base.store.n) if ids is None else ids
         return [
             make_reply(question, time, said, base.store.facts, names, top=top, today=today, version=version)
             for question, time, said in zip(questions, times, predictions, strict=True)

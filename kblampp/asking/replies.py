@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import Window, iso
 from kblampp.model.answers import SEPARATOR, Source
@@ -113,7 +116,7 @@ def make_reply(
     time: TimeReading,
     said: Prediction,
     facts: Sequence[FiveTuple],
-    ids: Sequence[int],
+    ids: npt.NDArray[np.int64],
     *,
     top: int,
     today: int,
@@ -134,6 +137,10 @@ def make_reply(
     parts = _parts(said, facts)
     layers = [_once(rows, weights)[:top] for rows, weights in zip(said.ranked, said.alpha, strict=True)]
     last = layers[-1] if layers else []
+
+    def named(source: Source) -> Source:
+        return Source(int(ids[source.fact]), source.field)
+
     cited = [source.fact for part in parts for source in part.sources]
     earlier = [row for layer in layers[:-1] for row, _ in layer]
     shown = dict.fromkeys([*(row for row, _ in last), *cited, *earlier])
@@ -141,14 +148,15 @@ def make_reply(
         question=question,
         answer=said.text,
         parts=tuple(
-            Part(part.text, tuple(Source(ids[source.fact], source.field) for source in part.sources)) for part in parts
+            Part(part.text, tuple(Source(int(ids[source.fact]), source.field) for source in part.sources))
+            for part in parts
         ),
         own_words=said.sources is None,
         time=time.window,
         problem=time.problem,
-        layers=tuple(tuple(Weighed(ids[row], alpha) for row, alpha in layer) for layer in layers),
+        layers=tuple(tuple(Weighed(int(ids[row]), alpha) for row, alpha in layer) for layer in layers),
         null=said.null,
-        facts={ids[row]: facts[row] for row in shown},
+        facts={int(ids[row]): facts[row] for row in shown},
         today=today,
         version=version,
     )

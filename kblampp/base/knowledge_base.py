@@ -16,6 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from kblampp.base.database import Database
 from kblampp.base.editing import check_text, fact_of, read_moment, with_bounds
 from kblampp.base.records import Call, Version
@@ -41,7 +44,7 @@ from kblampp.base.states import (
     undone_calls,
     write_call,
 )
-from kblampp.core.errors import DataError
+from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import atomic_write, write_jsonl
 from kblampp.data.facts import FiveTuple
 from kblampp.tables.dates import read_bound
@@ -306,8 +309,10 @@ class KnowledgeBase:
                 raise self._missing(connection, fact)
         return found
 
-    def changes(self, since: int, to: int) -> dict[int, FiveTuple | None]:
-        """The facts that differ between two states: what the second says of them, None where it has them not.
+    def changed(self, since: int, to: int) -> npt.NDArray[np.int64]:
+        """The facts that differ between two states, (m, 2): their ids, ascending, and the numbers of their contents.
+
+        The number is that under which `contents` reads what the second state says of a fact, 0 where it has it not.
 
         Args:
             since: The call after which the first state is meant.
@@ -316,13 +321,27 @@ class KnowledgeBase:
         low, high = sorted((since, to))
         with self.database.reading() as connection:
             rows = connection.execute(
-                f"""SELECT t.fact, v.content FROM
+                f"""SELECT t.fact, coalesce(v.id, 0) FROM
                 (SELECT fact FROM versions WHERE call > :low AND call <= :high
                  UNION SELECT fact FROM versions WHERE until > :low AND until <= :high) t
-                LEFT JOIN versions v ON v.fact = t.fact AND {THEN}""",
+                LEFT JOIN versions v ON v.fact = t.fact AND {THEN} ORDER BY t.fact""",
                 {"low": low, "high": high, "known": to},
-            ).fetchall()
-        return {int(fact): None if content is None else read_content(content) for fact, content in rows}
+            )
+            return np.fromiter(rows, dtype=np.dtype((np.int64, 2)))
+
+    def contents(self, numbers: Sequence[int]) -> list[tuple[bytes, FiveTuple]]:
+        """Digests and contents by the numbers that `changed` gives, few at a time; what is there stays for ever.
+
+        Raises:
+            StoreError: One is not there, or was damaged.
+        """
+        marks = ", ".join("?" * len(numbers))
+        with self.database.reading() as connection:
+            rows = connection.execute(f"SELECT id, digest, content FROM versions WHERE id IN ({marks})", list(numbers))
+            found = {number: (digest, content) for number, digest, content in rows}
+        if missing := [number for number in numbers if number not in found]:
+            raise StoreError(f"{self.path} has no content {missing[0]}: run `kblampp verify`")
+        return [(found[number][0], read_content(found[number][1])) for number in numbers]
 
     def log(self, limit: int | None = None) -> list[Call]:
         """The calls that wrote, the newest first."""

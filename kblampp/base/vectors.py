@@ -51,9 +51,15 @@ class VectorTable:
         self._encoder = encoder
         self._keeping = not database.read_only
 
-    def rows(self, facts: Sequence[FiveTuple]) -> npt.NDArray[np.float16]:
-        """The vectors of facts, a row each as the encoder makes it; what is not there is computed and kept."""
-        digests = [digest_of(fact) for fact in facts]
+    def rows(self, facts: Sequence[FiveTuple], digests: Sequence[bytes] | None = None) -> npt.NDArray[np.float16]:
+        """The vectors of facts, a row each as the encoder makes it; what is not there is computed and kept.
+
+        Args:
+            facts: The facts.
+            digests: Theirs, where they are known.
+        """
+        if digests is None:
+            digests = [digest_of(fact) for fact in facts]
         found = self._read(digests)
         missing = {digest: fact for digest, fact in zip(digests, facts, strict=True) if digest not in found}
         if missing:

@@ -217,7 +217,8 @@ def rollback(
 def compact(base: Base, model: Model = None, as_json: Json = False) -> None:
     """Make the base small.
 
-    Missing vectors are made, those that nothing needs are removed, and their space goes back to the disk.
+    Missing vectors are made, those that nothing needs are removed, and their space goes back to the disk.  A large base
+    gets a segment of its present state, from which it opens at once.
 
     Example: kblampp compact my.kb
     """
@@ -232,9 +233,15 @@ def _encode(base: KnowledgeBase, model: Path | None, *, forget: bool = False) ->
     quiet()
     from kblampp.asking.kb_model import KBModel  # brings torch along, which other commands need not wait for
     from kblampp.base.vectors import VectorTable
+    from kblampp.snapshots import segments
+    from kblampp.snapshots.compaction import compact
 
-    table = VectorTable(base.database, KBModel.open_encoder(model))
+    encoder = KBModel.open_encoder(model)
+    table = VectorTable(base.database, encoder)
     table.make_missing()
+    compact(base, encoder, base.version)
+    if forget:
+        segments.forget_others(base, encoder.fingerprint)
     return table.forget_others() if forget else 0
 
 

@@ -24,6 +24,7 @@ from kblampp.core.errors import KBLaMError, StoreError
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
+_SMALL = 1 << 16  # bytes of an array that is not worth a map
 _RESERVED = frozenset({"kind", "version", "files"})
 
 
@@ -148,6 +149,18 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
         np.save(file, array, allow_pickle=False)
 
 
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """What `save_array` wrote, read where it lies; a small one is read whole.
+
+    Raises:
+        StoreError: the file is missing or no array.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r" if path.stat().st_size > _SMALL else None, allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is not a readable array ({error}): make its folder anew") from error
+
+
 def sha256_file(path: Path) -> str:
     """Hex digest of the bytes of a file."""
     with open(path, "rb") as file:
@@ -210,7 +223,8 @@ def read_manifest(
     kind: str,
     *,
     verify: Literal["sha256", "size", "none"] = "sha256",
-    stage: str,
+    stage: str = "",
+    remedy: str = "",
 ) -> dict[str, Any]:
     """Reads the manifest of a folder and compares the folder with it.
 
@@ -219,6 +233,7 @@ def read_manifest(
         kind: what the folder must be.
         verify: "sha256" compares every byte, "size" names and sizes, "none" trusts the folder.
         stage: the pipeline stage that writes the folder, named in the error as the way out.
+        remedy: the way out where no stage writes it.
 
     Raises:
         StoreError: no folder or manifest, another kind or version, or files missing, changed or
@@ -226,7 +241,7 @@ def read_manifest(
     """
     directory = Path(directory)
     path = directory / MANIFEST
-    remedy = f"run `dvc repro {stage}`"
+    remedy = remedy or f"run `dvc repro {stage}`"
     if not path.is_file():
         where = "the folder is missing" if not directory.is_dir() else "the folder is incomplete"
         raise StoreError(f"{path} does not exist ({where}): {remedy}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 
+from kblampp.data.calendar import date_of, day_number
 from kblampp.data.facts import FiveTuple
-from kblampp.data.windows import LAST_DAY, OPEN_END, OPEN_START, Bounds, Window, month_bounds, year_bounds
+from kblampp.data.windows import OPEN_END, OPEN_START, Bounds, Window, month_bounds, year_bounds
 
 
 def in_span(asked: Window, facts: Sequence[FiveTuple]) -> list[FiveTuple]:
@@ -42,20 +42,16 @@ def within_span(asked: Bounds, held: Sequence[Bounds]) -> list[bool]:
 
 def _unit_from(day: int) -> int | None:
     """The day after the year, or else the month, that begins on a day; None where none does."""
-    if not 1 <= day <= LAST_DAY:
+    year, month, of_month = date_of(day)
+    if of_month != 1:
         return None
-    date = datetime.date.fromordinal(day)
-    if date.day != 1:
-        return None
-    bounds = year_bounds(date.year) if date.month == 1 else month_bounds(date.year, date.month)
+    bounds = year_bounds(year) if month == 1 else month_bounds(year, month)
     return None if bounds is None else bounds[1]
 
 
 def _unit_before(day: int) -> int | None:
     """The first day of the year, or else the month, after which a day comes; None where none ends."""
-    if not 1 < day <= LAST_DAY:
+    if date_of(day).day != 1:
         return None
-    date, next_day = datetime.date.fromordinal(day - 1), datetime.date.fromordinal(day)
-    if next_day.day != 1:
-        return None
-    return datetime.date(date.year, 1 if next_day.month == 1 else date.month, 1).toordinal()
+    year, month, _ = date_of(day - 1)
+    return day_number(year, 1 if date_of(day).month == 1 else month, 1)

@@ -14,6 +14,7 @@ import torch
 from kblampp.data.calendar import LAST_DAY
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.encoding.growing import Gathered
 
 KEYS, VALUES, CONTEXTS = "K.npy", "V.npy", "meta/ctx_vec.npy"
 FIRST_DAYS, LAST_DAYS = "meta/tau_min.npy", "meta/tau_max.npy"
@@ -24,7 +25,7 @@ _SENTINELS = (UNKNOWN_DAY, OPEN_START, OPEN_END)
 
 @dataclass(frozen=True)
 class StoreTensors:
-    """A base's arrays as tensors on one device.
+    """A base's arrays as tensors on one device, or what reads the rows of few facts as tensors.
 
     Attributes:
         keys: ``(2 n, d_k)``, the keys of the facts and then their inverse keys.
@@ -35,9 +36,9 @@ class StoreTensors:
         tau_max: ``(n,)`` int64 first days after the window.
     """
 
-    keys: torch.Tensor
-    values: torch.Tensor
-    ctx: torch.Tensor
+    keys: Gathered
+    values: Gathered
+    ctx: Gathered
     tau_min: torch.Tensor
     tau_max: torch.Tensor
 
@@ -48,9 +49,6 @@ class EncodedFacts:
     Attributes:
         name: What messages call the base.
         n: Number of facts.
-        keys: ``(2 n, d_k)``: row i is fact i's key, row n + i its inverse key.
-        values: ``(n, d_v)``.
-        ctx: ``(n, d_ctx)`` context vectors.
         tau_min: ``(n,)`` int32 first days.
         tau_max: ``(n,)`` int32 first days after the window.
         head_ids: ``(n,)`` one integer per distinct entity, shared by heads and tails.
@@ -61,13 +59,27 @@ class EncodedFacts:
     def __init__(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], facts: Sequence[FiveTuple] | None) -> None:
         """From the arrays by their files' names; without facts a subclass reads them when they are asked for."""
         self.name = name
-        self._facts = facts
-        self.keys, self.values, self.ctx = arrays[KEYS], arrays[VALUES], arrays[CONTEXTS]
-        self.n = len(self.values)
+        self._facts, self._arrays = facts, arrays
+        self.n = len(arrays[RELATIONS])
         self.tau_min, self.tau_max = arrays[FIRST_DAYS], arrays[LAST_DAYS]
         self.head_ids, self.tail_ids = arrays[ENTITIES][:, 0], arrays[ENTITIES][:, 1]
         self.rel_ids = arrays[RELATIONS]
         self._tensors: dict[tuple[str, torch.dtype], StoreTensors] = {}
+
+    @property
+    def keys(self) -> npt.NDArray[Any]:
+        """``(2 n, d_k)``: row i is fact i's key, row n + i its inverse key."""
+        return self._arrays[KEYS]
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """``(n, d_v)``."""
+        return self._arrays[VALUES]
+
+    @property
+    def ctx(self) -> npt.NDArray[Any]:
+        """``(n, d_ctx)`` context vectors."""
+        return self._arrays[CONTEXTS]
 
     @property
     def facts(self) -> Sequence[FiveTuple]:
@@ -93,19 +105,15 @@ class EncodedFacts:
         """The arrays on ``device``, float arrays as ``dtype``; the same object at every call."""
         place = (str(device), dtype)
         if place not in self._tensors:
-
-            def floats(array: npt.NDArray[Any]) -> torch.Tensor:
-                own = array if array.flags.writeable else np.array(array)  # a memory map, which torch would write to
-                return torch.from_numpy(own).to(device, dtype)
-
-            def days(array: npt.NDArray[Any]) -> torch.Tensor:
-                return torch.from_numpy(array.astype(np.int64)).to(device)
-
-            self._tensors[place] = StoreTensors(
-                floats(self.keys),
-                floats(self.values),
-                floats(self.ctx),
-                days(self.tau_min),
-                days(self.tau_max),
-            )
+            days = (torch.from_numpy(array.astype(np.int64)).to(device) for array in (self.tau_min, self.tau_max))
+            self._tensors[place] = StoreTensors(*self._floats(device, dtype), *days)
         return self._tensors[place]
+
+    def _floats(self, device: str | torch.device, dtype: torch.dtype) -> tuple[Gathered, Gathered, Gathered]:
+        """Keys, values and contexts as a model reads them."""
+
+        def tensor(array: npt.NDArray[Any]) -> torch.Tensor:
+            own = array if array.flags.writeable else np.array(array)  # a memory map, which torch would write to
+            return torch.from_numpy(own).to(device, dtype)
+
+        return tensor(self.keys), tensor(self.values), tensor(self.ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.data.windows import window_bounds
 from kblampp.encoding.encoded_facts import CONTEXTS, ENTITIES, FIRST_DAYS, KEYS, LAST_DAYS, RELATIONS, VALUES
 from kblampp.encoding.encoders import Encoders
+from kblampp.encoding.growing import Numbering, numbers_of
 from kblampp.encoding.projections import Projections
 
 
@@ -55,28 +57,31 @@ def encode_facts(
     }
 
 
+@dataclass(frozen=True)
 class SymbolNumbers:
-    """Numbers of entities and relations, which stay while facts come and go."""
+    """Numbers of entities and relations, which stay while facts come and go.
 
-    def __init__(self) -> None:
-        """None yet."""
-        self._entities: dict[tuple[str, str], int] = {}
-        self._relations: dict[tuple[str, str], int] = {}
+    Attributes:
+        entities: Those of heads and tails.
+        relations: Those of relations.
+    """
+
+    entities: Numbering = field(default_factory=Numbering)
+    relations: Numbering = field(default_factory=Numbering)
 
     def arrays(self, facts: Sequence[FiveTuple]) -> dict[str, npt.NDArray[np.int32]]:
         """The arrays that need no encoder: days of the windows and numbers of entities and relations."""
         tau_min, tau_max = window_bounds([fact.window for fact in facts])
-        pairs = [[_number(e.id, e.name, self._entities) for e in (f.head, f.tail)] for f in facts]
-        of_relation = [_number(f.relation.id, f.relation.name, self._relations) for f in facts]
+        ends = [_symbol(end.id, end.name) for fact in facts for end in (fact.head, fact.tail)]
+        relations = [_symbol(fact.relation.id, fact.relation.name) for fact in facts]
         return {
             FIRST_DAYS: tau_min.astype(np.int32),
             LAST_DAYS: tau_max.astype(np.int32),
-            ENTITIES: np.array(pairs, dtype=np.int32).reshape(-1, 2),
-            RELATIONS: np.array(of_relation, dtype=np.int32),
+            ENTITIES: numbers_of(ends, self.entities).reshape(-1, 2),
+            RELATIONS: numbers_of(relations, self.relations),
         }
 
 
-def _number(identifier: str | None, name: str, numbers: dict[tuple[str, str], int]) -> int:
-    """The integer of an entity or relation: by its id, or by its name where it has none."""
-    key = ("id", identifier) if identifier else ("name", name)
-    return numbers.setdefault(key, len(numbers))
+def _symbol(identifier: str | None, name: str) -> str:
+    """What tells an entity or relation from others: its id, or its name where it has none."""
+    return f"id {identifier}" if identifier else f"name {name}"

@@ -2,5 +2,6 @@
 
 Imports `core` and `encoding`.
 
-Public names: `knowledge_index.KnowledgeIndex`, `knowledge_index.recall_against_exact`, `build.build_indexes`.
+Public names: `knowledge_index.KnowledgeIndex`, `knowledge_index.recall_against_exact`, `build.build_indexes`,
+`half_index.HalfIndex`, `layered_index.LayeredIndex`.
 """

@@ -21,21 +21,23 @@ class DistinctKeys:
     """Each distinct key once, and the ids of the facts that have it.
 
     Attributes:
-        keys: ``(n_distinct, d_k)`` float32, in the order of their lowest ids.
+        keys: ``(n_distinct, d_k)`` float32 or float16, in the order of their lowest ids.
         starts: ``(n_distinct,)`` where a key's ids begin in ``ids``.
         counts: ``(n_distinct,)`` how many ids it has.
         ids: ``(n,)`` fact ids grouped by key, ascending within a key.
+        groups: ``(n,)`` the row of `keys` that each fact has.
     """
 
-    keys: FloatArray
+    keys: npt.NDArray[Any]
     starts: IdArray
     counts: IdArray
     ids: IdArray
+    groups: IdArray
 
     @classmethod
-    def of(cls, keys: FloatArray) -> DistinctKeys:
+    def of(cls, keys: npt.NDArray[Any]) -> DistinctKeys:
         """Group the rows of ``(n, d_k)`` that are equal."""
-        rows = np.ascontiguousarray(keys + np.float32(0))  # -0.0 becomes 0.0, which it equals
+        rows = np.ascontiguousarray(keys + keys.dtype.type(0))  # -0.0 becomes 0.0, which it equals
         as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
         _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
         order = np.argsort(first)
@@ -44,7 +46,7 @@ class DistinctKeys:
         group = rank[inverse]
         counts = np.bincount(group, minlength=len(first)).astype(np.int64)
         ids = np.argsort(group, kind="stable").astype(np.int64)
-        return cls(rows[first[order]], np.cumsum(counts) - counts, counts, ids)
+        return cls(rows[first[order]], np.cumsum(counts) - counts, counts, ids, group.astype(np.int64))
 
     @property
     def n(self) -> int:
@@ -102,7 +104,7 @@ class DistinctKeys:
         return certain
 
 
-def exact_scores(queries: FloatArray, keys: FloatArray, groups: IdArray) -> FloatArray:
+def exact_scores(queries: FloatArray, keys: npt.NDArray[Any], groups: IdArray) -> FloatArray:
     """Inner products ``(n_queries, m)`` of queries with their candidates; -inf for a -1.
 
     Summed in float64, so that they do not depend on how faiss or BLAS orders a sum.
@@ -119,12 +121,10 @@ def exact_top(queries: FloatArray, distinct: DistinctKeys, k: int) -> tuple[Floa
     Returns:
         Scores and ids ``(n_queries, k)``, ordered by score and then by id.
     """
-    group_of = np.empty(distinct.n, dtype=np.int64)
-    group_of[distinct.ids] = np.repeat(np.arange(distinct.n_distinct), distinct.counts)
     scores = np.empty((len(queries), k), dtype=np.float32)
     ids = np.empty((len(queries), k), dtype=np.int64)
     for row, query in enumerate(queries.astype(np.float64)):
-        by_fact = _score_all(query, distinct.keys)[group_of]
+        by_fact = _score_all(query, distinct.keys)[distinct.groups]
         threshold = np.partition(by_fact, distinct.n - k)[distinct.n - k]
         candidates = np.flatnonzero(by_fact >= threshold)
         ids[row] = candidates[np.lexsort((candidates, -by_fact[candidates]))][:k]
@@ -132,7 +132,7 @@ def exact_top(queries: FloatArray, distinct: DistinctKeys, k: int) -> tuple[Floa
     return scores, ids
 
 
-def _score_all(query: npt.NDArray[np.float64], keys: FloatArray) -> npt.NDArray[Any]:
+def _score_all(query: npt.NDArray[np.float64], keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Inner products ``(n_distinct,)`` float32 of one query, in blocks to bound the memory."""
     blocks = [
         np.einsum("d,md->m", query, keys[start : start + _BLOCK].astype(np.float64))

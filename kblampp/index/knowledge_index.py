@@ -195,7 +195,7 @@ class KnowledgeIndex:
         groups = self._searcher.candidates(queries, k)
         group_scores = exact_scores(queries, self._distinct.keys, groups)
         scores, ids, certain = self._distinct.expand(group_scores, groups, k)
-        if self._searcher.is_flat and not certain.all():
+        if self._searcher.misses_none and not certain.all():
             doubtful = ~certain
             scores[doubtful], ids[doubtful] = exact_top(queries[doubtful], self._distinct, k)
         return scores, ids

@@ -16,6 +16,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from kblampp.core.errors import StoreError
 from kblampp.encoding.sentence_encoder import FloatArray
@@ -24,6 +25,7 @@ from kblampp.index.distinct_keys import IdArray, exact_scores
 logger = logging.getLogger(__name__)
 
 _MARGIN = 8  # flat candidates beyond k: float32 search may order near-ties wrongly
+_BLOCK = 1 << 16  # keys of half precision that are added at a time
 _PROBES = 16  # keys that try a new index out
 _ROUNDING = 1e-5  # two sums of one product may differ by this, relative to the largest; codes are off by far more
 _NO_SIZE = re.compile(r"(?<!\d)0+(?!\d)|HNSW0*1(?!\d)")  # faiss does not refuse these, and ends the process over some
@@ -41,15 +43,17 @@ class Searcher:
     """A faiss index of distinct keys for the inner product; make one with :meth:`build`.
 
     Attributes:
-        is_flat: Whether it is the keys themselves: it misses nothing, and no file need keep it.
+        is_flat: Whether it is the keys themselves as float32, so that no file need keep it.
+        misses_none: Whether it compares a query with every key itself.
     """
 
-    def __init__(self, index: Any, keys: FloatArray) -> None:
+    def __init__(self, index: Any, keys: npt.NDArray[Any]) -> None:
         """Wrap a filled faiss index and try it out on some of its ``keys``."""
         self._index = index
         self._n_keys = len(keys)
         self.is_flat = isinstance(index, faiss.IndexFlat)
-        self._scores_are_exact = _scores_are_exact(index, keys)
+        self.misses_none = self.is_flat or (_is_half(index) and keys.dtype == np.float16)
+        self._scores_are_exact = self.misses_none or _scores_are_exact(index, keys)
 
     @classmethod
     def build(cls, keys: FloatArray, factory: str, search: str | None) -> Searcher:
@@ -97,6 +101,37 @@ class Searcher:
         _set_options(index, factory, search)  # not every kind of index keeps them in its file
         return cls(index, keys)
 
+    @classmethod
+    def build_half(cls, keys: npt.NDArray[np.float16]) -> Searcher:
+        """Index ``keys`` ``(n, d_k)`` of half precision as they are; exact, and half as large as a flat index."""
+        index = faiss.IndexScalarQuantizer(keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        for start in range(0, len(keys), _BLOCK):
+            index.add(keys[start : start + _BLOCK].astype(np.float32))
+        return cls(index, keys)
+
+    @classmethod
+    def map_half(cls, path: Path) -> tuple[Searcher, npt.NDArray[np.float16]]:
+        """What `build_half` made and `write` wrote, left in its file and mapped; the searcher and the keys.
+
+        The keys are read while the searcher is there.
+
+        Raises:
+            StoreError: If the file is no such index.
+        """
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise StoreError(f"{path} is not a readable index: remove its folder, which is made anew") from error
+        if not _is_half(index):
+            raise StoreError(f"{path} is no index of keys of half precision: remove its folder, which is made anew")
+        keys = _codes(index)
+        return cls(index, keys), keys
+
+    @property
+    def half_keys(self) -> npt.NDArray[np.float16]:
+        """The keys of an index of half precision where they lie, (n, d_k)."""
+        return _codes(self._index)
+
     def write(self, path: Path) -> None:
         """Write the faiss index, unless it is flat; the caller makes it atomic."""
         if not self.is_flat:
@@ -104,7 +139,7 @@ class Searcher:
 
     def n_candidates(self, k: int) -> int:
         """How many distinct keys to ask for so that the best ``k`` can be among them."""
-        if self.is_flat:
+        if self.misses_none:
             wanted = k + _MARGIN
         elif self._scores_are_exact:
             wanted = k
@@ -142,9 +177,21 @@ def _set_options(index: Any, factory: str, search: str | None) -> None:
         faiss.ParameterSpace().set_index_parameters(index, search)  # type: ignore[arg-type]  # its stub says int
 
 
-def _scores_are_exact(index: Any, keys: FloatArray) -> bool:
+def _is_half(index: Any) -> bool:
+    return isinstance(index, faiss.IndexScalarQuantizer) and index.sq.qtype == faiss.ScalarQuantizer.QT_fp16
+
+
+def _codes(index: Any) -> npt.NDArray[np.float16]:
+    """The keys of an index of half precision, without a copy."""
+    codes = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+    codes.setflags(write=False)  # they may lie in a file that is mapped for reading
+    keys: npt.NDArray[np.float16] = codes.view(np.float16).reshape(index.ntotal, index.d)
+    return keys
+
+
+def _scores_are_exact(index: Any, keys: npt.NDArray[Any]) -> bool:
     """Whether the index ranks by the keys and not by codes of them, by the scores that it gives to some of them."""
-    queries = keys[:_PROBES]
+    queries = keys[:_PROBES].astype(np.float32)
     found, rows = index.search(queries, len(queries))
     hit = rows >= 0
     exact = exact_scores(queries, keys, rows)[hit]

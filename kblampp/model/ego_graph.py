@@ -128,7 +128,7 @@ class EgoGraphReadout(nn.Module):
     def _nodes(self, call: _Call, rows: Tensor, facts: Tensor, depth: int) -> Tensor:
         """h' of the tails of facts (n,) that rows (n,) of the batch have found, from `depth` facts away, (n, d_ent)."""
         if depth == 0:
-            return call.graph.tensors.values[facts, : self.d_ent]
+            return call.graph.tensors.values[facts][..., : self.d_ent]
         size = len(call.graph.by_head)  # what many tokens or facts lead to is computed once a question
         pairs, place = torch.unique(rows * size + facts, return_inverse=True)
         return self._updated(call, pairs // size, pairs % size, depth).index_select(0, place)
@@ -144,7 +144,7 @@ class EgoGraphReadout(nn.Module):
         ends = torch.cat([far.view(*safe.shape, -1), tensors.keys[safe][..., self.d_ent : self.d_pair]], dim=-1)
         low, high = tensors.tau_min[safe], tensors.tau_max[safe]
         used = (edges >= 0) & ~disjoint(call.windows[rows], low[:, None], high[:, None])[:, 0]
-        own = tensors.values[facts, : self.d_ent]
+        own = tensors.values[facts][..., : self.d_ent]
         query = self.attend(torch.cat([own, call.vectors[rows]], dim=-1))
         scores = (ends @ query[..., None]).squeeze(-1).masked_fill(~used, torch.finfo(ends.dtype).min)
         weights = scores.softmax(-1) * used  # all zero where nothing is left to follow: no message

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,34 +13,10 @@ from torch import Tensor
 
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
 from kblampp.encoding.encoded_facts import EncodedFacts
+from kblampp.model.groups import FEW, Groups, Moved, pair_numbers
 
 LONG = 366
 """Days that two windows share and yet touch: the year in which one ends and the next begins, each written as a year."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The facts of each row, found without a look at those of the others; on the host, where answers are read.
-
-    Attributes:
-        numbers: Each fact's row, (n,).
-        facts: All facts, row by row and in their order within it, (n,).
-        sorted_numbers: The rows of `facts`, (n,).
-    """
-
-    numbers: NDArray[np.int64]
-    facts: NDArray[np.int64]
-    sorted_numbers: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, numbers: NDArray[np.int64]) -> _Rows:
-        facts = np.argsort(numbers, kind="stable")
-        return cls(numbers, facts, numbers[facts])
-
-    def with_fact(self, fact: int) -> list[int]:
-        number = self.numbers[fact]
-        first, stop = (np.searchsorted(self.sorted_numbers, number, side) for side in ("left", "right"))
-        return [int(other) for other in self.facts[first:stop]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +38,8 @@ class FactOrder:
         inverse_row: One for its tail and relation, (n,).
     """
 
-    rows: _Rows
-    inverse_rows: _Rows
+    rows: Groups
+    inverse_rows: Groups
     before: Tensor
     after: Tensor
     timed: Tensor
@@ -76,30 +53,39 @@ class FactOrder:
     @classmethod
     def of(cls, store: EncodedFacts, device: str = "cpu") -> FactOrder:
         """Of a store's facts: by the start of their windows, then by their ends, then as they stand in the file."""
-        low, high = (np.asarray(bound).astype(np.int64) for bound in (store.tau_min, store.tau_max))
-        timed = ~((low == UNKNOWN_DAY) | ((low == OPEN_START) & (high == OPEN_END)))
-        group = row_numbers(store.head_ids, store.rel_ids)
-        before, after = np.full(store.n, -1), np.full(store.n, -1)
-        order = np.lexsort((high, low, group))
-        order = order[timed[order]]
-        next_to = group[order[1:]] == group[order[:-1]]
-        before[order[1:][next_to]] = order[:-1][next_to]
-        after[order[:-1][next_to]] = order[1:][next_to]
-        inverse_group = row_numbers(store.tail_ids, store.rel_ids)
-        several = ~timed & (np.bincount(group, weights=~timed)[group] > 1)
-        several[order] |= _side_by_side(group[order], low[order], high[order])
-        inverse_several = np.bincount(inverse_group)[inverse_group] > 1
-        arrays = {
-            "before": before,
-            "after": after,
-            "timed": timed,
-            "several": several,
-            "inverse_several": inverse_several,
-            "row": group,
-            "inverse_row": inverse_group,
-        }
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
-        return cls(_Rows.of(group), _Rows.of(inverse_group), low=low, high=high, **tensors)
+        row, inverse_row = _rows_of(store)
+        rows, inverse_rows = Groups.of(row), Groups.of(inverse_row)
+        before, after, several = _in_time(store, row, np.arange(store.n))
+        inverse_several = inverse_rows.sizes(inverse_row) > 1
+        return cls._made(store, rows, inverse_rows, (before, after, several, inverse_several, row, inverse_row), device)
+
+    def moved(self, store: EncodedFacts, moved: Moved, device: str = "cpu") -> FactOrder:
+        """Of another state of the same base: only the rows of facts that differ are looked at."""
+        if len(moved.fresh) > FEW:
+            return FactOrder.of(store, device)
+        gone = np.flatnonzero(moved.now < 0)
+        row, inverse_row = _rows_of(store)
+        rows, inverse_rows = self.rows.moved(moved, row), self.inverse_rows.moved(moved, inverse_row)
+        before, after = (moved.places(_on_host(links)) for links in (self.before, self.after))
+        several, inverse_several = (moved.carried(_on_host(which)) for which in (self.several, self.inverse_several))
+        touched = rows.of_groups(np.union1d(_on_host(self.row)[gone], row[moved.fresh]))
+        before[touched], after[touched], several[touched] = _in_time(store, row, touched)
+        touched = inverse_rows.of_groups(np.union1d(_on_host(self.inverse_row)[gone], inverse_row[moved.fresh]))
+        inverse_several[touched] = inverse_rows.sizes(inverse_row[touched]) > 1
+        return self._made(
+            store, rows, inverse_rows, (before, after, several, inverse_several, row, inverse_row), device
+        )
+
+    @classmethod
+    def _made(
+        cls, store: EncodedFacts, rows: Groups, inverse_rows: Groups, arrays: Sequence[NDArray[Any]], device: str
+    ) -> FactOrder:
+        before, after, several, inverse_several, row, inverse_row = (
+            torch.from_numpy(array).to(device) for array in arrays
+        )
+        low, high = _bounds(store)
+        timed = torch.from_numpy(_timed(low, high)).to(device)
+        return cls(rows, inverse_rows, before, after, timed, several, inverse_several, low, high, row, inverse_row)
 
     def neighbours(self, facts: Tensor, withheld: Tensor | None) -> tuple[Tensor, Tensor]:
         """The facts before and after facts (batch, n) in time, -1 for none, as if those withheld were not there.
@@ -112,7 +98,8 @@ class FactOrder:
 
     def same(self, fact: int, *, inverse: bool) -> list[int]:
         """The facts of the same head and relation (inverse: tail and relation) as a fact, itself among them."""
-        return (self.inverse_rows if inverse else self.rows).with_fact(fact)
+        groups, numbers = (self.inverse_rows, self.inverse_row) if inverse else (self.rows, self.row)
+        return [int(other) for other in groups.of_group(int(numbers[fact]))]
 
     def one_of_several(self, fact: int, *, inverse: bool, withheld: Container[int]) -> bool:
         """`several` (inverse: `inverse_several`) of a fact, as if those withheld were not there."""
@@ -127,6 +114,40 @@ class FactOrder:
             return not (self.timed[one] or self.timed[other])
         shared = min(self.high[one], self.high[other]) - max(self.low[one], self.low[other])
         return bool(shared > LONG)
+
+
+def _on_host(column: Tensor) -> NDArray[Any]:
+    return np.asarray(column.cpu().numpy())
+
+
+def _rows_of(store: EncodedFacts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for each fact's head and relation, and one for its tail and relation."""
+    return pair_numbers(store.head_ids, store.rel_ids), pair_numbers(store.tail_ids, store.rel_ids)
+
+
+def _bounds(store: EncodedFacts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.asarray(store.tau_min).astype(np.int64), np.asarray(store.tau_max).astype(np.int64)
+
+
+def _timed(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(~((low == UNKNOWN_DAY) | ((low == OPEN_START) & (high == OPEN_END))))
+
+
+def _in_time(
+    store: EncodedFacts, row: NDArray[np.int64], facts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """`before`, `after` and `several` of facts (k,) that are all those of their rows, ascending."""
+    low, high = (bound[facts] for bound in _bounds(store))
+    timed, group = _timed(low, high), np.unique(row[facts], return_inverse=True)[1]
+    before, after = np.full(len(facts), -1), np.full(len(facts), -1)
+    order = np.lexsort((high, low, group))
+    order = order[timed[order]]
+    next_to = group[order[1:]] == group[order[:-1]]
+    before[order[1:][next_to]] = facts[order[:-1][next_to]]
+    after[order[:-1][next_to]] = facts[order[1:][next_to]]
+    several = ~timed & (np.bincount(group, weights=~timed)[group] > 1)
+    several[order] |= _side_by_side(group[order], low[order], high[order])
+    return before, after, several
 
 
 def _side_by_side(group: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -151,9 +172,3 @@ def _next(links: Tensor, facts: Tensor, withheld: Tensor | None) -> Tensor:
     while bool((gone := (found >= 0) & (found[..., None] == withheld[:, None]).any(-1)).any()):
         found = torch.where(gone, links[found], found)
     return found
-
-
-def row_numbers(names: NDArray[np.integer], relations: NDArray[np.integer]) -> NDArray[np.int64]:
-    """A number for the name and relation of each fact, (n,), counted from 0 without gaps."""
-    pairs = np.stack([names, relations], axis=1)
-    return np.asarray(np.unique(pairs, axis=0, return_inverse=True)[1]).reshape(-1).astype(np.int64)

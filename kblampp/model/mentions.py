@@ -15,10 +15,10 @@ import itertools
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kblampp.data.forms_of_address import FORMS_OF_ADDRESS
+from kblampp.encoding.growing import Gathered, GrowingRows, Numbering, RowTensors, numbers_of
 from kblampp.time_expressions.parse import without_time
 
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -51,88 +52,154 @@ _OPENERS = (
     "who whom whose what which when where why how was were are did does has have had name list give tell all the and "
     "for from with under since until before after during between into"
 )
+_NUMBERINGS = (("name_digests.npy", "name_numbers.npy"), ("word_digests.npy", "word_numbers.npy"))
+_NAME_ROWS = ("name_grams.npy", "name_hashes.npy", "name_words.npy", "name_proper.npy", "name_begins.npy")
 NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
 
 
+@dataclass(frozen=True, eq=False)
 class NameRows:
     """What is read from names one by one, kept while facts come and go: a name is looked at when it is first met.
 
-    Its rows are those of the tables that it makes; the row of a name stays when no fact has the name any more.
+    Attributes:
+        names: A number for each name, which it keeps when no fact has it any more.
+        words: A number for each plain word of a name.
+        grams: A row a name: the buckets of its trigrams, -1 after the last.
+        hashes: Those of its words and of their initials, -2 where none is.
+        words_of: The numbers of its words, -1 after the last.
+        proper: Which of its words can stand for it.
+        numbers: Whether it begins with a number.
     """
 
-    def __init__(self) -> None:
-        """None yet."""
-        self._rows: dict[str, int] = {}
-        self._words: dict[str, int] = {}  # plain words of names, by numbers of their own
-        self._grams = _Growing(MOST_GRAMS, -1)
-        self._hashes = _Growing(2 * MOST_NAME_WORDS, -2)
-        self._numbers_of_words = _Growing(MOST_NAME_WORDS, -1)
-        self._proper = _Growing(MOST_NAME_WORDS, 0)
-        self._begin_with_number = _Growing(1, 0)
+    names: Numbering = field(default_factory=Numbering)
+    words: Numbering = field(default_factory=Numbering)
+    grams: GrowingRows = field(default_factory=lambda: GrowingRows.of_shape((MOST_GRAMS,), "int16"))
+    hashes: GrowingRows = field(default_factory=lambda: GrowingRows.of_shape((2 * MOST_NAME_WORDS,), "int64"))
+    words_of: GrowingRows = field(default_factory=lambda: GrowingRows.of_shape((MOST_NAME_WORDS,), "int32"))
+    proper: GrowingRows = field(default_factory=lambda: GrowingRows.of_shape((MOST_NAME_WORDS,), "bool"))
+    numbers: GrowingRows = field(default_factory=lambda: GrowingRows.of_shape((), "bool"))
 
-    def numbers(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """The rows of names (n,), which are added where they are new."""
-        return np.array([self._row(name) for name in names], dtype=np.int64)
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> NameRows:
+        """From what `arrays` gave, which is left where it is."""
+        names, words = (Numbering(*(arrays[name] for name in pair)) for pair in _NUMBERINGS)
+        return cls(names, words, *(GrowingRows(arrays[name]) for name in _NAME_ROWS))
 
-    def _row(self, name: str) -> int:
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = len(self._rows)
-            words = _name_words(name)
-            plain = [_plain(word) for word in words]
-            self._grams.append(trigram_buckets(name)[:MOST_GRAMS])
-            hashes = [(_hash(word), _hash(word[0]) if word[0].isalpha() else -2) for word in words]
-            self._hashes.append([number for pair in hashes for number in pair])
-            self._numbers_of_words.append([self._words.setdefault(word, len(self._words)) for word in plain])
-            self._proper.append([int(_is_proper(word)) for word in words])
-            self._begin_with_number.append([int(_NUMBER.match(name) is not None)])
-        return row
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that it holds, by names of files."""
+        found = dict(zip(_NUMBERINGS[0], self.names.arrays(), strict=True))
+        found |= zip(_NUMBERINGS[1], self.words.arrays(), strict=True)
+        rows = (self.grams, self.hashes, self.words_of, self.proper, self.numbers)
+        return found | {name: part.whole() for name, part in zip(_NAME_ROWS, rows, strict=True)}
 
-    def table(
-        self, heads: NDArray[np.int64], tails: NDArray[np.int64], relations: NDArray[np.int64], device: str = "cpu"
-    ) -> NameTable:
-        """The table of n facts.
+    def add(self, names: Sequence[str]) -> NDArray[np.int32]:
+        """The numbers of names (n,), which are looked at where they are new."""
+        before = len(self.names)
+        found = numbers_of(names, self.names)
+        new = list(dict.fromkeys(name for name, number in zip(names, found, strict=True) if number >= before))
+        words = [_name_words(name) for name in new]
+        hashes = [[(_hash(word), _hash(word[0]) if word[0].isalpha() else -2) for word in row] for row in words]
+        self.grams.append(_padded([trigram_buckets(name)[:MOST_GRAMS] for name in new], MOST_GRAMS, -1))
+        self.hashes.append(_padded([list(itertools.chain(*row)) for row in hashes], 2 * MOST_NAME_WORDS, -2))
+        of_words = [[self.words[_plain(word)] for word in row] for row in words]
+        self.words_of.append(_padded(of_words, MOST_NAME_WORDS, -1))
+        self.proper.append(_padded([[_is_proper(word) for word in row] for row in words], MOST_NAME_WORDS, 0))
+        self.numbers.append(np.array([_NUMBER.match(name) is not None for name in new], dtype=np.bool_))
+        return found
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, pad: int) -> NDArray[np.int64]:
+    """Rows of integers, filled up to one width."""
+    found = np.full((len(rows), width), pad, dtype=np.int64)
+    for place, row in enumerate(rows):
+        found[place, : len(row)] = row
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class NameUses:
+    """How the heads and tails of the facts of one state use names.
+
+    Attributes:
+        rows: Of the names of all states.
+        uses: How many heads and tails have a name, (names,).
+        users: How many of the names that are used have a word, (words,).
+    """
+
+    rows: NameRows
+    uses: NDArray[np.int64]
+    users: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: NameRows, names: NDArray[np.integer]) -> NameUses:
+        """From the numbers of the names of all heads and tails."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(rows, nothing, nothing).moved(nothing, names)
+
+    def moved(self, gone: NDArray[np.integer], fresh: NDArray[np.integer]) -> NameUses:
+        """Those of another state.
 
         Args:
-            heads: `numbers` of the names of their heads, (n,).
+            gone: Names of heads and tails that it lacks, each as often as it lacks it.
+            fresh: Those that are new in it.
+        """
+        before = _longer(self.uses, len(self.rows.names))
+        uses, users = before.copy(), _longer(self.users, max(1, len(self.rows.words)))
+        np.subtract.at(uses, gone, 1)
+        np.add.at(uses, fresh, 1)
+        touched = np.unique(np.concatenate([gone, fresh]))
+        was, is_now = before[touched] > 0, uses[touched] > 0
+        np.subtract.at(users, self._distinct_words(touched[was & ~is_now]), 1)
+        np.add.at(users, self._distinct_words(touched[is_now & ~was]), 1)
+        return NameUses(self.rows, uses, users)
+
+    def _distinct_words(self, names: NDArray[np.integer]) -> NDArray[np.integer]:
+        """The words of names, each once a name."""
+        words = self.rows.words_of.take(names)
+        first = np.array([(words[:, :place] != words[:, [place]]).all(1) for place in range(MOST_NAME_WORDS)]).T
+        return np.asarray(words[first & (words >= 0)])
+
+    def _hashes(self, names: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.where(self.uses[names][..., None] > 0, self.rows.hashes.take(names), -2)
+
+    def _shares(self, names: NDArray[np.int64]) -> NDArray[np.float32]:
+        words = np.where(self.uses[names][..., None] > 0, self.rows.words_of.take(names), -1)
+        alone = self.rows.proper.take(names) / self.users[words.clip(min=0)].clip(min=1)
+        shares = np.zeros((*names.shape, 2 * MOST_NAME_WORDS), dtype=np.float32)
+        shares[..., ::2] = np.where(words >= 0, alone, 0)
+        return shares
+
+    def table(
+        self,
+        heads: NDArray[np.integer],
+        tails: NDArray[np.integer],
+        relations: NDArray[np.integer],
+        device: str = "cpu",
+    ) -> NameTable:
+        """The table of the n facts of the state, which reads the rows of names when they are asked for.
+
+        Args:
+            heads: Numbers of the names of their heads, (n,).
             tails: Those of their tails.
             relations: Those of their relations.
             device: Where the model computes.
         """
-        size = len(self._rows)
-        uses = np.bincount(np.concatenate([heads, tails]), minlength=size)
-        entity = uses > 0
-        words = np.where(entity[:, None], self._numbers_of_words.rows, -1)
-        first = np.array([(words[:, :place] != words[:, [place]]).all(1) for place in range(MOST_NAME_WORDS)]).T
-        users = np.bincount(words[first & (words >= 0)], minlength=1)  # names that have a word, each once
-        shares = np.zeros((size, 2 * MOST_NAME_WORDS), dtype=np.float32)
-        shares[:, ::2] = np.where(words >= 0, self._proper.rows / users[words.clip(min=0)].clip(min=1), 0)
-        hashes = self._hashes.rows if entity.all() else np.where(entity[:, None], self._hashes.rows, -2)
-        numbers = self._begin_with_number.rows[:, 0] > 0
-        columns = (self._grams.rows, hashes, shares, uses, numbers, heads, tails, relations)
-        # Without a copy: rows are only added to, beyond the end of what a table sees.
-        return NameTable(*(torch.from_numpy(np.ascontiguousarray(column)).to(device) for column in columns))
+        return NameTable(
+            RowTensors(self.rows.grams.take, device, torch.int64),
+            RowTensors(self._hashes, device, torch.int64),
+            RowTensors(self._shares, device, torch.float32),
+            torch.from_numpy(self.uses).to(device),
+            RowTensors(self.rows.numbers.take, device, torch.bool),
+            *(torch.from_numpy(column.astype(np.int64)).to(device) for column in (heads, tails, relations)),
+        )
 
 
-class _Growing:
-    """Rows of integers of one width, which are appended in constant time on average."""
-
-    def __init__(self, width: int, pad: int) -> None:
-        self._pad, self._size = pad, 0
-        self._array = np.full((64, width), pad, dtype=np.int64)
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """Those that there are, (n, width); not to be written to."""
-        return self._array[: self._size]
-
-    def append(self, row: Sequence[int]) -> None:
-        """Adds a row, padded at its end."""
-        if self._size == len(self._array):
-            self._array = np.concatenate([self._array, np.full_like(self._array, self._pad)])
-        self._array[self._size, : len(row)] = row
-        self._size += 1
+def _longer(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """A copy that goes on in zeros."""
+    found = np.zeros(size, dtype=np.int64)
+    found[: len(counts)] = counts
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,11 +219,11 @@ class NameTable:
         relations: Row of each fact's relation label, (n,).
     """
 
-    grams: Tensor
-    words: Tensor
-    shares: Tensor
+    grams: Gathered
+    words: Gathered
+    shares: Gathered
     uses: Tensor
-    numbers: Tensor
+    numbers: Gathered
     heads: Tensor
     tails: Tensor
     relations: Tensor
@@ -165,7 +232,11 @@ class NameTable:
     def of(cls, heads: Sequence[str], tails: Sequence[str], relations: Sequence[str], device: str = "cpu") -> NameTable:
         """From the names of the heads, tails and relations of n facts."""
         rows = NameRows()
-        return rows.table(rows.numbers(heads), rows.numbers(tails), rows.numbers(relations), device)
+        columns = rows.add(heads), rows.add(tails), rows.add(relations)
+        table = NameUses.of(rows, np.concatenate(columns[:2])).table(*columns, device)
+        every = torch.arange(len(rows.names), device=device)
+        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "numbers")}
+        return replace(table, **parts)
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, (batch, n) from 0 to 1.

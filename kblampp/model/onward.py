@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from kblampp.encoding.encoded_facts import EncodedFacts
+from kblampp.encoding.growing import Gathered
 from kblampp.model.ego_graph import leave_out
-from kblampp.model.fact_order import row_numbers
+from kblampp.model.fact_order import FactOrder
+from kblampp.model.groups import FEW, SHIFT, Groups, Moved, pair_numbers
 from kblampp.model.mentions import NameTable, each_once
 
 MOST = 64
@@ -30,34 +33,67 @@ class FactsByHead:
     """The facts about each entity.
 
     Attributes:
+        heads: The facts of each head, on the host.
+        by_row: The facts of each head and relation, on the host.
         facts: Facts in the order of their heads, (n,).
-        starts: Where the facts of an entity start in `facts`, (entities + 1,).
+        head_numbers: Their heads, ascending, (n,).
         ends: Entities at the two ends of each fact, (n, 2): head and tail.
         relations: How many relations each entity has facts of, (entities,).
         rows: A number for the head and relation of each fact, (n,).
-        sizes: How many facts have them, (n,).
     """
 
+    heads: Groups
+    by_row: Groups
     facts: Tensor
-    starts: Tensor
+    head_numbers: Tensor
     ends: Tensor
     relations: Tensor
     rows: Tensor
-    sizes: Tensor
 
     @classmethod
     def of(cls, store: EncodedFacts, device: str = "cpu") -> FactsByHead:
         """Of the facts of a store."""
-        heads, tails = np.asarray(store.head_ids), np.asarray(store.tail_ids)
-        order = np.argsort(heads, kind="stable")
-        starts = np.searchsorted(heads[order], np.arange(max(heads.max(), tails.max()) + 2))
-        ends = np.stack([heads, tails], axis=1).astype(np.int64)
-        rows = row_numbers(heads, store.rel_ids)
-        sizes = np.bincount(rows)[rows]
-        _, first = np.unique(rows, return_index=True)
-        relations = np.bincount(heads[first], minlength=len(starts) - 1)
-        arrays = (order, starts, ends, relations, rows, sizes)
-        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+        heads, rows = Groups.of(np.asarray(store.head_ids, dtype=np.int64)), pair_numbers(store.head_ids, store.rel_ids)
+        by_row = Groups.of(rows)
+        distinct = np.unique(by_row.numbers)
+        entities = int(max(store.head_ids.max(), store.tail_ids.max())) + 1
+        return cls._made(store, heads, by_row, np.bincount(distinct >> SHIFT, minlength=entities), rows, device)
+
+    def moved(self, store: EncodedFacts, moved: Moved, order: FactOrder, device: str = "cpu") -> FactsByHead:
+        """Of another state of the same base: only the heads of facts that differ are looked at.
+
+        Args:
+            store: The facts of that state.
+            moved: How facts stand in it.
+            order: Of that state.
+            device: Where the model computes.
+        """
+        if len(moved.fresh) > FEW:
+            return FactsByHead.of(store, device)
+        heads = self.heads.moved(moved, np.asarray(store.head_ids, dtype=np.int64))
+        gone = self.ends[torch.from_numpy(np.flatnonzero(moved.now < 0))].cpu().numpy()
+        fresh = np.stack([store.head_ids[moved.fresh], store.tail_ids[moved.fresh]], axis=1)
+        before = self.relations.cpu().numpy()
+        relations = np.zeros(max(len(before), int(fresh.max(initial=-1)) + 1), dtype=np.int64)
+        relations[: len(before)] = before
+        rows = order.row.cpu().numpy()
+        for head in np.union1d(gone[:, 0], fresh[:, 0]):
+            relations[head] = len(np.unique(rows[heads.of_group(int(head))]))
+        return self._made(store, heads, order.rows, relations, rows, device)
+
+    @classmethod
+    def _made(
+        cls,
+        store: EncodedFacts,
+        heads: Groups,
+        by_row: Groups,
+        relations: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        device: str,
+    ) -> FactsByHead:
+        ends = np.stack([store.head_ids, store.tail_ids], axis=1).astype(np.int64)
+        arrays = (heads.facts, heads.numbers, ends, relations, rows)
+        return cls(heads, by_row, *(torch.from_numpy(array).to(device) for array in arrays))
 
     def relations_of(self, entities: Tensor, withheld: Tensor | None) -> Tensor:
         """How many relations entities (batch,) have facts of that are not withheld (batch, m), (batch,)."""
@@ -66,14 +102,15 @@ class FactsByHead:
             return count
         withheld = each_once(withheld)
         facts, there = withheld.clamp(min=0), withheld >= 0
+        sizes = torch.from_numpy(self.by_row.sizes(self.rows[facts].cpu().numpy())).to(facts.device)
         rows = torch.where(there, self.rows[facts], -1)
-        gone = (rows[:, :, None] == rows[:, None]).sum(-1) == self.sizes[facts]
+        gone = (rows[:, :, None] == rows[:, None]).sum(-1) == sizes
         own = there & gone & (self.ends[facts, 0] == entities[:, None])
-        return count - (own / self.sizes[facts]).sum(-1)
+        return count - (own / sizes).sum(-1)
 
     def about(self, entities: Tensor, withheld: Tensor | None) -> Tensor:
         """The first `MOST` facts about entities (batch,) of those not withheld (batch, m), (batch, k); -1 for none."""
-        starts, stops = self.starts[entities], self.starts[entities + 1]
+        starts, stops = (torch.searchsorted(self.head_numbers, entities, right=right) for right in (False, True))
         most = MOST + (0 if withheld is None else withheld.shape[1])  # as many may be withheld
         width = int((stops - starts).clamp(max=most).amax()) if len(entities) else 0
         places = starts[:, None] + torch.arange(width, device=starts.device)
@@ -84,7 +121,7 @@ class FactsByHead:
 def hop_features(
     by_head: FactsByHead,
     names: NameTable,
-    keys: Tensor,
+    keys: Gathered,
     wanted: Tensor,
     grams: Tensor,
     read: tuple[Tensor, Tensor],
@@ -95,7 +132,7 @@ def hop_features(
     Args:
         by_head: Of the base.
         names: Of the base.
-        keys: Relation blocks of the keys, (n, d_rel) or more rows.
+        keys: Of the base, whose last d_rel columns are of their relations, (n, d_rel or more) or more rows.
         wanted: Relations that the questions ask for, in the same space, (batch, d_rel).
         grams: Of the questions.
         read: The fact that each question has read, (batch,), -1 for none, and whether from its tail, (batch,).
@@ -108,7 +145,8 @@ def hop_features(
         onward = by_head.about(torch.where(inverse, ends[:, 0], ends[:, 1]), withheld)
         onward = onward.masked_fill(~there[:, None] | (onward == facts[:, None]), -1)  # not back along the same fact
         every = torch.cat([facts[:, None], onward], dim=1)
-        cosines = F.cosine_similarity(keys[every.clamp(min=0)], wanted[:, None], dim=-1)
+        relations = keys[every.clamp(min=0)][..., -wanted.shape[-1] :]
+        cosines = F.cosine_similarity(relations, wanted[:, None], dim=-1)
         labels = names.coverage(names.relations[every.clamp(min=0)], grams)
         gone = every < 0
         cosines, labels = cosines.masked_fill(gone, 0.0), labels.masked_fill(gone, 0.0)

@@ -214,8 +214,8 @@ class KBQuery(nn.Module):
         base = knowledge.base
         best = previous.alpha[:, 0].argmax(-1, keepdim=True)
         read = previous.ids[:, 0].gather(-1, best).squeeze(-1), previous.inverse[:, 0].gather(-1, best).squeeze(-1)
-        keys = base.tensors.keys[..., self.d_ent :]
-        return hop_features(base.by_head, base.names, keys, wanted, knowledge.questions.grams, read, knowledge.withheld)
+        keys, grams = base.tensors.keys, knowledge.questions.grams
+        return hop_features(base.by_head, base.names, keys, wanted, grams, read, knowledge.withheld)
 
     @torch.no_grad()
     def unanswered(self, question: Tensor, key: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +46,6 @@ class FactEncoder:
         n = len(facts)
         return np.concatenate([arrays[KEYS][:n], arrays[KEYS][n:], arrays[VALUES], arrays[CONTEXTS]], axis=1)
 
-    def arrays(self, rows: npt.NDArray[np.float16]) -> dict[str, npt.NDArray[Any]]:
-        """The arrays of a base by their files' names, from the rows of its facts."""
-        key, inverse, value, context = np.split(rows, np.cumsum(self.widths)[:-1], axis=1)
-        return {KEYS: np.concatenate([key, inverse]), VALUES: value, CONTEXTS: context}
+    def split(self, rows: npt.NDArray[np.float16]) -> list[npt.NDArray[np.float16]]:
+        """Keys, inverse keys, values and context vectors of facts, from their rows."""
+        return np.split(rows, np.cumsum(self.widths)[:-1], axis=1)

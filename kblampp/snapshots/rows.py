@@ -1,0 +1,185 @@
+"""What all states of a base read: rows of vectors and names that are only added to, and texts that stay in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from kblampp.base.knowledge_base import KnowledgeBase
+from kblampp.base.vectors import DTYPE, VectorTable
+from kblampp.data.facts import FiveTuple
+from kblampp.encoding.encoded_facts import CONTEXTS, VALUES, EncodedFacts
+from kblampp.encoding.fact_arrays import SymbolNumbers
+from kblampp.encoding.growing import Gathered, GrowingRows, Numbering, RowTensors
+from kblampp.index.half_index import HalfIndex, KeyRows
+from kblampp.model.mentions import NameRows
+from kblampp.snapshots.fact_encoder import FactEncoder
+
+Columns = dict[str, npt.NDArray[Any]]
+"""Arrays with a row a fact, by their names."""
+STATES, SLOTS, NAMES = "states.npy", "slots.npy", "names.npy"
+"""Columns beside those of `SymbolNumbers`: the number of a fact's content, the number of its vectors, and those of the
+names of its head, tail and relation."""
+_NUMBERINGS = (("entity_digests.npy", "entity_numbers.npy"), ("relation_digests.npy", "relation_numbers.npy"))
+KEPT_TEXTS = 1 << 12
+PAGE = 256
+"""Facts whose texts are read at a time."""
+
+
+class Texts:
+    """The contents of a base by their numbers, read from its file when they are asked for.
+
+    Attributes:
+        base: Where they are read; another one that has the same call does as well.
+    """
+
+    def __init__(self, base: KnowledgeBase) -> None:
+        self.base = base
+        self.read = lru_cache(KEPT_TEXTS)(self._read)
+
+    def _read(self, number: int) -> FiveTuple:
+        return self.base.contents([number])[0][1]
+
+
+class FactTexts(Sequence[FiveTuple]):
+    """The facts of a state, each read when it is asked for.
+
+    Args:
+        texts: Of the base.
+        numbers: Of the contents of its facts, (n,).
+    """
+
+    def __init__(self, texts: Texts, numbers: npt.NDArray[np.int64]) -> None:
+        self._texts, self._numbers = texts, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, row: int) -> FiveTuple: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[FiveTuple]: ...
+    def __getitem__(self, row: int | slice) -> FiveTuple | list[FiveTuple]:
+        if isinstance(row, slice):
+            return [self._texts.read(int(number)) for number in self._numbers[row]]
+        return self._texts.read(int(self._numbers[row]))
+
+
+@dataclass(frozen=True, eq=False)
+class BaseRows:
+    """Rows that states share.  One thread makes states; any may read them.
+
+    Attributes:
+        texts: What facts say.
+        symbols: Numbers of entities and relations.
+        names: What is read from names.
+        vectors: Key, inverse key, value and context vector of facts, by slots.
+    """
+
+    texts: Texts
+    symbols: SymbolNumbers
+    names: NameRows
+    vectors: tuple[GrowingRows, ...]
+
+    @classmethod
+    def none(cls, base: KnowledgeBase, encoder: FactEncoder) -> BaseRows:
+        """None yet."""
+        vectors = tuple(GrowingRows.of_shape((width,), DTYPE) for width in encoder.widths)
+        return cls(Texts(base), SymbolNumbers(), NameRows(), vectors)
+
+    @classmethod
+    def of_arrays(cls, base: KnowledgeBase, arrays: Mapping[str, npt.NDArray[Any]], index: HalfIndex) -> BaseRows:
+        """From what `arrays` gave, which is left where it is, and the index of the keys."""
+        symbols = SymbolNumbers(*(Numbering(*(arrays[name] for name in pair)) for pair in _NUMBERINGS))
+        vectors = _vectors(index, arrays[VALUES], arrays[CONTEXTS])
+        return cls(Texts(base), symbols, NameRows.of_arrays(arrays), vectors)
+
+    def arrays(self) -> Columns:
+        """All but keys and texts, by names of files."""
+        found = self.names.arrays()
+        for pair, numbering in zip(_NUMBERINGS, (self.symbols.entities, self.symbols.relations), strict=True):
+            found |= zip(pair, numbering.arrays(), strict=True)
+        return found | {VALUES: self.vectors[2].whole(), CONTEXTS: self.vectors[3].whole()}
+
+    def keys(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """The keys of facts by their slots (n,), and then their inverse keys, (2 n, d_k)."""
+        return np.concatenate([rows.take(slots) for rows in self.vectors[:2]])
+
+    def compacted(self, slots: npt.NDArray[np.int64]) -> tuple[BaseRows, HalfIndex]:
+        """The same with the vectors of the facts of some slots (n,) alone, in this order, and their index."""
+        index = HalfIndex.build(self.keys(slots))
+        values, contexts = (rows.take(slots) for rows in self.vectors[2:])
+        return replace(self, vectors=_vectors(index, values, contexts)), index
+
+    def add(self, numbers: npt.NDArray[np.int64], encoder: FactEncoder) -> Columns:
+        """The columns of contents, whose vectors are made where they are missing."""
+        base = self.texts.base
+        table = VectorTable(base.database, encoder)
+        pages = []
+        for start in range(0, len(numbers), PAGE):
+            page = numbers[start : start + PAGE]
+            digests, facts = zip(*base.contents(page.tolist()), strict=True)
+            vectors = table.rows(facts, digests)
+            parts = ([f.head.name for f in facts], [f.tail.name for f in facts], [f.relation.name for f in facts])
+            columns = {
+                **self.symbols.arrays(facts),
+                NAMES: np.stack([self.names.add(part) for part in parts], axis=1),
+                STATES: page,
+            }
+            for rows, part in zip(self.vectors, encoder.split(vectors), strict=True):
+                columns[SLOTS] = rows.append(part)
+            pages.append(columns)
+        return {name: np.concatenate([page[name] for page in pages]) for name in pages[0]}
+
+
+def _vectors(index: HalfIndex, values: npt.NDArray[Any], contexts: npt.NDArray[Any]) -> tuple[GrowingRows, ...]:
+    n = len(values)
+    return tuple(GrowingRows(rows) for rows in (KeyRows(index, 0, n), KeyRows(index, n, 2 * n), values, contexts))
+
+
+class LiveFacts(EncodedFacts):
+    """The facts of one state, whose vectors are read when they are asked for.
+
+    Args:
+        columns: A row a fact.
+        rows: What states share.
+    """
+
+    def __init__(self, columns: Columns, rows: BaseRows) -> None:
+        super().__init__(rows.texts.base.name, columns, FactTexts(rows.texts, columns[STATES]))
+        self._rows, self._slots = rows, columns[SLOTS]
+
+    @property
+    def keys(self) -> npt.NDArray[Any]:
+        """A copy of all keys and inverse keys, (2 n, d_k)."""
+        return self._rows.keys(self._slots)
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """A copy of all values, (n, d_v)."""
+        return self._rows.vectors[2].take(self._slots)
+
+    @property
+    def ctx(self) -> npt.NDArray[Any]:
+        """A copy of all context vectors, (n, d_ctx)."""
+        return self._rows.vectors[3].take(self._slots)
+
+    def keys_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Keys by their rows in `keys`, of any shape."""
+        slots = self._slots[rows % self.n]
+        key, inverse = (part.take(slots) for part in self._rows.vectors[:2])
+        return np.where((rows >= self.n)[..., None], inverse, key)
+
+    def _floats(self, device: str | torch.device, dtype: torch.dtype) -> tuple[Gathered, Gathered, Gathered]:
+        values, contexts = self._rows.vectors[2:]
+        return (
+            RowTensors(self.keys_of, device, dtype),
+            RowTensors(lambda facts: values.take(self._slots[facts]), device, dtype),
+            RowTensors(lambda facts: contexts.take(self._slots[facts]), device, dtype),
+        )
