@@ -100,7 +100,7 @@ def test_batches_do_not_change_results(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, queries = world(200, 3, repeats=2)
     index = KnowledgeIndex.build(keys)
     whole = index.search(queries, 5)
-    monkeypatch.setattr("kblampp.index.knowledge_index._BATCH_BYTES", 1)
+    monkeypatch.setattr("kblampp.index.distinct_keys._GATHERED", 1)
     for a, b in zip(whole, index.search(queries, 5), strict=True):
         np.testing.assert_array_equal(a, b)
     for row in range(len(queries)):
@@ -160,9 +160,9 @@ def test_only_codes_need_more_candidates_than_results(factory: str, monkeypatch:
     asked: list[int] = []
     candidates = Searcher.candidates
 
-    def record(self: Searcher, queries: np.ndarray, k: int) -> np.ndarray:
-        asked.append(candidates(self, queries, k).shape[1])
-        return candidates(self, queries, k)
+    def record(self: Searcher, queries: np.ndarray, k: int, among: np.ndarray | None) -> np.ndarray:
+        asked.append(candidates(self, queries, k, among).shape[1])
+        return candidates(self, queries, k, among)
 
     monkeypatch.setattr(Searcher, "candidates", record)
     keys, queries = world(400, 6)
