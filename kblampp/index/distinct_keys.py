@@ -123,9 +123,19 @@ def certain(scores: FloatArray, last: FloatArray, n_keys: int) -> Mask:
     tied = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= last[:, None])
     sure: Mask = ~tied.any(axis=1)
     if scores.shape[1] < n_keys:
-        scale = np.maximum(1.0, np.maximum(ordered[:, -1], -ordered[:, 0]))
-        sure &= last > ordered[:, 0] + _TIE * scale
+        sure &= apart(last, ordered[:, 0], ordered[:, -1])
     return sure
+
+
+def apart(last: Any, lowest: Any, highest: Any) -> Any:
+    """Whether the lowest score taken lies above those that a search in float32 may have taken for lower than they are.
+
+    Args:
+        last: The lowest score that was taken; a number, or ``(n_queries,)``.
+        lowest: That of the last candidate.
+        highest: That of the first.
+    """
+    return last > lowest + _TIE * np.maximum(1.0, np.maximum(highest, -lowest))
 
 
 def exact_scores(queries: FloatArray, keys: FloatArray, groups: IdArray) -> FloatArray:

@@ -21,6 +21,7 @@ from kblampp.encoding.sentence_encoder import FloatArray
 from kblampp.encoding.store import KBValueStore
 from kblampp.index.automatic import resolve
 from kblampp.index.distinct_keys import DistinctKeys, IdArray, Mask, certain, exact_scores, exact_top
+from kblampp.index.milvus_index import ENGINE, MilvusIndex
 from kblampp.index.searchers import Searcher
 from kblampp.index.validity import Validity, checked_windows
 
@@ -184,8 +185,8 @@ class KnowledgeIndex:
         store: KBValueStore,
         *,
         verify: Literal["sha256", "size", "none"] = "sha256",
-    ) -> KnowledgeIndex:
-        """Open an index of ``store``.
+    ) -> KnowledgeIndex | MilvusIndex:
+        """Open an index of ``store``, whichever engine it was built for.
 
         Raises:
             StoreError: If the folder is missing or damaged, or the index is of another store.
@@ -197,6 +198,8 @@ class KnowledgeIndex:
                 f"index {directory} was built for keys {str(found)[:12]}, but store "
                 f"{store.directory} has keys {store.keys_sha256[:12]}; run `dvc repro index`"
             )
+        if manifest.get("engine") == ENGINE:
+            return MilvusIndex.load(directory, manifest, store)
         try:
             factory, similarity = str(manifest["factory"]), str(manifest["similarity"])
             search = None if manifest["search"] is None else str(manifest["search"])

@@ -9,14 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.core.errors import StoreError
-from kblampp.data.facts import Context, Entity, FiveTuple, Relation
-from kblampp.data.windows import UNKNOWN
-from kblampp.encoding.encoders import Encoders
-from kblampp.encoding.projections import fit_projections
-from kblampp.encoding.sentence_encoder import DeterministicEncoder
-from kblampp.encoding.store import KBValueStore
 from kblampp.index.knowledge_index import KnowledgeIndex, recall_against_exact
 from kblampp.index.searchers import Searcher
+from tests.unit.index.stores import make_store
 
 # Approximate indexes of every kind, with options wide enough to find nearly everything; each works from 80 keys on.
 ANN: dict[str, str | None] = {
@@ -320,16 +315,6 @@ def test_too_few_keys_to_train_well_are_said_once_in_the_log(
 def test_keys_that_cannot_be_indexed_are_refused(keys: np.ndarray) -> None:
     with pytest.raises(StoreError, match="keys"):
         KnowledgeIndex.build(keys)
-
-
-def make_store(directory: Path, width: int = 48, n: int = 80) -> KBValueStore:
-    encoders = Encoders.of(DeterministicEncoder(width))
-    facts = [
-        FiveTuple(Entity(None, f"Town {i}"), Relation(None, "leader"), Entity(None, f"P{i}"), Context("t"), UNKNOWN)
-        for i in range(n)
-    ]
-    projections = fit_projections(facts, encoders, d_k=16, d_v=24, d_ctx=8, d_tau=6)
-    return KBValueStore.build(directory, facts, encoders, projections)
 
 
 @pytest.mark.parametrize("similarity", ["ip", "cosine"])
