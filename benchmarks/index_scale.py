@@ -5,7 +5,8 @@ projections: so many distinct pairs of a name and a label, drawn by lot.  A real
 crowd the keys of one name, which makes the search harder.  The queries are those of questions in words about some of the
 pairs.  Recall is against exact search over the same keys.  Of each time the ratio to the bare Faiss call of the same
 index is given, for as many results (`over_bare`) and for as many candidates as are scored again (`over_candidates`), of
-medians over queries that take turns, on one thread.  A line is printed for each kind of index, and added to `--output`.
+medians over queries that take turns, on one thread.  A factory may be followed by its options, and by further ones that
+are set on the same index for another search.  A line is printed for each search, and added to `--output`.
 """
 
 from __future__ import annotations
@@ -63,24 +64,12 @@ def seconds_each(work: Callable[[FloatArray], object], queries: FloatArray, batc
     return statistics.median(times)
 
 
-def measure(keys: FloatArray, queries: FloatArray, exact: FloatArray, factory: str, search: str | None) -> dict[str, Any]:
-    """Build, size, recall and overhead of one kind of index."""
-    start = time.perf_counter()
-    index = KnowledgeIndex.build(keys, factory=factory, search=search)
-    built = time.perf_counter() - start
+def measure(index: KnowledgeIndex, queries: FloatArray, exact: FloatArray) -> dict[str, Any]:
+    """Recall and overhead of an index as it is set."""
     searcher = index._searcher  # the bare call is what is compared with
     bare = searcher._index
     found, _ = index.search(queries, K)
-    row: dict[str, Any] = {
-        "keys": len(keys),
-        "factory": index.factory,
-        "search": index.search_options,
-        "build_s": round(built, 1),
-        "index_bytes_a_key": round(faiss.serialize_index(bare).nbytes / len(keys), 1),
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "queries": len(queries),
-        "recall_at_8": round(float((found >= exact[:, -1:] - 1e-6).mean()), 4),
-    }
+    row: dict[str, Any] = {"recall_at_8": round(float((found >= exact[:, -1:] - 1e-6).mean()), 4)}
     for batch in BATCHES:
         repeats = max(5, 200 // batch)
         ways = {
@@ -104,7 +93,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=100_000, metavar="N")
     parser.add_argument("--names", type=int, default=20_000, metavar="N", help="distinct names (default: 20000)")
     parser.add_argument("--queries", type=int, default=1000, metavar="N")
-    parser.add_argument("--factories", nargs="+", default=["auto"], metavar="FACTORY[;OPTIONS]")
+    parser.add_argument("--factories", nargs="+", default=["auto"], metavar="FACTORY[;OPTIONS]...")
     parser.add_argument("--store", type=Path, default=Path("store"))
     parser.add_argument("--output", type=Path, help="a JSON file to which the rows are added")
     arguments = parser.parse_args()
@@ -113,12 +102,26 @@ def main() -> None:
     exact, _ = KnowledgeIndex.build(keys).search(queries, K)
     output: Path | None = arguments.output
     for given in arguments.factories:
-        factory, _, search = given.partition(";")
-        row = measure(keys, queries, exact, factory, search or None)
-        print(json.dumps(row), flush=True)
-        if output is not None:
-            rows = json.loads(output.read_text(encoding="utf-8"))["rows"] if output.exists() else []
-            write_json(output, {"rows": [*rows, row]})
+        factory, *searches = given.split(";")
+        start = time.perf_counter()
+        index = KnowledgeIndex.build(keys, factory=factory, search=searches[0] if searches else None)
+        built: dict[str, Any] = {
+            "keys": index.n,
+            "names": arguments.names,
+            "queries": len(queries),
+            "factory": index.factory,
+            "build_s": round(time.perf_counter() - start, 1),
+            "index_bytes_a_key": round(faiss.serialize_index(index._searcher._index).nbytes / index.n, 1),
+            "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        }
+        for search in searches or [index.search_options]:
+            if search != index.search_options:
+                faiss.ParameterSpace().set_index_parameters(index._searcher._index, search)
+            row = {**built, "search": search, **measure(index, queries, exact)}
+            print(json.dumps(row), flush=True)
+            if output is not None:
+                rows = json.loads(output.read_text(encoding="utf-8"))["rows"] if output.exists() else []
+                write_json(output, {"rows": [*rows, row]})
 
 
 if __name__ == "__main__":

@@ -221,15 +221,16 @@ class KnowledgeIndex:
 
     def _search(self, queries: FloatArray, k: int, among: Mask | None = None) -> tuple[FloatArray, IdArray]:
         """The ``k`` best of the facts in the mask ``among`` ``(n,)``; None for all."""
-        distinct, of_keys = self._distinct, None if among is None else self._distinct.holding(among)
+        distinct = self._distinct
+        n_keys, n_facts, of_keys = distinct.n_distinct, self.n, None
+        if among is not None:
+            of_keys = distinct.holding(among)
+            n_keys, n_facts = int(of_keys.sum()), int(among.sum())
         groups = self._searcher.candidates(queries, k, of_keys)
         group_scores = exact_scores(queries, distinct.keys, groups)
         scores, ids = distinct.expand(group_scores, groups, k, among)
-        if not self._searcher.is_flat:
-            return scores, ids
-        n_keys, n_facts = (distinct.n_distinct, self.n) if among is None else (int(of_keys.sum()), int(among.sum()))
         wanted = min(k, n_facts)
-        if not wanted:
+        if not self._searcher.is_flat or not wanted:
             return scores, ids
         doubtful = ~certain(group_scores, scores[:, wanted - 1], n_keys)
         if doubtful.any():
@@ -252,10 +253,12 @@ class KnowledgeIndex:
 
 
 def recall_against_exact(
-    index: KnowledgeIndex,
+    index: SearchIndex,
     keys: npt.NDArray[Any],
     queries: npt.NDArray[Any],
     ks: Sequence[int] = (1, 8, 32),
+    *,
+    similarity: str = "ip",
 ) -> dict[int, float]:
     """Mean share of the ``k`` results that belong to the exact top ``k``, for every ``k``.
 
@@ -267,13 +270,14 @@ def recall_against_exact(
         keys: ``(n, d_k)``, the keys it was built from.
         queries: ``(n_queries, d_k)``.
         ks: Numbers of results.
+        similarity: That of the index.
 
     Raises:
         StoreError: If there are no queries, or they do not fit the index.
     """
     if not len(queries):
         raise StoreError("the recall of an index needs at least one query, got none")
-    exact = KnowledgeIndex.build(keys, similarity=index.similarity)
+    exact = KnowledgeIndex.build(keys, similarity=similarity)
     recall = {}
     for k in ks:
         width = min(k, index.n)

@@ -37,7 +37,7 @@ def connected(uri: str) -> Any:
     except ImportError:
         raise StoreError(
             "index.engine is milvus, which needs the package pymilvus: install it with "
-            "`pip install 'pymilvus[milvus-lite]'`, or set index.engine to faiss"
+            "`pip install pymilvus milvus-lite`, or set index.engine to faiss"
         ) from None
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback of what is said in a sentence here
     with in_a_sentence(uri, "connect"):

@@ -67,20 +67,26 @@ class MilvusIndex:
         self._client = connected(uri)
 
     @classmethod
-    def build(cls, store: KBValueStore, *, uri: str, factory: str = AUTO, similarity: str = "ip") -> MilvusIndex:
+    def build(
+        cls, store: KBValueStore, *, uri: str, factory: str = AUTO, search: str | None = None, similarity: str = "ip"
+    ) -> MilvusIndex:
         """Write a store's keys and windows to a collection; one of the same name is replaced.
 
         Args:
             store: The keys.
             uri: A server's address, or a folder that ends in `.db`.
             factory: `Flat`, exact; or `auto`, a graph where the keys are many.
+            search: None; the engine has no further options.
             similarity: ``ip`` or ``cosine``.
 
         Raises:
-            StoreError: The factory is another, or the server does not do it.
+            StoreError: The factory is another, options are given, or the server does not do it.
         """
-        if factory not in (AUTO, "Flat"):
-            raise StoreError(f"index.factory is {factory!r}, but index.engine milvus has auto and Flat: set one of them")
+        if factory not in (AUTO, "Flat") or search is not None:
+            raise StoreError(
+                f"index.factory is {factory!r} with index.search {search!r}, but index.engine milvus has auto and Flat, "
+                "without options: set one of them, and index.search to null"
+            )
         index = cls(store, uri, similarity)
         exact = factory == "Flat" or index.n <= FLAT
         logger.info("Milvus at %s: %d keys, %s", uri, index.n, "compared one by one" if exact else "in a graph")

@@ -148,15 +148,16 @@ class Searcher:
 
         A graph is walked through keys that may not be found, which use up its list; so the list grows as they do.
         """
-        selector = faiss.IDSelectorBitmap(np.packbits(among, bitorder="little"))
+        wrapped: Any = faiss  # its stubs do not know what its Python side accepts
+        selector = wrapped.IDSelectorBitmap(np.packbits(among, bitorder="little"))
         index = self._index
         if isinstance(index, faiss.IndexHNSW):
             width = min(self._n_keys, math.ceil(index.hnsw.efSearch * self._n_keys / allowed))
-            return faiss.SearchParametersHNSW(sel=selector, efSearch=width)
+            return wrapped.SearchParametersHNSW(sel=selector, efSearch=width)
         if isinstance(index, faiss.IndexIVF):
             nprobe = min(index.nlist, math.ceil(index.nprobe * min(_WIDER, self._n_keys / allowed)))
-            return faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
-        return faiss.SearchParameters(sel=selector)
+            return wrapped.SearchParametersIVF(sel=selector, nprobe=nprobe)
+        return wrapped.SearchParameters(sel=selector)
 
 
 def _empty(factory: str, search: str | None, d_k: int) -> Any:

@@ -41,8 +41,8 @@ class Validity:
         start, end = window
         if UNKNOWN_DAY in (start, end):
             return np.ones(len(self.first), dtype=np.bool_)
-        meets: Mask = (self.first < end) & (self.last > start)
-        return meets | (self.first == UNKNOWN_DAY)
+        may: Mask = (self.first < end) & (self.last > start) | (self.first == UNKNOWN_DAY)
+        return may
 
 
 def checked_windows(windows: npt.NDArray[Any], n_queries: int) -> npt.NDArray[np.int64]:
