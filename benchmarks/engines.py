@@ -2,8 +2,8 @@
 
 The keys of a base of the pipeline and the queries of its questions, as the stage `index` checks them.  Milvus is
 milvus-lite's server in a process of its own, reached over loopback, or the server that `--uri` names.  Needs the extra
-`milvus` and the stages up to `encode`.  Ratios are of the medians of calls that take turns.  The last line on stdout is a
-JSON object.
+`milvus` and the stages up to `encode`.  Ratios are of the medians of calls that take turns.  The last line on stdout is
+a JSON object.
 """
 
 from __future__ import annotations

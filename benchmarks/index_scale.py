@@ -1,19 +1,18 @@
 """What the index finds and costs by its kind: ``python benchmarks/index_scale.py --keys 100000 --factories auto``.
 
 The keys are those of names and relation labels of open synthetic bases, by the sentence encoders and the committed
-projections: so many distinct pairs of a name and a label, drawn by lot.  A real base has fewer facts an entity; pairs
-crowd the keys of one name, which makes the search harder.  The queries are those of questions in words about some of the
-pairs.  Recall is against exact search over the same keys.  Of each time the ratio to the bare Faiss call of the same
-index is given, for as many results (`over_bare`) and for as many candidates as are scored again (`over_candidates`), of
-medians over queries that take turns, on one thread.  A factory may be followed by its options, and by further ones that
-are set on the same index for another search.  A line is printed for each search, and added to `--output`.
+projections: so many distinct pairs of a name and a label, drawn by lot.  A real base has fewer facts an entity: the
+more pairs a name has, the harder the search.  The queries are those of questions in words about some of the pairs.
+Recall is against exact search over the same keys.  Of each time the ratio to the bare Faiss call of the same index is
+given, for as many results (`over_bare`) and for as many candidates as are scored again (`over_candidates`), of medians
+over queries that take turns, on one thread.  A factory may be followed by its options, and by further ones that are set
+on the same index for another search.  A line is printed for each search, and added to `--output`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -36,7 +35,8 @@ BATCHES = (1, 8, 64)
 
 def make_keys(n_keys: int, n_names: int, n_queries: int, store: Path) -> tuple[FloatArray, FloatArray]:
     """Keys ``(n_keys, d_k)``, rounded to float16 as a store's are, and queries ``(n_queries, d_k)``, both float32."""
-    encoders, projections = load_encoders("all-MiniLM-L6-v2", store), Projections.load(store / "synth_world" / PROJECTION)
+    encoders = load_encoders("all-MiniLM-L6-v2", store)
+    projections = Projections.load(store / "synth_world" / PROJECTION)
     facts = make_open_base(4 * n_names, seed="benchmark", part="train", taken=set()).facts
     names = list(dict.fromkeys(name for fact in facts for name in (fact.head.name, fact.tail.name)))[:n_names]
     labels = list(dict.fromkeys(fact.relation.name for fact in facts))
@@ -112,7 +112,6 @@ def main() -> None:
             "factory": index.factory,
             "build_s": round(time.perf_counter() - start, 1),
             "index_bytes_a_key": round(faiss.serialize_index(index._searcher._index).nbytes / index.n, 1),
-            "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         }
         for search in searches or [index.search_options]:
             if search != index.search_options:

@@ -1,9 +1,9 @@
 """`index.factory: auto`: the kind of index that suits a number of keys, said in one line of the log.
 
 Up to `FLAT` keys a search compares them all.  Up to `GRAPH` it walks a graph (HNSW, Malkov and Yashunin 2018) over keys
-of a byte a dimension, and beyond visits cells of product-quantised keys (Jégou et al. 2011), which are a quarter as
-large.  Both fetch more than is asked for, and the stored keys give the scores.  `benchmarks/index_scale.py` measures
-what they find and cost.
+of a byte a dimension, and beyond visits cells of product-quantised keys (Jégou et al. 2011) of half a byte a dimension,
+without links.  Both fetch more than is asked for, and the stored keys give the scores.  What they find and cost is
+measured by `benchmarks/index_scale.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FLAT = 100_000
 GRAPH = 2_000_000
 """Up to so many distinct keys the links of a graph and its build, on one thread, are bearable."""
 _GRAPH_FACTORY, _GRAPH_SEARCH = "HNSW32_SQ8", "efConstruction=80,efSearch=128"
-_LEAST_DIMENSIONS = 4  # of a key that a byte of the product quantiser stands for
+_LEAST_DIMENSIONS = 2  # of a key that a byte of the product quantiser stands for
 
 
 def resolve(factory: str, search: str | None, n_keys: int, d_k: int) -> tuple[str, str | None]:
@@ -62,4 +62,4 @@ def _choice(n_keys: int, d_k: int) -> tuple[str, str | None, str]:
         return _GRAPH_FACTORY, _GRAPH_SEARCH, f"a graph over byte codes up to {GRAPH}, scored again by the keys"
     cells = 2 ** round(math.log2(4 * math.sqrt(n_keys)))
     codes = max(m for m in range(1, max(1, d_k // _LEAST_DIMENSIONS) + 1) if d_k % m == 0)
-    return f"IVF{cells},PQ{codes}x8", f"nprobe={max(1, cells // 64)}", "cells of short codes, scored again by the keys"
+    return f"IVF{cells},PQ{codes}x8", f"nprobe={max(1, cells // 16)}", "cells of short codes, scored again by the keys"

@@ -67,9 +67,7 @@ def write_index_report(path: Path, report: dict[str, Any]) -> None:
     write_json(path, {kb: {name: round(value, 5) for name, value in row.items()} for kb, row in report.items()})
 
 
-def _self_check(
-    index: SearchIndex, store: KBValueStore, projections: Projections, similarity: str
-) -> dict[str, float]:
+def _self_check(index: SearchIndex, store: KBValueStore, projections: Projections, similarity: str) -> dict[str, float]:
     """Recall of the questions' untrained queries [E e_q ; R e_q'], all splits of the base together.
 
     A base without questions is searched with keys of its own: queries that name a head and a relation as it does.

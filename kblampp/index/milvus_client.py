@@ -29,8 +29,8 @@ def connected(uri: str) -> Any:
     local = uri.endswith(".db") and "://" not in uri
     if not local and urlsplit(uri).scheme not in ("http", "https"):
         raise StoreError(
-            f"index.uri is {uri!r}, expected the address of a Milvus server such as http://127.0.0.1:19530, or a folder "
-            "that ends in .db for milvus-lite"
+            f"index.uri is {uri!r}, expected the address of a Milvus server such as http://127.0.0.1:19530, or a "
+            "folder that ends in .db for milvus-lite"
         )
     try:
         from pymilvus import MilvusClient

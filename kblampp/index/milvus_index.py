@@ -1,9 +1,9 @@
 """The keys of a store in Milvus, on this machine or another: `index.engine: milvus`.
 
-A collection holds a row a key, with the window of its fact; it is named after the keys, so that another store's is never
-searched by mistake.  Milvus finds candidates, passing over facts that surely do not hold in a question's window; scores
-are computed again from the keys that it returns, as `knowledge_index` does.  The package is pymilvus, with milvus-lite
-for a folder of this machine: the extra `milvus`.
+A collection holds a row a key, with the window of its fact; it is named after the keys, so that another store's is
+never searched by mistake.  Milvus finds candidates, passing over facts that surely do not hold in a question's window;
+scores are computed again from the keys that it returns, as `knowledge_index` does.  The packages are pymilvus and, for
+a folder of this machine, milvus-lite: the extra `milvus`.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class MilvusIndex:
         """
         if factory not in (AUTO, "Flat") or search is not None:
             raise StoreError(
-                f"index.factory is {factory!r} with index.search {search!r}, but index.engine milvus has auto and Flat, "
-                "without options: set one of them, and index.search to null"
+                f"index.factory is {factory!r} with index.search {search!r}, but index.engine milvus has auto and "
+                "Flat, without options: set one of them, and index.search to null"
             )
         index = cls(store, uri, similarity)
         exact = factory == "Flat" or index.n <= FLAT
@@ -201,7 +201,7 @@ class MilvusIndex:
         ids = np.array([hit[_ROWS] for hit in hits], dtype=np.int64)
         if ((ids < 0) | (ids >= self.n)).any() or len(np.unique(ids)) != len(ids):
             raise StoreError(
-                f"collection {self.collection} of Milvus at {self.uri} answered with rows that the store does not have; "
+                f"collection {self.collection} of Milvus at {self.uri} answered with rows that are not in the store; "
                 f"{_AGAIN}"
             )
         keys = np.array([hit["entity"][_KEY] for hit in hits], dtype=np.float64).reshape(-1, self.d_k)

@@ -189,7 +189,8 @@ def _error(index: Any, keys: FloatArray) -> float:
     found, rows = index.search(queries, len(queries))
     hit = rows >= 0
     exact = exact_scores(queries, keys, rows)[hit]
-    return float(np.abs(found[hit] - exact).max(initial=0) / max(np.abs(exact).max(initial=0), np.finfo(np.float32).tiny))
+    largest = max(np.abs(exact).max(initial=0), np.finfo(np.float32).tiny)
+    return float(np.abs(found[hit] - exact).max(initial=0) / largest)
 
 
 @contextmanager

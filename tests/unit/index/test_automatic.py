@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.core.errors import StoreError
+from kblampp.encoding.linear_maps import unit
 from kblampp.index import automatic
 from kblampp.index.automatic import FLAT, GRAPH, resolve
 from kblampp.index.knowledge_index import KnowledgeIndex, recall_against_exact
@@ -30,7 +31,9 @@ def test_kind_goes_by_the_number_of_keys_and_is_said_in_one_line(
     with caplog.at_level(logging.INFO):
         factory, _ = resolve("auto", None, n_keys, 288)
     assert isinstance(faiss.index_factory(288, factory, faiss.METRIC_INNER_PRODUCT), kind)
-    assert [factory in record.getMessage() and str(n_keys) in record.getMessage() for record in caplog.records] == [True]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert factory in line
+    assert f"{n_keys} distinct keys" in line
 
 
 @settings(max_examples=20, deadline=None)
@@ -64,8 +67,9 @@ def test_what_is_chosen_for_more_keys_finds_them(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(automatic, "FLAT", flat)
     monkeypatch.setattr(automatic, "GRAPH", graph)
     rng = np.random.default_rng(1)
-    keys = rng.standard_normal((3000, 16)).astype(np.float32)
-    queries = (keys[:50] + 0.2 * rng.standard_normal((50, 16))).astype(np.float32)
+    names, labels = unit(rng.standard_normal((300, 12))), unit(rng.standard_normal((10, 4)))
+    keys = np.concatenate([np.repeat(names, 10, axis=0), np.tile(labels, (300, 1))], axis=1).astype(np.float32)
+    queries = (keys[::60] + 0.1 * rng.standard_normal((50, 16))).astype(np.float32)
     index = KnowledgeIndex.build(keys, factory="auto")
     assert index.factory != "Flat"
-    assert recall_against_exact(index, keys, queries, ks=(8,))[8] >= 0.95
+    assert recall_against_exact(index, keys, queries, ks=(8,))[8] >= 0.9

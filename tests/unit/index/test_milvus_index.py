@@ -138,7 +138,7 @@ def test_collection_of_other_keys_is_never_searched(tmp_path: Path, store: KBVal
     with pytest.raises(StoreError, match=f"has {index.n - 1} keys, expected {index.n}"):
         KnowledgeIndex.load(tmp_path / "index", store)
     client.insert(index.collection, [{"row": index.n + 5, "first": 0, "last": 1, "key": changed}])
-    with pytest.raises(StoreError, match="rows that the store does not have"):
+    with pytest.raises(StoreError, match="rows that are not in the store"):
         index.search(changed[None], 3)
     client.drop_collection(index.collection)
     with pytest.raises(StoreError, match="does not exist"):
