@@ -20,7 +20,7 @@ FLAT = 100_000
 """Up to so many distinct keys an exact search takes milliseconds."""
 GRAPH = 2_000_000
 """Up to so many distinct keys the links of a graph and its build, on one thread, are bearable."""
-_GRAPH_FACTORY, _GRAPH_SEARCH = "HNSW32_SQ8", "efConstruction=80,efSearch=128"
+_GRAPH_FACTORY, _GRAPH_SEARCH = "HNSW32_SQ8", "efConstruction=200,efSearch=256"
 _LEAST_DIMENSIONS = 2  # of a key that a byte of the product quantiser stands for
 
 

@@ -12,8 +12,13 @@ from kblampp.encoding.sentence_encoder import DeterministicEncoder
 from kblampp.encoding.store import KBValueStore
 
 
-def make_store(directory: Path, width: int = 48, n: int = 80, *, timed: bool = False) -> KBValueStore:
-    """Towns and their leaders; with ``timed``, of each town a row of leaders whose keys are the same."""
+def make_store(
+    directory: Path, width: int = 48, n: int = 80, *, timed: bool = False, projection: Path | None = None
+) -> KBValueStore:
+    """Towns and their leaders; with ``timed``, of each town a row of leaders whose keys are the same.
+
+    The projections are saved to ``projection``, if it is given.
+    """
 
     def window(number: int) -> Window:
         if not timed or number % 5 == 0:
@@ -33,4 +38,6 @@ def make_store(directory: Path, width: int = 48, n: int = 80, *, timed: bool = F
         for i in range(n)
     ]
     projections = fit_projections(facts, encoders, d_k=16, d_v=24, d_ctx=8, d_tau=6)
+    if projection is not None:
+        projections.save(projection)
     return KBValueStore.build(directory, facts, encoders, projections)

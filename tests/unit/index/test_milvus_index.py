@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 from kblampp.core.errors import StoreError
+from kblampp.core.params import IndexParams
 from kblampp.data.windows import UNKNOWN_DAY
+from kblampp.encoding.projections import PROJECTION
 from kblampp.encoding.store import KBValueStore
 from kblampp.index import milvus_client, milvus_index
+from kblampp.index.build import build_indexes
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.index.milvus_index import MilvusIndex
 from kblampp.index.validity import Validity
@@ -105,6 +108,17 @@ def test_what_was_saved_is_loaded_by_the_index_of_any_engine(tmp_path: Path, sto
     assert isinstance(loaded, MilvusIndex)
     queries = queries_of(store)
     np.testing.assert_array_equal(loaded.search(queries, 5)[1], flat(store).search(queries, 5)[1])
+
+
+def test_stage_builds_and_checks_it(tmp_path: Path) -> None:
+    make_store(tmp_path / "kb" / "town", timed=True, projection=tmp_path / PROJECTION)
+    params = IndexParams(
+        engine="milvus", uri=str(tmp_path / "m.db"), factory="auto", search=None, similarity="ip", min_recall_at_8=1.0
+    )
+    report = build_indexes(["town"], tmp_path, params)
+    assert report["town"]["recall_at_8"] == 1.0
+    store = KBValueStore.load(tmp_path / "kb" / "town")
+    assert isinstance(KnowledgeIndex.load(tmp_path / "index" / "town", store), MilvusIndex)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot pause a process")
