@@ -1,9 +1,9 @@
 """The keys of a store in Milvus, on this machine or another: `index.engine: milvus`.
 
-A collection holds a row a key, with the window of its fact; it is named after the keys, so that another store's is
-never searched by mistake.  Milvus finds candidates, passing over facts that surely do not hold in a question's window;
-scores are computed again from the keys that it returns, as `knowledge_index` does.  The packages are pymilvus and, for
-a folder of this machine, milvus-lite: the extra `milvus`.
+A collection holds a row a key, with the window of its fact; it is named after keys and windows, so that another store's
+is never searched by mistake.  Milvus finds candidates, passing over facts that surely do not hold in a question's
+window; scores are computed again from the keys that it returns, as `knowledge_index` does.  The packages are pymilvus
+and, for a folder of this machine, milvus-lite: the extra `milvus`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kblampp.core.errors import StoreError
-from kblampp.core.files import atomic_dir, write_manifest
+from kblampp.core.files import atomic_dir, fingerprint, write_manifest
 from kblampp.data.windows import UNKNOWN_DAY
+from kblampp.encoding.encoded_facts import FIRST_DAYS, LAST_DAYS
 from kblampp.encoding.linear_maps import unit
 from kblampp.encoding.sentence_encoder import FloatArray
 from kblampp.encoding.store import KBValueStore
@@ -39,7 +40,7 @@ _MARGIN = 8  # candidates beyond k: float32 search may order near ties wrongly
 _CHECKED = 16  # keys that are compared with the store's when a collection is opened
 _GRAPH = {"index_type": "HNSW", "params": {"M": 32, "efConstruction": 200}}
 _WIDTH = 256  # of the list of a graph search
-_QUERIES = 64  # queries a call
+_ANSWERED = 16 << 20  # bytes of the keys that a call may bring
 _AGAIN = "run `dvc repro --force index`"
 
 
@@ -63,7 +64,8 @@ class MilvusIndex:
         """
         self.n, self.d_k = store.keys.shape
         self.uri, self.similarity, self.keys_sha256 = uri, similarity, store.keys_sha256
-        self.collection = f"kblampp_{similarity}_{store.keys_sha256[:32]}"
+        days = (str(store.manifest["files"][name]["sha256"]) for name in (FIRST_DAYS, LAST_DAYS))
+        self.collection = f"kblampp_{similarity}_{fingerprint(store.keys_sha256, *days)[:32]}"
         self._client = connected(uri)
 
     @classmethod
@@ -157,11 +159,12 @@ class MilvusIndex:
             queries = unit(queries).astype(np.float32)
         if windows is None:
             windows = np.full((len(queries), 2), UNKNOWN_DAY)
+        step = max(1, _ANSWERED // (4 * self.d_k * (k + _MARGIN)))
         asked, of_query = np.unique(checked_windows(windows, len(queries)), axis=0, return_inverse=True)
         for place, window in enumerate(asked):
             every = np.flatnonzero(of_query == place)
-            for start in range(0, len(every), _QUERIES):
-                rows = every[start : start + _QUERIES]
+            for start in range(0, len(every), step):
+                rows = every[start : start + step]
                 for row, (best, found) in zip(rows, self._best(queries[rows], k, _condition(window)), strict=True):
                     scores[row, : len(best)], ids[row, : len(found)] = best, found
         return scores, ids
@@ -259,7 +262,8 @@ class MilvusIndex:
         rows = np.unique(np.linspace(0, self.n - 1, _CHECKED).astype(int)).tolist()
         with self._said("open"):
             self._client.load_collection(self.collection, timeout=TIMEOUT)
-            fields = {field["name"]: field for field in self._client.describe_collection(self.collection)["fields"]}
+            described = self._client.describe_collection(self.collection, timeout=TIMEOUT)
+            fields = {field["name"]: field for field in described["fields"]}
             width = fields.get(_KEY, {}).get("params", {}).get("dim")
             if width != self.d_k:
                 raise StoreError(f"{where} has keys of width {width}, expected {self.d_k}: {_AGAIN}")

@@ -13,17 +13,23 @@ from kblampp.encoding.store import KBValueStore
 
 
 def make_store(
-    directory: Path, width: int = 48, n: int = 80, *, timed: bool = False, projection: Path | None = None
+    directory: Path,
+    width: int = 48,
+    n: int = 80,
+    *,
+    timed: bool = False,
+    later: int = 0,
+    projection: Path | None = None,
 ) -> KBValueStore:
     """Towns and their leaders; with ``timed``, of each town a row of leaders whose keys are the same.
 
-    The projections are saved to ``projection``, if it is given.
+    With ``later`` all windows are so many days later.  The projections are saved to ``projection``, if it is given.
     """
 
     def window(number: int) -> Window:
         if not timed or number % 5 == 0:
             return UNKNOWN
-        start = 700_000 + 100 * (number % 9)
+        start = 700_000 + 100 * (number % 9) + later
         return Window(None if number % 7 == 0 else start, None if number % 11 == 0 else start + 150, "text")
 
     encoders = Encoders.of(DeterministicEncoder(width))

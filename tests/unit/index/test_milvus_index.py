@@ -159,6 +159,17 @@ def test_collection_of_other_keys_is_never_searched(tmp_path: Path, store: KBVal
         KnowledgeIndex.load(tmp_path / "index", store)
 
 
+def test_bases_of_the_same_keys_and_other_windows_have_collections_of_their_own(tmp_path: Path) -> None:
+    uri = str(tmp_path / "milvus.db")
+    timed, late = make_store(tmp_path / "timed", timed=True), make_store(tmp_path / "late", timed=True, later=1000)
+    assert timed.keys_sha256 == late.keys_sha256
+    first, second = (MilvusIndex.build(store, uri=uri) for store in (timed, late))
+    queries = queries_of(timed)
+    for index, store in ((first, timed), (second, late)):
+        _, wanted = flat(store).search(queries, 9, windows_of(len(queries)))
+        np.testing.assert_array_equal(index.search(queries, 9, windows_of(len(queries)))[1], wanted)
+
+
 def test_collection_of_other_dimensions_is_refused(tmp_path: Path, store: KBValueStore) -> None:
     index = MilvusIndex.build(store, uri=str(tmp_path / "milvus.db"))
     index.save(tmp_path / "index")
