@@ -171,6 +171,8 @@ class TuneParams(Section):
 class IndexParams(Section):
     """Nearest-neighbour search over the keys."""
 
+    engine: Literal["faiss", "milvus"]
+    uri: Text | None
     factory: Text
     search: Text | None
     similarity: Literal["ip", "cosine"]
@@ -483,6 +485,14 @@ def _fold_problems(folds: int, fold: int) -> list[str]:
     return [] if fold < folds else [f"convert.fold is {fold}, expected less than convert.folds, {folds}"]
 
 
+def _engine_problems(engine: str, uri: str | None) -> list[str]:
+    if engine == "milvus" and uri is None:
+        return ["index.uri is null, but index.engine is milvus; expected the address of a server or a folder .db"]
+    if engine == "faiss" and uri is not None:
+        return [f"index.uri is {uri!r}, but index.engine is faiss, which has no address; expected null, or milvus"]
+    return []
+
+
 def _quantize_problems(quantize: str, max_steps: int, unfreeze_top: int) -> list[str]:
     problem = f"trainB.unfreeze_top is {unfreeze_top}, but backbone.quantize is {quantize}; expected 0, or none"
     return [problem] if quantize != "none" and max_steps and unfreeze_top else []
@@ -502,6 +512,7 @@ _RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
     (_start_problems, ("dataset", "start_from")),
     (_open_problems, ("generate.open.facts", "generate.open.questions_per_kind")),
     (_fold_problems, ("convert.folds", "convert.fold")),
+    (_engine_problems, ("index.engine", "index.uri")),
     (_width_problems, ("encoder.d_k", "encoder.d_v", "encoder.d_ctx", "encoder.d_tau")),
     (_fetch_problems, ("selector.top_k", "selector.over_fetch")),
     (_warmup_problems("trainA"), ("trainA.max_steps", "trainA.warmup_steps")),

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from kblampp.encoding.sentence_encoder import FloatArray
 
 IdArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
+_GATHERED = 2 << 20  # bytes of the candidates' keys that are scored at a time
 _BLOCK = 1 << 16  # keys scored at a time by the brute-force search
 _TIE = 1e-5  # float32 search may swap scores that are this near, relative to the largest
 
@@ -63,72 +65,120 @@ class DistinctKeys:
         """Width of a key."""
         return int(self.keys.shape[1])
 
-    def expand(self, scores: FloatArray, groups: IdArray, k: int) -> tuple[FloatArray, IdArray, npt.NDArray[np.bool_]]:
+    def holding(self, among: Mask) -> Mask:
+        """Which keys ``(n_distinct,)`` have a fact in the mask ``(n,)``."""
+        held: Mask = np.logical_or.reduceat(among[self.ids], self.starts)
+        return held
+
+    def expand(
+        self, scores: FloatArray, groups: IdArray, k: int, among: Mask | None = None
+    ) -> tuple[FloatArray, IdArray]:
         """Candidates to the best ``k`` facts.
 
         Args:
             scores: ``(n_queries, m)`` of the candidates; minus infinity where there is none.
             groups: ``(n_queries, m)`` distinct keys, -1 where there is none.
             k: Facts a query.
+            among: ``(n,)`` the facts that may be found; None for all.
 
         Returns:
-            Scores and ids ``(n_queries, k)``, padded with minus infinity and -1, and
-            ``(n_queries,)`` whether scores of different keys lie far enough apart to be sure of
-            the choice.
+            Scores and ids ``(n_queries, k)``, ordered by score and then by id of the key's first fact, padded with
+            minus infinity and -1.
         """
-        order = np.lexsort((groups, -scores), axis=-1)
-        scores = np.take_along_axis(scores, order, axis=1)
-        groups = np.take_along_axis(groups, order, axis=1)
-        counts = np.where(groups >= 0, self.counts[groups], 0)
+        order = np.lexsort((groups, -scores), axis=-1)[:, :k]  # each key brings a fact, so k of them are enough
+        rows = np.arange(len(scores))[:, None]
+        scores, groups = scores[rows, order], groups[rows, order]
+        counts = self.counts[groups]
+        if among is None and scores.shape[1] == k and counts.max(initial=0) == 1:  # nothing to expand
+            return scores, np.where(groups < 0, -1, self.ids[self.starts[groups]])
+        counts[groups < 0] = 0
         before = np.cumsum(counts, axis=1) - counts
-        taken = np.clip(k - before, 0, counts)
-        row, column = np.nonzero(taken)
-        size = taken[row, column]
-        within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-        place = np.repeat(before[row, column], size) + within
-        row_of = np.repeat(row, size)
+        size = (counts if among is not None else np.clip(k - before, 0, counts)).ravel()
+        item = np.repeat(np.arange(len(size)), size)
+        within = np.arange(len(item)) - (np.cumsum(size) - size)[item]
+        ids = self.ids[self.starts[groups.ravel()[item]] + within]
+        row, place = item // groups.shape[1], before.ravel()[item] + within
+        if among is not None:
+            allowed = among[ids]
+            item, row, ids = item[allowed], row[allowed], ids[allowed]
+            place = np.arange(len(row)) - np.searchsorted(row, row)
+            first = place < k
+            item, row, ids, place = item[first], row[first], ids[first], place[first]
         found_scores = np.full((len(scores), k), -np.inf, dtype=np.float32)
         found_ids = np.full((len(scores), k), -1, dtype=np.int64)
-        found_scores[row_of, place] = np.repeat(scores[row, column], size)
-        found_ids[row_of, place] = self.ids[np.repeat(self.starts[groups[row, column]], size) + within]
-        return found_scores, found_ids, self._certain(scores, taken, found_scores[:, -1])
+        found_scores[row, place], found_ids[row, place] = scores.ravel()[item], ids
+        return found_scores, found_ids
 
-    def _certain(self, scores: FloatArray, taken: IdArray, last: FloatArray) -> npt.NDArray[np.bool_]:
-        """No exact tie between keys that were taken, and none beyond the candidates is near."""
-        tied = (scores[:, 1:] == scores[:, :-1]) & (taken[:, :-1] > 0)
-        certain: npt.NDArray[np.bool_] = ~tied.any(axis=1)
-        if scores.shape[1] < self.n_distinct:
-            worst = scores[:, -1]
-            scale = np.maximum(1.0, np.abs(np.where(scores > -np.inf, scores, 0)).max(axis=1))
-            certain &= last > worst + _TIE * scale
-        return certain
+
+def certain(scores: FloatArray, last: FloatArray, n_keys: int) -> Mask:
+    """Whether the scores of a flat search lie far enough apart to be sure of the choice, ``(n_queries,)``.
+
+    Args:
+        scores: ``(n_queries, m)`` of the candidates, in any order.
+        last: ``(n_queries,)`` the lowest score that was taken.
+        n_keys: How many keys were searched.
+
+    Returns:
+        True where no two keys that were taken tie exactly, and none beyond the candidates is near.
+    """
+    ordered = np.sort(scores, axis=1)
+    tied = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= last[:, None])
+    sure: Mask = ~tied.any(axis=1)
+    if scores.shape[1] < n_keys:
+        sure &= apart(last, ordered[:, 0], ordered[:, -1])
+    return sure
+
+
+def apart(last: Any, lowest: Any, highest: Any) -> Any:
+    """Whether the lowest score taken lies above those that a search in float32 may have taken for lower than they are.
+
+    Args:
+        last: The lowest score that was taken; a number, or ``(n_queries,)``.
+        lowest: That of the last candidate.
+        highest: That of the first.
+    """
+    return last > lowest + _TIE * np.maximum(1.0, np.maximum(highest, -lowest))
 
 
 def exact_scores(queries: FloatArray, keys: npt.NDArray[Any], groups: IdArray) -> FloatArray:
     """Inner products ``(n_queries, m)`` of queries with their candidates; -inf for a -1.
 
-    Summed in float64, so that they do not depend on how faiss or BLAS orders a sum.
+    Summed in float64, so that they do not depend on how faiss or BLAS orders a sum; few queries at a time, so that the
+    keys that were gathered stay in the processor's cache.
     """
-    gathered = keys[groups].astype(np.float64)
-    scores = np.einsum("qd,qmd->qm", queries.astype(np.float64), gathered)
-    exact: FloatArray = np.where(groups >= 0, scores, -np.inf).astype(np.float32)
+    wide = queries.astype(np.float64)
+    exact: FloatArray = np.empty(groups.shape, dtype=np.float32)
+    step = max(1, _GATHERED // (8 * max(1, keys.shape[1] * groups.shape[1])))
+    for start in range(0, len(groups), step):
+        rows = slice(start, start + step)
+        exact[rows] = np.einsum("qd,qmd->qm", wide[rows], keys.take(groups[rows], axis=0).astype(np.float64))
+    exact[groups < 0] = -np.inf
     return exact
 
 
-def exact_top(queries: FloatArray, distinct: DistinctKeys, k: int) -> tuple[FloatArray, IdArray]:
+def exact_top(
+    queries: FloatArray, distinct: DistinctKeys, k: int, among: Mask | None = None
+) -> tuple[FloatArray, IdArray]:
     """The best ``k`` facts by scoring every key; slow, for queries that tie many keys.
+
+    Args:
+        queries: ``(n_queries, d_k)``.
+        distinct: The keys.
+        k: Facts a query, at most as many as may be found.
+        among: ``(n,)`` the facts that may be found; None for all.
 
     Returns:
         Scores and ids ``(n_queries, k)``, ordered by score and then by id.
     """
+    facts = np.arange(distinct.n) if among is None else np.flatnonzero(among)
     scores = np.empty((len(queries), k), dtype=np.float32)
     ids = np.empty((len(queries), k), dtype=np.int64)
     for row, query in enumerate(queries.astype(np.float64)):
-        by_fact = _score_all(query, distinct.keys)[distinct.groups]
-        threshold = np.partition(by_fact, distinct.n - k)[distinct.n - k]
+        by_fact = _score_all(query, distinct.keys)[distinct.groups[facts]]
+        threshold = np.partition(by_fact, len(facts) - k)[len(facts) - k]
         candidates = np.flatnonzero(by_fact >= threshold)
-        ids[row] = candidates[np.lexsort((candidates, -by_fact[candidates]))][:k]
-        scores[row] = by_fact[ids[row]]
+        best = candidates[np.lexsort((candidates, -by_fact[candidates]))][:k]
+        ids[row], scores[row] = facts[best], by_fact[best]
     return scores, ids
 
 

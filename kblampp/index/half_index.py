@@ -69,7 +69,13 @@ class HalfIndex:
     def index(self) -> KnowledgeIndex:
         """What is asked for the nearest keys."""
         return KnowledgeIndex(
-            self.distinct, self.searcher, factory="SQfp16", search=None, similarity="ip", keys_sha256=None
+            self.distinct,
+            self.searcher,
+            factory="SQfp16",
+            search=None,
+            similarity="ip",
+            keys_sha256=None,
+            validity=None,
         )
 
 

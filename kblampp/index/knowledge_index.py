@@ -19,13 +19,15 @@ from kblampp.core.files import atomic_dir, read_manifest, write_manifest
 from kblampp.encoding.linear_maps import unit
 from kblampp.encoding.sentence_encoder import FloatArray
 from kblampp.encoding.store import KBValueStore
-from kblampp.index.distinct_keys import DistinctKeys, IdArray, exact_scores, exact_top
+from kblampp.index.automatic import resolve
+from kblampp.index.distinct_keys import DistinctKeys, IdArray, Mask, certain, exact_scores, exact_top
+from kblampp.index.milvus_index import ENGINE, MilvusIndex
 from kblampp.index.searchers import Searcher
+from kblampp.index.validity import Validity, checked_windows
 
 SIMILARITIES = ("ip", "cosine")
 
 _FILE = "index.faiss"
-_BATCH_BYTES = 64 << 20  # bound of the gathered candidate keys of one batch of queries
 _ROUNDING = 1e-6  # two float32 sums of one product may differ by this, relatively
 
 
@@ -60,6 +62,7 @@ class KnowledgeIndex:
         search: str | None,
         similarity: str,
         keys_sha256: str | None,
+        validity: Validity | None,
     ) -> None:
         """Wrap a searcher of the distinct keys."""
         self.d_k = distinct.width
@@ -69,6 +72,7 @@ class KnowledgeIndex:
         self.keys_sha256 = keys_sha256
         self._distinct = distinct
         self._searcher = searcher
+        self._validity = validity
 
     @property
     def n(self) -> int:
@@ -84,50 +88,71 @@ class KnowledgeIndex:
         search: str | None = None,
         similarity: str = "ip",
         keys_sha256: str | None = None,
+        validity: Validity | None = None,
     ) -> KnowledgeIndex:
         """Index ``keys`` ``(n, d_k)``; one input gives one index.
 
         Args:
             keys: The keys of a store, float16 or float32.
-            factory: A string of `faiss.index_factory`; ``Flat`` is exact.
+            factory: A string of `faiss.index_factory`; ``Flat`` is exact, and ``auto`` chooses by the number of keys.
             search: A string of `faiss.ParameterSpace`, such as ``efSearch=128``; None leaves the index as it is.
             similarity: ``ip`` for the inner product, ``cosine`` for that of normalised vectors.
             keys_sha256: ``store.keys_sha256``, needed to save the index.
+            validity: When the facts hold, needed to search by time.
 
         Raises:
             StoreError: If the keys or the options cannot make such an index.
         """
         distinct = _distinct_keys(keys, similarity)
+        factory, search = resolve(factory, search, *distinct.keys.shape)
         searcher = Searcher.build(distinct.keys, factory, search)
-        return cls(distinct, searcher, factory=factory, search=search, similarity=similarity, keys_sha256=keys_sha256)
+        return cls(
+            distinct,
+            searcher,
+            factory=factory,
+            search=search,
+            similarity=similarity,
+            keys_sha256=keys_sha256,
+            validity=validity,
+        )
 
-    def search(self, queries: npt.NDArray[Any], k: int) -> tuple[FloatArray, IdArray]:
+    def search(
+        self, queries: npt.NDArray[Any], k: int, windows: npt.NDArray[Any] | None = None
+    ) -> tuple[FloatArray, IdArray]:
         """The ``k`` best keys of every query.
 
         Args:
             queries: ``(n_queries, d_k)``.
             k: Results a query, 0 to ``n``.
+            windows: ``(n_queries, 2)`` days; facts that surely do not hold then are passed over by the search itself.
+                None, or a window that is unknown, leaves nothing out.
 
         Returns:
             Scores ``(n_queries, k)`` float32, descending, and ids ``(n_queries, k)`` int64; equal
-            scores are ordered by id.  Where an approximate search finds fewer than ``k``, the row
+            scores are ordered by id.  Where an approximate search finds fewer than ``k``, or fewer hold, the row
             ends in ids of -1 with scores of minus infinity.
 
         Raises:
-            StoreError: If ``k`` or the queries are not as above.
+            StoreError: If ``k``, the queries or the windows are not as above, or no windows of facts are known.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         self._check_search(queries, k)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        ids = np.full((len(queries), k), -1, dtype=np.int64)
         if k == 0 or not len(queries):
-            return scores, ids
+            return _nothing(len(queries), k)
         if self.similarity == "cosine":
             queries = unit(queries).astype(np.float32)
-        step = max(1, _BATCH_BYTES // (8 * self.d_k * self._searcher.n_candidates(k)))
-        for start in range(0, len(queries), step):
-            rows = slice(start, start + step)
-            scores[rows], ids[rows] = self._search_batch(queries[rows], k)
+        if windows is None:
+            return self._search(queries, k)
+        if self._validity is None:
+            raise StoreError(
+                "an index of keys alone cannot search by time; load it with its store, or build it with validity"
+            )
+        scores, ids = _nothing(len(queries), k)
+        asked, of_query = np.unique(checked_windows(windows, len(queries)), axis=0, return_inverse=True)
+        for place, window in enumerate(asked):
+            rows = np.flatnonzero(of_query == place)
+            among = self._validity.may_hold(window)
+            scores[rows], ids[rows] = self._search(queries[rows], k, None if among.all() else among)
         return scores, ids
 
     def save(self, directory: Path) -> None:
@@ -160,8 +185,8 @@ class KnowledgeIndex:
         store: KBValueStore,
         *,
         verify: Literal["sha256", "size", "none"] = "sha256",
-    ) -> KnowledgeIndex:
-        """Open an index of ``store``.
+    ) -> KnowledgeIndex | MilvusIndex:
+        """Open an index of ``store``, whichever engine it was built for.
 
         Raises:
             StoreError: If the folder is missing or damaged, or the index is of another store.
@@ -173,6 +198,8 @@ class KnowledgeIndex:
                 f"index {directory} was built for keys {str(found)[:12]}, but store "
                 f"{store.directory} has keys {store.keys_sha256[:12]}; run `dvc repro index`"
             )
+        if manifest.get("engine") == ENGINE:
+            return MilvusIndex.load(directory, manifest, store)
         try:
             factory, similarity = str(manifest["factory"]), str(manifest["similarity"])
             search = None if manifest["search"] is None else str(manifest["search"])
@@ -189,15 +216,26 @@ class KnowledgeIndex:
             search=search,
             similarity=similarity,
             keys_sha256=store.keys_sha256,
+            validity=Validity.of(store),
         )
 
-    def _search_batch(self, queries: FloatArray, k: int) -> tuple[FloatArray, IdArray]:
-        groups = self._searcher.candidates(queries, k)
-        group_scores = exact_scores(queries, self._distinct.keys, groups)
-        scores, ids, certain = self._distinct.expand(group_scores, groups, k)
-        if self._searcher.misses_none and not certain.all():
-            doubtful = ~certain
-            scores[doubtful], ids[doubtful] = exact_top(queries[doubtful], self._distinct, k)
+    def _search(self, queries: FloatArray, k: int, among: Mask | None = None) -> tuple[FloatArray, IdArray]:
+        """The ``k`` best of the facts in the mask ``among`` ``(n,)``; None for all."""
+        distinct = self._distinct
+        n_keys, n_facts, of_keys = distinct.n_distinct, self.n, None
+        if among is not None:
+            of_keys = distinct.holding(among)
+            n_keys, n_facts = int(of_keys.sum()), int(among.sum())
+        groups = self._searcher.candidates(queries, k, of_keys)
+        group_scores = exact_scores(queries, distinct.keys, groups)
+        scores, ids = distinct.expand(group_scores, groups, k, among)
+        wanted = min(k, n_facts)
+        if not self._searcher.misses_none or not wanted:
+            return scores, ids
+        doubtful = ~certain(group_scores, scores[:, wanted - 1], n_keys)
+        if doubtful.any():
+            best = exact_top(queries[doubtful], distinct, wanted, among)
+            scores[doubtful, :wanted], ids[doubtful, :wanted] = best
         return scores, ids
 
     def _check_search(self, queries: FloatArray, k: int) -> None:
@@ -215,10 +253,12 @@ class KnowledgeIndex:
 
 
 def recall_against_exact(
-    index: KnowledgeIndex,
+    index: SearchIndex,
     keys: npt.NDArray[Any],
     queries: npt.NDArray[Any],
     ks: Sequence[int] = (1, 8, 32),
+    *,
+    similarity: str = "ip",
 ) -> dict[int, float]:
     """Mean share of the ``k`` results that belong to the exact top ``k``, for every ``k``.
 
@@ -230,13 +270,14 @@ def recall_against_exact(
         keys: ``(n, d_k)``, the keys it was built from.
         queries: ``(n_queries, d_k)``.
         ks: Numbers of results.
+        similarity: That of the index.
 
     Raises:
         StoreError: If there are no queries, or they do not fit the index.
     """
     if not len(queries):
         raise StoreError("the recall of an index needs at least one query, got none")
-    exact = KnowledgeIndex.build(keys, similarity=index.similarity)
+    exact = KnowledgeIndex.build(keys, similarity=similarity)
     recall = {}
     for k in ks:
         width = min(k, index.n)
@@ -245,6 +286,11 @@ def recall_against_exact(
         tolerance = _ROUNDING * np.maximum(1.0, np.abs(wanted[:, :1]))
         recall[k] = float((found >= wanted[:, -1:] - tolerance).mean())
     return recall
+
+
+def _nothing(n_queries: int, k: int) -> tuple[FloatArray, IdArray]:
+    """Scores and ids of a search that found nothing."""
+    return np.full((n_queries, k), -np.inf, dtype=np.float32), np.full((n_queries, k), -1, dtype=np.int64)
 
 
 def _distinct_keys(keys: npt.NDArray[Any], similarity: str) -> DistinctKeys:

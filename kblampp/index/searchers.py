@@ -6,6 +6,7 @@ Which kinds of index there are is faiss's business.  How an index is treated dep
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import tempfile
@@ -20,13 +21,16 @@ import numpy.typing as npt
 
 from kblampp.core.errors import StoreError
 from kblampp.encoding.sentence_encoder import FloatArray
-from kblampp.index.distinct_keys import IdArray, exact_scores
+from kblampp.index.distinct_keys import IdArray, Mask, exact_scores
 
 logger = logging.getLogger(__name__)
 
 _MARGIN = 8  # flat candidates beyond k: float32 search may order near-ties wrongly
 _BLOCK = 1 << 16  # keys of half precision that are added at a time
+_FEW = 4096  # so few keys are compared one by one: exact, and cheaper than a graph in which hardly any may be found
+_WIDER = 4  # at most so many times the cells are visited where most keys may not be found
 _PROBES = 16  # keys that try a new index out
+_NEAR = 0.02  # codes of a byte a dimension are off by less, and change the order of few keys
 _ROUNDING = 1e-5  # two sums of one product may differ by this, relative to the largest; codes are off by far more
 _NO_SIZE = re.compile(r"(?<!\d)0+(?!\d)|HNSW0*1(?!\d)")  # faiss does not refuse these, and ends the process over some
 _OPTIONS = re.compile(r"\w+=\d+(\.\d+)?(,\w+=\d+(\.\d+)?)*")
@@ -53,7 +57,7 @@ class Searcher:
         self._n_keys = len(keys)
         self.is_flat = isinstance(index, faiss.IndexFlat)
         self.misses_none = self.is_flat or (_is_half(index) and keys.dtype == np.float16)
-        self._scores_are_exact = self.misses_none or _scores_are_exact(index, keys)
+        self._error = 0.0 if self.misses_none else _error(index, keys)
 
     @classmethod
     def build(cls, keys: FloatArray, factory: str, search: str | None) -> Searcher:
@@ -141,17 +145,54 @@ class Searcher:
         """How many distinct keys to ask for so that the best ``k`` can be among them."""
         if self.misses_none:
             wanted = k + _MARGIN
-        elif self._scores_are_exact:
+        elif self._error <= _ROUNDING:
             wanted = k
+        elif self._error <= _NEAR:
+            wanted = k + k // 4 + _MARGIN
         else:  # codes only come near the keys: let the keys choose
             wanted = max(4 * k, k + 64)
         return min(self._n_keys, wanted)
 
-    def candidates(self, queries: FloatArray, k: int) -> IdArray:
-        """Rows of the keys ``(n_queries, n_candidates(k))`` that may hold the best ``k``; -1 where none was found."""
-        _, rows = self._index.search(queries, self.n_candidates(k))
-        found: IdArray = rows
+    def candidates(self, queries: FloatArray, k: int, among: Mask | None = None) -> IdArray:
+        """Rows of the keys that may hold the best ``k``; -1 where none was found.
+
+        Args:
+            queries: ``(n_queries, d_k)``.
+            k: Keys wanted.
+            among: ``(n_keys,)`` which keys may be found; None for all.  Faiss passes over the others while it searches.
+
+        Returns:
+            ``(n_queries, n_candidates(k))``; with ``among`` fewer columns where fewer keys may be found.
+
+        Raises:
+            StoreError: Faiss has no such search in this kind of index.
+        """
+        wanted = self.n_candidates(k)
+        if among is None:
+            found: IdArray = self._index.search(queries, wanted)[1]
+            return found
+        allowed = int(among.sum())
+        if allowed <= max(_FEW, wanted):
+            return np.broadcast_to(np.flatnonzero(among), (len(queries), allowed))
+        with _refused(f"the index {type(self._index).__name__} cannot search among some of its keys", _OTHER_FACTORY):
+            found = self._index.search(queries, wanted, params=self._among(among, allowed))[1]
         return found
+
+    def _among(self, among: Mask, allowed: int) -> Any:
+        """Faiss's parameters of a search among some keys, with what `index.search` has set on the index.
+
+        A graph is walked through keys that may not be found, which use up its list; so the list grows as they do.
+        """
+        wrapped: Any = faiss  # its stubs do not know what its Python side accepts
+        selector = wrapped.IDSelectorBitmap(np.packbits(among, bitorder="little"))
+        index = self._index
+        if isinstance(index, faiss.IndexHNSW):
+            width = min(self._n_keys, math.ceil(index.hnsw.efSearch * self._n_keys / allowed))
+            return wrapped.SearchParametersHNSW(sel=selector, efSearch=width)
+        if isinstance(index, faiss.IndexIVF):
+            nprobe = min(index.nlist, math.ceil(index.nprobe * min(_WIDER, self._n_keys / allowed)))
+            return wrapped.SearchParametersIVF(sel=selector, nprobe=nprobe)
+        return wrapped.SearchParameters(sel=selector)
 
 
 def _empty(factory: str, search: str | None, d_k: int) -> Any:
@@ -189,13 +230,14 @@ def _codes(index: Any) -> npt.NDArray[np.float16]:
     return keys
 
 
-def _scores_are_exact(index: Any, keys: npt.NDArray[Any]) -> bool:
-    """Whether the index ranks by the keys and not by codes of them, by the scores that it gives to some of them."""
+def _error(index: Any, keys: npt.NDArray[Any]) -> float:
+    """By how much the scores that the index gives to some of the keys are off, relative to the largest."""
     queries = keys[:_PROBES].astype(np.float32)
     found, rows = index.search(queries, len(queries))
     hit = rows >= 0
     exact = exact_scores(queries, keys, rows)[hit]
-    return bool(np.all(np.abs(found[hit] - exact) <= _ROUNDING * np.abs(exact).max(initial=0)))
+    largest = max(np.abs(exact).max(initial=0), np.finfo(np.float32).tiny)
+    return float(np.abs(found[hit] - exact).max(initial=0) / largest)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ NEAR_NAME = 0.2
 """Share of the untrue yes-or-no questions with a name that nobody has and that is near the right one."""
 NEAR_ROLE = 0.25
 """Share of those with a name that the head has in another role: who is its owner is not its architect."""
-LARGER_PLACE, IMPLIED = 0.3, 2 / 3
+LARGER_PLACE, IMPLIED = 0.15, 2 / 3
 """Share of the two-hop questions that ask for the larger place of a place, and of these that do not name it."""
 ASKED_NOW = 1 / 2
 """Share of the yes-or-no questions about holders that ask who holds today."""

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, str] = {
     "converters": "core data time_expressions tables base",
     "encoding": "core data time_expressions",
     "tuning": "core data time_expressions encoding synthetic",
-    "index": "core encoding",
+    "index": "core data encoding",
     "backbone": "core",
     "model": "core data time_expressions encoding index backbone",
     "training": "core data backbone model",

@@ -126,6 +126,13 @@ def test_all_problems_stand_in_one_message(load: Load, tree: Tree) -> None:
     assert "\n" not in text
 
 
+def test_an_engine_elsewhere_needs_its_address(load: Load, tree: Tree) -> None:
+    put(tree, "index.engine", "milvus")
+    assert "index.uri is null" in message(load, tree)
+    put(tree, "index.uri", "http://127.0.0.1:19530")
+    assert load(tree).index.uri == "http://127.0.0.1:19530"
+
+
 @pytest.mark.parametrize("key", flat(WHOLE))
 def test_every_leaf_is_needed_and_typed(load: Load, tree: Tree, key: str) -> None:
     put(tree, key, {"a": "mapping"})
@@ -157,6 +164,8 @@ def test_every_leaf_is_needed_and_typed(load: Load, tree: Tree, key: str) -> Non
         ("backbone.revision", 7),
         ("index.factory", None),
         ("index.search", 128),
+        ("index.engine", "pinecone"),
+        ("index.uri", "milvus.db"),
         ("injection.layers", "all"),
         ("injection.layers", []),
         ("injection.layers", [1, 1]),

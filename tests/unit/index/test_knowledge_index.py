@@ -9,14 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.core.errors import StoreError
-from kblampp.data.facts import Context, Entity, FiveTuple, Relation
-from kblampp.data.windows import UNKNOWN
-from kblampp.encoding.encoders import Encoders
-from kblampp.encoding.projections import fit_projections
-from kblampp.encoding.sentence_encoder import DeterministicEncoder
-from kblampp.encoding.store import KBValueStore
 from kblampp.index.knowledge_index import KnowledgeIndex, recall_against_exact
 from kblampp.index.searchers import Searcher
+from tests.unit.index.stores import make_store
 
 # Approximate indexes of every kind, with options wide enough to find nearly everything; each works from 80 keys on.
 ANN: dict[str, str | None] = {
@@ -100,7 +95,7 @@ def test_batches_do_not_change_results(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, queries = world(200, 3, repeats=2)
     index = KnowledgeIndex.build(keys)
     whole = index.search(queries, 5)
-    monkeypatch.setattr("kblampp.index.knowledge_index._BATCH_BYTES", 1)
+    monkeypatch.setattr("kblampp.index.distinct_keys._GATHERED", 1)
     for a, b in zip(whole, index.search(queries, 5), strict=True):
         np.testing.assert_array_equal(a, b)
     for row in range(len(queries)):
@@ -156,18 +151,18 @@ def test_approximate_recall_is_high_and_the_function_measures_it(factory: str) -
 
 
 @pytest.mark.parametrize("factory", ["HNSW32", "IVF8,Flat", "PQ2x4", "SQ8", "PCA12,Flat"])
-def test_only_codes_need_more_candidates_than_results(factory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_coarser_the_codes_the_more_candidates_than_results(factory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     candidates = Searcher.candidates
 
-    def record(self: Searcher, queries: np.ndarray, k: int) -> np.ndarray:
-        asked.append(candidates(self, queries, k).shape[1])
-        return candidates(self, queries, k)
+    def record(self: Searcher, queries: np.ndarray, k: int, among: np.ndarray | None) -> np.ndarray:
+        asked.append(candidates(self, queries, k, among).shape[1])
+        return candidates(self, queries, k, among)
 
     monkeypatch.setattr(Searcher, "candidates", record)
     keys, queries = world(400, 6)
     KnowledgeIndex.build(keys, factory=factory).search(queries, 8)
-    assert asked == [8 if factory in ("HNSW32", "IVF8,Flat") else 72]
+    assert asked == [{"HNSW32": 8, "IVF8,Flat": 8, "SQ8": 18}.get(factory, 72)]
 
 
 @pytest.mark.parametrize(
@@ -320,16 +315,6 @@ def test_too_few_keys_to_train_well_are_said_once_in_the_log(
 def test_keys_that_cannot_be_indexed_are_refused(keys: np.ndarray) -> None:
     with pytest.raises(StoreError, match="keys"):
         KnowledgeIndex.build(keys)
-
-
-def make_store(directory: Path, width: int = 48, n: int = 80) -> KBValueStore:
-    encoders = Encoders.of(DeterministicEncoder(width))
-    facts = [
-        FiveTuple(Entity(None, f"Town {i}"), Relation(None, "leader"), Entity(None, f"P{i}"), Context("t"), UNKNOWN)
-        for i in range(n)
-    ]
-    projections = fit_projections(facts, encoders, d_k=16, d_v=24, d_ctx=8, d_tau=6)
-    return KBValueStore.build(directory, facts, encoders, projections)
 
 
 @pytest.mark.parametrize("similarity", ["ip", "cosine"])
