@@ -33,10 +33,11 @@ MAY_IMPORT: dict[str, str] = {
     "experiments": "core data synthetic tuning encoding index training report transfer",
     "doctor": "core encoding backbone",
     "base": "core data encoding index model tables",
-    "asking": "core data time_expressions encoding model tables base",
+    "sentences": "backbone model",
+    "asking": "core data time_expressions encoding model sentences tables base",
     "server": "core data tables base asking",
     "cli": "core data tables base asking server doctor",
-    "ask": "core encoding model asking",
+    "ask": "core encoding model sentences asking",
     "__main__": "cli",
 }
 """Folder (or file beside the folders) -> the folders that it may import from.  A new arrow is a decision."""
