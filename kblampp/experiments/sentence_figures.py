@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kblampp.asking.replies import Reply
@@ -18,11 +20,12 @@ from kblampp.data.facts import UNANSWERABLE, FiveTuple, Question
 from kblampp.evaluation.metrics import accepted, normalize_answer
 from kblampp.model.answers import SEPARATOR
 from kblampp.sentences.chooser import log_probs
-from kblampp.sentences.english import OWN_WORDS
+from kblampp.sentences.english import OWN_WORDS, past, plural, third
 from kblampp.transfer.scoring import is_right
 
+AT_ONCE = 16
+T = TypeVar("T")
 _TOKEN = re.compile(r"[^\W_]+")
-_ENDINGS = re.compile(r"(?:ies|ied|es|ed|s|y|e)$")
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,10 @@ class Asked:
             return self.reply.refused and (not self.reply.sentence or " does not say " in text)
         if self.question.kind == "yes_no":
             return normalize_answer(text).split()[:1] == [normalize_answer(self.question.answer)]
-        said = f" {normalize_answer(text)} "
+        # "Whose …?" gives a name the ending "'s".
+        said = [f" {normalize_answer(each)} " for each in (text, text.replace("'s ", " "))]
         return any(
-            all(f" {normalize_answer(item)} " in said for item in answer.split(SEPARATOR))
+            all(any(f" {normalize_answer(item)} " in each for each in said) for item in answer.split(SEPARATOR))
             for answer in accepted(self.question)
         )
 
@@ -78,7 +82,7 @@ def strays(reply: Reply, text: str | None = None) -> tuple[list[str], list[str]]
     fields += [_field(reply.facts[source.fact], source.field) for piece in reply.sentence for source in piece.sources]
     given = set(_TOKEN.findall(" ".join([reply.question, reply.answer, *fields])))
     small = {word.lower() for word in given}
-    stems = {_ENDINGS.sub("", word) for word in small}
+    forms = {form(word) for word in small for form in (past, third, plural)}
     names, others = [], []
     for at, word in enumerate(_TOKEN.findall(reply.text if text is None else text)):
         opens = at == 0 and word.lower() in small | OWN_WORDS
@@ -86,7 +90,7 @@ def strays(reply: Reply, text: str | None = None) -> tuple[list[str], list[str]]
             continue
         if word != word.lower() or any(letter.isdigit() for letter in word):
             names.append(word)
-        elif word not in small and _ENDINGS.sub("", word) not in stems:
+        elif word not in small | forms:
             others.append(word)
     return names, others
 
@@ -104,9 +108,20 @@ def is_whole(reply: Reply) -> bool:
 
 def perplexity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
     """Of the tokens of texts under the bare language model, each text alone after an end of text, and counted alike."""
-    end = str(tokenizer.eos_token)
-    means = [float(log_probs(model, tokenizer, end, [text])[0]) for text in texts]
-    return math.exp(-sum(means) / len(means))
+    means = [log_probs(model, tokenizer, str(tokenizer.eos_token), some) for some in batched(texts, AT_ONCE)]
+    return math.exp(-float(torch.cat(means).mean()))
+
+
+def batched(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """The texts, so many at once."""
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]
+
+
+def spread(texts: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many of a sequence, each as far from the next."""
+    step = max(1, -(-len(texts) // most))
+    return texts[step // 2 :: step]
 
 
 def shuffled(text: str, seed: int) -> str:

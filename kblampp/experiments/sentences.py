@@ -25,7 +25,7 @@ from kblampp.core.params import Params
 from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.experiments.measuring import make_parser, run_measurement
-from kblampp.experiments.sentence_figures import Asked, is_whole, perplexity, shuffled, strays
+from kblampp.experiments.sentence_figures import Asked, is_whole, perplexity, shuffled, spread, strays
 from kblampp.model.checkpoint import load_adapter
 from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import backbone_of, selector_options
@@ -38,6 +38,8 @@ from kblampp.transfer.measure import ask_model
 
 logger = logging.getLogger(__name__)
 SAMPLES = 30
+MOST = {"perplexity": 200, "free": 100}
+"""Texts that the slower measures read, spread evenly."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,15 +114,15 @@ def figures(asked: Sequence[Asked], firsts: Sequence[str], predictor: Predictor,
     written = [reply for reply in replies if reply.sentence]
     found = [strays(reply) for reply in written]
     cited = [reply.facts[source.fact].context.sent_span for reply in written for source in reply.sources]
-    texts: Mapping[str, Sequence[str]] = {
+    everything: Mapping[str, Sequence[str]] = {
         "sentences": [reply.text for reply in written],
         "first wordings": firsts,
         "sentences of people": [text for text in dict.fromkeys(cited) if text],
         "shuffled": [shuffled(reply.text, seed + place) for place, reply in enumerate(written)],
     }
+    texts = {name: spread(some, MOST["perplexity"]) for name, some in everything.items()}
     model, tokenizer = predictor.backbone.model, predictor.backbone.tokenizer
-    free = _free(predictor, [reply for reply in written if reply.parts])
-    step = len(asked) // SAMPLES
+    free = _free(predictor, spread([reply for reply in written if reply.parts], MOST["free"]))
     return {
         "backbone": predictor.backbone.name,
         "asked": len(asked),
@@ -133,12 +135,14 @@ def figures(asked: Sequence[Asked], firsts: Sequence[str], predictor: Predictor,
         "short_right": round(sum(each.right for each in asked) / len(asked), 4),
         "right_contained": round(sum(each.contained for each in asked) / len(asked), 4),
         "right_but_not_contained": [each.question.question for each in asked if each.right and not each.contained],
-        "perplexity": {name: round(perplexity(model, tokenizer, some), 1) for name, some in texts.items()},
-        "texts": {name: len(some) for name, some in texts.items()},
+        "perplexity": {
+            name: {"texts": len(some), "perplexity": round(perplexity(model, tokenizer, some), 1)}
+            for name, some in texts.items()
+        },
         "free": free,
         "samples": [
             {"base": each.base, "question": each.reply.question, "short": each.reply.answer, "said": each.reply.text}
-            for each in asked[step // 2 :: step][:SAMPLES]
+            for each in spread(asked, SAMPLES)
         ],
     }
 

@@ -57,9 +57,12 @@ def log_probs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt
         texts: Any texts, (n,), n > 0.
     """
     before, *rows = tokenize(tokenizer, [prompt, *texts])
-    ids, mask = padded([[*before, *row] for row in rows], int(tokenizer.pad_token_id))
-    ids, mask, start = ids.to(model.device), mask.to(model.device), len(before)
-    logits = model(input_ids=ids, attention_mask=mask).logits[:, start - 1 : -1].float()
-    written, there = ids[:, start:], mask[:, start:]
-    scores = torch.log_softmax(logits, dim=-1).gather(-1, written[..., None])[..., 0]
+    ids, there = (part.to(model.device) for part in padded(rows, int(tokenizer.pad_token_id)))
+    first = model(input_ids=torch.tensor([before], device=model.device), use_cache=True)
+    read = first.past_key_values  # the prompt is read once for all texts
+    read.batch_repeat_interleave(len(rows))
+    mask = torch.cat([there.new_ones(len(rows), len(before)), there], dim=1)
+    later = model(input_ids=ids, attention_mask=mask, past_key_values=read, use_cache=True).logits
+    logits = torch.cat([first.logits[:, -1:].expand(len(rows), -1, -1), later[:, :-1]], dim=1).float()
+    scores = torch.log_softmax(logits, dim=-1).gather(-1, ids[..., None])[..., 0]
     return (scores * there).sum(1) / there.sum(1)

@@ -129,4 +129,4 @@ def plural(word: str) -> str:
 
 def is_foreign(words: list[str]) -> bool:
     """Whether words, in small letters and without names, are a question that is not English."""
-    return words[0].startswith(("¿", "¡")) or words[0] in _FOREIGN or sum(word in _FOREIGN for word in words) > 1
+    return words[0] in _FOREIGN or sum(word in _FOREIGN for word in words) > 1

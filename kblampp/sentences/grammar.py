@@ -82,7 +82,7 @@ def statements(words: Pieces) -> Statements | None:
     Args:
         words: The question (`reading.pieces_of`).
     """
-    if not words or english.is_foreign([word.low for word in words]):
+    if not words or words[0].text[0] in "¿¡" or english.is_foreign([word.low for word in words]):
         return None
     words, told = _without_lead(words)
     front, words = _front(words)
@@ -98,7 +98,7 @@ def _asked(words: Pieces, *, told: bool) -> Statements | None:
     first, last = words[0].low, words[-1].low
     if first in english.WH or (first in PREPOSITIONS and len(words) > 2 and words[1].low in english.WH):
         return _wh(words, told=told)
-    if first in AUXILIARIES:
+    if first in AUXILIARIES and len(words) > 1:
         return _yes_no(words[0], words[1:])
     if last in ("where", "when"):
         return _wh((words[-1], *words[:-1]), told=True)
@@ -274,6 +274,8 @@ def _with_be(gap: _Gap, verb: Piece, rest: Pieces) -> Iterator[Frame]:
             for cut in _cuts(rest[: dangling + 1]):
                 before = (*rest[:cut], verb, *rest[cut : dangling + 1])
                 yield from gap.fill(before, rest[dangling + 1 :], bare=True)
+            if not gap.noun and not _is_subject(rest):  # "What was the last town that she lived in?"
+                yield Frame((*rest, verb))
             return
         yield from gap.subjects((verb, *rest))
         if english.is_participle(rest[0].low) or gap.kind == "amount":
@@ -443,7 +445,7 @@ def _participles(words: Sequence[Piece]) -> list[int]:
         for at, word in enumerate(words)
         if at
         and english.is_participle(word.low)
-        and words[at - 1].low not in _RELATIVE | english.DETERMINERS
+        and words[at - 1].low not in _RELATIVE | english.DETERMINERS | english.PRONOUNS
         and not _owns(words[at - 1])
     ]
     return found[:1] if words[0].name and not _owns(words[0]) else found[:_MOST]

@@ -13,6 +13,8 @@ _END = re.compile(r"(?:[?!\s]|(?<=[^\W_]{3})\.)+$")
 _JOINS = word_set("& de van der den von zu da di del della du la le al el bin y i")
 """Small words that may stand inside a name between two capitalised ones."""
 _QUOTES = '"\u201c\u201d'
+_TITLES = frozenset(("CEO", "CFO", "COO", "CTO", "CIO", "PM", "HQ"))
+"""Common nouns in capital letters."""
 _YEAR = re.compile(r"[12][0-9]{3}s?")
 _SHORT = re.compile(rf"({'|'.join(sorted(WH))})['\u2019]s", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"(?:['\u2019]s|(?<=s)['\u2019])")
@@ -103,7 +105,7 @@ def _run(words: Sequence[str], at: int, *, opens: bool) -> int:
 
 
 def _capital(word: str) -> bool:
-    return any(letter.isupper() or letter.isdigit() for letter in word)
+    return word not in _TITLES and any(letter.isupper() or letter.isdigit() for letter in word)
 
 
 def _is_opener(words: Sequence[str], at: int) -> bool:

@@ -14,6 +14,8 @@ from kblampp.sentences.reading import pieces_of
 
 MOST = 48
 """Wordings of one answer that the language model compares."""
+LONGEST = 400
+"""Characters of a question, and of a sentence: longer ones are no sentence that anybody would say."""
 _DAY = re.compile(r"[0-9]{1,2} [A-Z]")
 Choose = Callable[[str, Sequence[str]], int]
 """Which of the wordings, (n,), of an answer to a question is written."""
@@ -54,11 +56,11 @@ def wordings(told: Told) -> list[Pieces]:
     Args:
         told: The short answer and the question.
     """
-    read = statements(pieces_of(told.question, told.names))
+    read = statements(pieces_of(told.question, told.names)) if len(told.question) <= LONGEST else None
     if read is None:
         return []
-    found = (as_sentence(pieces) for pieces in _said(read, told))
-    return list({text_of(pieces): pieces for pieces in found}.values())[:MOST]
+    found = {text_of(pieces): pieces for pieces in map(as_sentence, _said(read, told))}
+    return [pieces for text, pieces in found.items() if len(text) <= LONGEST][:MOST]
 
 
 def _said(read: Statements, told: Told) -> Iterator[Pieces]:
@@ -83,7 +85,8 @@ def _said(read: Statements, told: Told) -> Iterator[Pieces]:
         return
     for frame in read.frames:
         for answer_pieces in _answers(told.items):
-            yield from _filled(frame, answer_pieces, several=bool(more))
+            day = bool(_DAY.match(text)) if read.kind == "day" else None
+            yield from _filled(frame, answer_pieces, several=bool(more), day=day)
 
 
 def _answers(items: Sequence[tuple[str, tuple[Source, ...]]]) -> Iterator[Pieces]:
@@ -94,16 +97,19 @@ def _answers(items: Sequence[tuple[str, tuple[Source, ...]]]) -> Iterator[Pieces
         joined += own("and" if at == len(pieces) - 1 else ",") if at else ()
         joined.append(piece)
     yield tuple(joined)
-    if len(items) == 1 and items[0][0][:1].islower():
-        yield (*own("an" if items[0][0][0] in "aeiou" else "a"), *joined)
+    first = items[0][0].split()[0]
+    if len(items) == 1 and english.is_plain(first) and first not in english.DETERMINERS:
+        yield (*own("an" if first[0] in "aeiou" else "a"), *joined)
 
 
-def _filled(frame: Frame, answer: Pieces, *, several: bool) -> Iterator[Pieces]:
+def _filled(frame: Frame, answer: Pieces, *, several: bool, day: bool | None) -> Iterator[Pieces]:
+    """The statement with the answer; none where its verb or preposition does not fit.
+
+    `day` says whether the answer is a day ("on"), or a month or year ("in"); None where it is no time.
+    """
     ahead = frame.ahead
-    if ahead and ahead[-1].text in ("in", "on") and ahead[-1].origin == "model" and not frame.behind:
-        dated = any(source.field in ("start", "end") for piece in answer for source in piece.sources)
-        if dated and (ahead[-1].text == "on") != bool(_DAY.match(answer[-1].text)):
-            return
+    if day is not None and ahead == own("in" if day else "on"):
+        return
     equals = frame.before[-1] if frame.before and not frame.asks else None
     if equals is not None and (equals.text in ("are", "were")) != several:
         return
