@@ -38,7 +38,7 @@ from kblampp.transfer.measure import ask_model
 
 logger = logging.getLogger(__name__)
 SAMPLES = 30
-MOST = {"perplexity": 200, "free": 100}
+MOST = {"perplexity": 100, "free": 50}
 """Texts that the slower measures read, spread evenly."""
 
 

@@ -17,7 +17,7 @@ from kblampp.model.batches import padded, tokenize
 from kblampp.model.prompts import closed_book_prompt
 
 INSTRUCTION = "Answer in one sentence with the words of the question."
-"""Chosen, with the chat template, on 40 made-up questions (docs/log.md)."""
+"""Chosen with the chat template, on made-up questions (docs/log.md)."""
 
 
 class Chooser:

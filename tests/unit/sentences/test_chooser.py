@@ -7,14 +7,14 @@ import torch
 
 from kblampp.backbone.load import Backbone
 from kblampp.sentences.chooser import Chooser, log_probs
-from tests.tiny import build, tiny_tokenizer
+from tests.tiny import FAMILIES, tiny_tokenizer
 
 TEXTS = ["Ada was the keeper.", "The keeper in 1930 was Ada.", "Ada."]
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2", "bloom"])
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
 def backbone(request: pytest.FixtureRequest) -> Backbone:
-    return Backbone(build(request.param), tiny_tokenizer(), request.param, "")
+    return Backbone(FAMILIES[request.param](), tiny_tokenizer(), request.param, "")
 
 
 def test_scores_are_those_of_each_text_alone_token_by_token(backbone: Backbone) -> None:
