@@ -30,8 +30,8 @@ MAY_IMPORT: dict[str, str] = {
     "evidence": "core data time_expressions encoding index backbone model evaluation",
     "report": "core data",
     "transfer": "core data converters encoding index backbone model evaluation",
-    "experiments": "core data time_expressions synthetic tuning encoding index model evaluation training report transfer "
-    "sentences asking",
+    "experiments": "core data time_expressions synthetic tuning encoding index model evaluation training report "
+    "transfer sentences asking",
     "doctor": "core encoding backbone",
     "base": "core data encoding index model tables",
     "sentences": "backbone model",
