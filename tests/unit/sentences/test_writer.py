@@ -138,7 +138,7 @@ def test_times_and_names_keep_their_side_of_before() -> None:
         assert text.index("before") < text.index("Ada Finch")
 
 
-_SMALL = "who what which where when how many since until did does was is has been of in the before work named live tell me"
+_SMALL = "who what which where when how many since until did does was is has been of in the before work live tell me"
 _WORDS = [*_SMALL.split(), "Kvitnes Lighthouse", "ada finch", "Ada Finch's", "1930", "May 2016,", '"Alba"', "B.C.", "?"]
 
 
