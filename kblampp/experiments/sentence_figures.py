@@ -120,8 +120,8 @@ def batched(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 def spread(texts: Sequence[T], most: int) -> Sequence[T]:
     """At most so many of a sequence, each as far from the next."""
-    step = max(1, -(-len(texts) // most))
-    return texts[step // 2 :: step]
+    most = min(most, len(texts))
+    return [texts[(2 * place + 1) * len(texts) // (2 * most)] for place in range(most)]
 
 
 def shuffled(text: str, seed: int) -> str:

@@ -319,7 +319,9 @@ def _with_have(gap: _Gap, verb: Piece, rest: Pieces) -> Iterator[Frame]:
         subject, left = rest[:cut], rest[cut + 1 :]
         yield from _around(gap, (*subject, verb, rest[cut]), left)
         yield from _related(gap, (*subject, verb, rest[cut], *left))
-    if not _participles(rest):  # "How many routes has the line?"
+    if not _participles(rest) and gap.kind == "name" and not (gap.noun or gap.preposition):
+        yield from gap.subjects((verb, *rest))  # "Who had the ring in 1950?"
+    elif not _participles(rest):  # "How many routes has the line?"
         for at in _spots(rest):
             yield from gap.fill((*rest[:at], verb), rest[at:])
 

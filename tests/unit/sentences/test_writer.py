@@ -67,6 +67,7 @@ def texts(asked: Told) -> list[str]:
         (told("Whose desk stands in the Tarn Tower?", "Ada Finch"), "Ada Finch's desk stands in the Tarn Tower."),
         (told("How heavy is the Tarn bell?", "92 kg"), "The Tarn bell is 92 kg heavy."),
         (told("How often does the Tarn Choir rehearse?", "weekly"), "The Tarn Choir rehearses weekly."),
+        (told("Who had the ring in 1950?", "Ada Finch"), "Ada Finch had the ring in 1950."),
         (told("capital of Norway", "Oslo"), "The capital of Norway is Oslo."),
         (told("price of the ferry 2019", "£4"), "The price of the ferry in 2019 was £4."),
         (
@@ -131,6 +132,10 @@ def test_the_sentence_is_among_the_wordings(asked: Told, sentence: str) -> None:
 def test_where_question_and_answer_give_no_sentence_there_is_none(asked: Told) -> None:
     assert wordings(asked) == []
     assert write_sentence(asked, lambda question, found: 0) is None
+
+
+def test_whoever_had_something_is_not_had_by_it() -> None:
+    assert texts(told("Who had the ring in 1950?", "Ada Finch")) == ["Ada Finch had the ring in 1950."]
 
 
 def test_times_and_names_keep_their_side_of_before() -> None:
