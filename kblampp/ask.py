@@ -20,6 +20,7 @@ from kblampp.asking.kb_model import find_adapter, matching_encoders
 from kblampp.asking.quiet import quiet
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import as_text
+from kblampp.asking.wording import in_a_sentence
 from kblampp.core.errors import DataError, StoreError, one_line_errors
 from kblampp.core.params import Params, load_params
 from kblampp.encoding.projections import PROJECTION, Projections
@@ -27,6 +28,7 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import StoredBase
 from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import open_backbone, selector_options
+from kblampp.sentences.chooser import Chooser
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the trained modules (default: store/<dataset>/<eval.adapter>, or that of start_from)",
     )
     parser.add_argument("--top", type=int, default=5, metavar="N", help="facts shown (default: %(default)s)")
+    parser.add_argument(
+        "--style", choices=("short", "sentence"), help="of the answers (default: answer.style in params.yaml)"
+    )
     parser.add_argument("--json", action="store_true", help="an object a question and line instead of tables")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="the parameters")
     return parser
@@ -108,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reader, base = open_reader(params, Path("store"), dataset=dataset, kb=arguments.kb, adapter=arguments.adapter)
         today = datetime.date.today().toordinal()
         replies = reader.ask(base, questions, top=max(0, arguments.top), today=today)
+        if (arguments.style or params.answer.style) == "sentence":
+            replies = [in_a_sentence(reply, Chooser(reader.predictor.backbone)) for reply in replies]
         blocks = (
             json.dumps(reply.to_json(), ensure_ascii=False) if arguments.json else "\n".join([*as_text(reply), ""])
             for reply in replies

@@ -15,10 +15,11 @@ import torch
 from kblampp.asking.asked import Asked
 from kblampp.asking.reader import Reader
 from kblampp.asking.replies import Reply
+from kblampp.asking.wording import in_a_sentence
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import MANIFEST
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import AnswerStyle, Params, load_params
 from kblampp.data.facts import UNKNOWN_ANSWER
 from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
@@ -26,6 +27,7 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.prompts import closed_book_prompt
 from kblampp.model.workspace import backbone_of, selector_options
+from kblampp.sentences.chooser import Chooser
 from kblampp.snapshots.compaction import Compactor
 from kblampp.snapshots.fact_encoder import FactEncoder
 from kblampp.snapshots.snapshot import Snapshot
@@ -44,11 +46,12 @@ class KBModel:
         name: The language model and the adapter.
         reader: What asks it.
         encoder: Makes the vectors of facts.
+        style: Whether sentences are written where a question does not say.
     """
 
-    def __init__(self, reader: Reader, encoder: FactEncoder, name: str) -> None:
+    def __init__(self, reader: Reader, encoder: FactEncoder, name: str, style: AnswerStyle = "short") -> None:
         """From its parts; use `open`."""
-        self.name = name
+        self.name, self.style = name, style
         self.reader = reader
         self.encoder = encoder
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
@@ -74,6 +77,7 @@ class KBModel:
             Reader(predictor, encoder.encoders),
             encoder,
             f"kblampp-{params.backbone.name.replace('/', '-')}-{trained.name}",
+            params.answer.style,
         )
 
     @staticmethod
@@ -110,7 +114,10 @@ class KBModel:
             places = list(group)
             questions = [asked[place].question for place in places]
             replies |= zip(places, self._ask(self.snapshot(base, version), questions, day, top), strict=True)
-        return [replies[place] for place in range(len(asked))]
+        return [self._styled(replies[place], each.style or self.style) for place, each in enumerate(asked)]
+
+    def _styled(self, reply: Reply, style: AnswerStyle) -> Reply:
+        return in_a_sentence(reply, Chooser(self.reader.predictor.backbone)) if style == "sentence" else reply
 
     def _ask(self, state: Snapshot, questions: Sequence[str], today: int, top: int) -> list[Reply]:
         if state.base is None:

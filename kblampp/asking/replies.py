@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kblampp.core.params import AnswerStyle
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import Window, iso
 from kblampp.model.answers import SEPARATOR, Source
 from kblampp.model.predictor import Prediction
+from kblampp.sentences.pieces import Piece, runs_of, text_of
 from kblampp.tables.writing import aligned, as_row, inclusive, line_of, span
 from kblampp.time_expressions.parse import TimeReading
 
@@ -59,6 +61,9 @@ class Reply:
         facts: What the facts of `parts` and `layers` say, by their ids, the heaviest of the last layer first.
         today: The day of asking, which "now" means, as a day number.
         version: The state of the base that was asked; None for one that does not change.
+        style: What was asked for, "short" or "sentence".
+        sentence: The sentence around the answer; none where only the short answer is asked for, where the language
+            model wrote it, or where the question's words give no sentence.
     """
 
     question: str
@@ -72,6 +77,13 @@ class Reply:
     facts: dict[int, FiveTuple]
     today: int
     version: int | None = None
+    style: AnswerStyle = "short"
+    sentence: tuple[Piece, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What people read: the sentence, or the short answer where there is none."""
+        return text_of(self.sentence) if self.sentence else self.answer
 
     @property
     def refused(self) -> bool:
@@ -91,10 +103,7 @@ class Reply:
             "answer": self.answer,
             "refused": self.refused,
             "own_words": self.own_words,
-            "parts": [
-                {"text": part.text, "sources": [{"fact": each.fact, "field": each.field} for each in part.sources]}
-                for part in self.parts
-            ],
+            "parts": [{"text": part.text, "sources": _sources_json(part.sources)} for part in self.parts],
             "time": None if self.time is None else inclusive(self.time),
             "problem": self.problem,
             "null": None if self.null is None else round(self.null, DIGITS),
@@ -108,7 +117,19 @@ class Reply:
             ],
             "today": iso(self.today),
             "version": self.version,
+            "style": self.style,
+            "sentence": {"text": self.text, "pieces": [_piece_json(run) for run in runs_of(self.sentence)]}
+            if self.sentence
+            else None,
         }
+
+
+def _sources_json(sources: Sequence[Source]) -> list[dict[str, Any]]:
+    return [{"fact": each.fact, "field": each.field} for each in sources]
+
+
+def _piece_json(run: Piece) -> dict[str, Any]:
+    return {"text": run.text, "from": run.origin, "sources": _sources_json(run.sources)}
 
 
 def make_reply(
@@ -193,6 +214,8 @@ def as_text(reply: Reply) -> Iterator[str]:
     """The lines of a reply, for people."""
     yield f"question: {line_of(reply.question)}"
     yield f"answer:   {line_of(reply.answer) or '(nothing)'}"
+    if reply.style == "sentence":
+        yield f"sentence: {line_of(text_of(reply.sentence)) or '(none: the short answer stands)'}"
     yield f"from:     {line_of(_from(reply))}"
     yield f"time:     {span(reply.time) if reply.time else reply.problem or 'none named'}"
     if reply.null is None:

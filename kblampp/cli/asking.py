@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -17,6 +17,7 @@ from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.cli.output import Base, Json, KnownAt, Model, day_of, moment, say
 from kblampp.core.cache import cache_root
 from kblampp.core.errors import DataError, KBLaMError
+from kblampp.core.params import AnswerStyle
 from kblampp.tables.questions import read_questions
 from kblampp.tables.writing import line_of
 
@@ -36,6 +37,9 @@ def ask(
     known_at: KnownAt = None,
     top: Annotated[int, typer.Option(min=0, help="Facts shown beside the answer.")] = 5,
     brief: Annotated[bool, typer.Option("--brief", "-b", help="The answers alone, one a line.")] = False,
+    style: Annotated[
+        str | None, typer.Option(metavar="STYLE", help="short, or sentence; without, as params.yaml says.")
+    ] = None,
     model: Model = None,
     as_json: Json = False,
 ) -> None:
@@ -50,15 +54,15 @@ def ask(
     from kblampp.asking.replies import as_text
 
     reader = KBModel.open(model)
-    day = day_of(today, "--today")
+    day, wanted = day_of(today, "--today"), _style_of(style)
 
     def answer(some: Sequence[str]) -> None:
-        asked = [Asked(question, day, moment(known_at), top) for question in some]
+        asked = [Asked(question, day, moment(known_at), top, wanted) for question in some]
         for reply in reader.ask(opened, asked):
             if as_json:
                 lines = [json.dumps(reply.to_json(), ensure_ascii=False)]
             elif brief:
-                lines = [line_of(reply.answer)]
+                lines = [line_of(reply.text)]
             else:
                 lines = [*as_text(reply), ""]
             sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -74,6 +78,12 @@ def ask(
         return
     for start in range(0, len(given), BATCH):
         answer(given[start : start + BATCH])
+
+
+def _style_of(text: str | None) -> AnswerStyle | None:
+    if text is None or text in ("short", "sentence"):
+        return cast(AnswerStyle | None, text)
+    raise DataError(f"--style is {text!r}, expected short or sentence")
 
 
 def _given(questions: Sequence[str], file: Path | None) -> list[str] | None:

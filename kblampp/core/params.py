@@ -50,6 +50,7 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 IsoDay = Annotated[str, AfterValidator(_calendar_day)]
 Distinct = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "yago", "custom", "base"]
+AnswerStyle = Literal["short", "sentence"]
 Layers = Literal["auto"] | Distinct[CountOrZero]
 Ablation = Literal[
     "no_gamma",
@@ -251,6 +252,12 @@ class TrainBParams(TrainParams):
     unfreeze_top: CountOrZero
 
 
+class AnswerParams(Section):
+    """How an answer is given to people: no stage reads it."""
+
+    style: AnswerStyle
+
+
 class EvalParams(Section):
     """How much is measured."""
 
@@ -291,6 +298,7 @@ class Params(Section):
     injection: InjectionParams
     trainA: TrainAParams
     trainB: TrainBParams
+    answer: AnswerParams
     eval: EvalParams
     evidence: EvidenceParams
 

@@ -184,7 +184,7 @@ class Batcher:
             raise RuntimeError(f"the model gave {len(replies)} replies to {len(jobs)} questions")
         self._on_batch(len(jobs))
         return [
-            Answered(reply, self._model.count_tokens(job.asked.question), self._model.count_tokens(reply.answer))
+            Answered(reply, self._model.count_tokens(job.asked.question), self._model.count_tokens(reply.text))
             if job.counted
             else Answered(reply)
             for job, reply in zip(jobs, replies, strict=True)

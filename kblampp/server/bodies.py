@@ -21,6 +21,7 @@ from pydantic import (
 
 from kblampp.base.editing import read_moment
 from kblampp.core.errors import DataError
+from kblampp.core.params import AnswerStyle
 from kblampp.data.windows import day
 
 MAX_ID = 1 << 53
@@ -127,6 +128,9 @@ class AskOptions(Strict):
         examples=[3, "2026-11-20T00:00:00Z"],
     )
     top: int = Field(default=5, ge=1, le=100, description="how many facts of a layer the reply names")
+    style: AnswerStyle | None = Field(
+        default=None, description="short, or sentence: one around the short answer; without, as params.yaml says"
+    )
 
 
 class AskBody(AskOptions):

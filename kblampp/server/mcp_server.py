@@ -79,22 +79,29 @@ class _Tools:
             base, model, batch_size=limits.batch_size, max_queue=limits.max_queue, timeout_s=limits.timeout_s
         )
 
-    async def ask(self, question: str, today: str | None = None, known_at: int | str | None = None) -> dict[str, Any]:
+    async def ask(
+        self,
+        question: str,
+        today: str | None = None,
+        known_at: int | str | None = None,
+        style: str | None = None,
+    ) -> dict[str, Any]:
         """Ask the base a question in plain English.
 
         The reply has `answer`, `refused`, and `facts` with the facts that it rests on. `today` is the day on which it
-        is asked ("2012-05-01"); `known_at` a call's number or a UTC time, to ask what the base said then.
+        is asked ("2012-05-01"); `known_at` a call's number or a UTC time, to ask what the base said then. With the
+        `style` "sentence" the reply also has a `sentence` around the answer.
         """
 
         async def work() -> dict[str, Any]:
-            body = _checked(AskBody, question=question, today=today, known_at=known_at)
+            body = _checked(AskBody, question=question, today=today, known_at=known_at, style=style)
             text = body.question or ""
             if len(text) > self._limits.max_question:
                 raise StoreError(
                     f"the question has {len(text)} characters: expected at most {self._limits.max_question}"
                 )
             when = None if body.today is None else day(body.today)
-            (answered,) = await self._batcher.ask([Asked(text, when, body.known_at, body.top)])
+            (answered,) = await self._batcher.ask([Asked(text, when, body.known_at, body.top, body.style)])
             return dict(answered.reply.to_json())
 
         return await _told(work)

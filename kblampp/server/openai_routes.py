@@ -112,7 +112,8 @@ def openai_router(state: State) -> APIRouter:
 
 
 def _content(answered: Answered) -> str:
-    return REFUSAL if answered.reply.refused else answered.reply.answer
+    reply = answered.reply
+    return REFUSAL if reply.refused and reply.text == reply.answer else reply.text
 
 
 def _usage(answered: Answered) -> dict[str, int]:

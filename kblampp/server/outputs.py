@@ -94,6 +94,8 @@ class ReplyOut(BaseModel):
     layers: list[list[dict[str, Any]]]
     today: str
     version: int
+    style: str = Field(examples=["short"])
+    sentence: dict[str, Any] | None
 
 
 class RepliesOut(BaseModel):

@@ -83,7 +83,7 @@ class State:
                     code="string_above_max_length",
                 )
         today = None if options.today is None else day(options.today)
-        asked = [Asked(question, today, options.known_at, options.top) for question in questions]
+        asked = [Asked(question, today, options.known_at, options.top, options.style) for question in questions]
         answers = await _unless_gone(request, self.batcher.ask(asked, counted=counted))
         self.metrics.questions.inc(len(answers))
         self.metrics.refusals.inc(sum(answer.reply.refused for answer in answers))

@@ -30,14 +30,16 @@ MAY_IMPORT: dict[str, str] = {
     "evidence": "core data time_expressions encoding index backbone model evaluation",
     "report": "core data",
     "transfer": "core data converters encoding index backbone model evaluation",
-    "experiments": "core data synthetic tuning encoding index training report transfer",
+    "experiments": "core data time_expressions synthetic tuning encoding index model evaluation training report "
+    "transfer sentences asking",
     "doctor": "core encoding backbone",
     "base": "core data tables",
-    "snapshots": "data encoding index model base",
-    "asking": "core data time_expressions encoding model tables base snapshots",
+    "snapshots": "core data encoding index model base",
+    "sentences": "backbone model",
+    "asking": "core data time_expressions encoding model sentences tables base snapshots",
     "server": "core data tables base asking",
-    "cli": "core data tables base asking server doctor",
-    "ask": "core encoding model asking",
+    "cli": "core data tables base snapshots asking server doctor",
+    "ask": "core encoding model sentences asking",
     "__main__": "cli",
 }
 """Folder (or file beside the folders) -> the folders that it may import from.  A new arrow is a decision."""

@@ -53,7 +53,14 @@ function together(reply) {
   return [el("p", { class: "together" }, el("span", { class: "muted" }, `from ${facts.length} facts: `), links)];
 }
 
+/** The sentence around the answer: what was copied is marked, the rest is the question's and the model's. */
+function written(reply) {
+  const nodes = reply.sentence.pieces.map((piece) => (piece.from === "fact" ? partNode(piece, reply) : piece.text));
+  return el("p", { class: reply.refused ? "said refused" : "said", dir: "auto" }, nodes);
+}
+
 function sentence(reply) {
+  if (reply.sentence) return written(reply);
   if (reply.refused) return el("p", { class: "said refused" }, said(reply));
   const parts = reply.parts.length ? reply.parts : [{ text: reply.answer, sources: [] }];
   const nodes = parts.flatMap((part, at) => [at ? "; " : null, partNode(part, reply)]);

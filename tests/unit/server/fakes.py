@@ -205,6 +205,10 @@ class FakeReply:
     refused: bool
     version: int
 
+    @property
+    def text(self) -> str:
+        return f"It is {self.answer}." if self.asked.style == "sentence" else self.answer
+
     def to_json(self) -> dict[str, Any]:
         return {
             "question": self.asked.question,

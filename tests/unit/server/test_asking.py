@@ -35,9 +35,9 @@ def test_a_question_gets_a_reply_and_several_get_theirs_in_order() -> None:
 )
 def test_how_it_is_asked_reaches_the_model(given: Any, known_at: int | str | None) -> None:
     model = FakeModel()
-    body = {"question": " who\n", "today": "2012-05-01", "known_at": given, "top": 7}
+    body = {"question": " who\n", "today": "2012-05-01", "known_at": given, "top": 7, "style": "sentence"}
     assert client_of(model=model).post("/ask", json=body).status_code == 200
-    assert model.batches == [[Asked("who", day("2012-05-01"), known_at, 7)]]
+    assert model.batches == [[Asked("who", day("2012-05-01"), known_at, 7, "sentence")]]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ def test_how_it_is_asked_reaches_the_model(given: Any, known_at: int | str | Non
         ({"question": "a\x1bb"}, "U+001B"),
         ({"question": 3}, "question"),
         ({"question": "a", "unknown": 1}, "unknown"),
+        ({"question": "a", "style": "long"}, "style"),
         ({"question": "a", "today": "yesterday"}, "YYYY-MM-DD"),
         ({"question": "a", "today": "2012-02-30"}, "YYYY-MM-DD"),
         ({"question": "a", "known_at": -1}, "known_at"),
