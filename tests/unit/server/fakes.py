@@ -213,6 +213,8 @@ class FakeReply:
         return {
             "question": self.asked.question,
             "answer": self.answer,
+            "style": self.asked.style or "short",
+            "sentence": None,
             "refused": self.refused,
             "own_words": False,
             "parts": [] if self.refused else [{"text": self.answer, "sources": []}],
