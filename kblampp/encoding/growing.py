@@ -111,7 +111,7 @@ class RowTensors:
 
     def __getitem__(self, rows: Tensor, /) -> Tensor:
         """The rows of numbers of any shape."""
-        return torch.from_numpy(self._take(rows.cpu().numpy())).to(self._device, self._dtype)
+        return torch.from_numpy(np.asarray(self._take(rows.cpu().numpy()))).to(self._device, self._dtype)
 
 
 class Numbering:

@@ -34,6 +34,8 @@ def test_tensors_are_of_the_rows_and_the_shape_asked_for() -> None:
     found = RowTensors(rows.take, "cpu", torch.float32)[torch.tensor([[3, 0], [1, 3]])]
     assert found.dtype == torch.float32
     assert found.tolist() == [[[7, 7], [1, 0]], [[0, 1], [7, 7]]]
+    numbers = GrowingRows(np.array([False, True]))
+    assert bool(RowTensors(numbers.take, "cpu", torch.bool)[torch.tensor(1)])  # of one number, not of one row
 
 
 @given(early=st.lists(st.text(max_size=4), max_size=20), late=st.lists(st.text(max_size=4), max_size=20))
