@@ -89,7 +89,7 @@ class ReplyOut(BaseModel):
     parts: list[dict[str, Any]]
     time: dict[str, str | None] | None
     problem: str | None
-    null: float
+    null: float | None
     facts: list[dict[str, Any]]
     layers: list[list[dict[str, Any]]]
     today: str

@@ -11,6 +11,7 @@ from kblampp.asking.asked import Asked
 from kblampp.base.editing import changed
 from kblampp.core.params import load_params
 from kblampp.data.windows import day
+from kblampp.server.outputs import ReplyOut
 from tests.house import ROOT
 from tests.regression.conftest import IN_2001, LIGHTHOUSE, filled, measured
 
@@ -77,4 +78,5 @@ def test_an_empty_base_says_nothing(model: KBModel, tmp_path: Path) -> None:
     base = KnowledgeBase.create(tmp_path / "empty.kb")
     reply = model.answer(base, "Who was it in 1999?")
     assert (reply.answer, reply.refused, reply.facts) == ("unknown", True, {})
+    assert ReplyOut.model_validate(reply.to_json()).null is None  # the server tells it as it says
     assert reply.time is not None
