@@ -50,6 +50,7 @@ def test_the_example_in_python_runs(
     block = GUIDE[GUIDE.index("<!-- example: begin") : GUIDE.index("<!-- example: end")]
     code = re.findall(r"```python\n(.*?)```", block, re.DOTALL)[0]
     assert len(code.splitlines()) <= 10
+    assert f"```python\n{code}```" in (ROOT / "README.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
     exec(code, names)
     assert capsys.readouterr().out.splitlines()[-1] == "Odile Brennan ['Odile Brennan']"
