@@ -168,10 +168,7 @@ def make_reply(
     return Reply(
         question=question,
         answer=said.text,
-        parts=tuple(
-            Part(part.text, tuple(Source(int(ids[source.fact]), source.field) for source in part.sources))
-            for part in parts
-        ),
+        parts=tuple(Part(part.text, tuple(map(named, part.sources))) for part in parts),
         own_words=said.sources is None,
         time=time.window,
         problem=time.problem,

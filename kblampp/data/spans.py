@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from kblampp.data.calendar import date_of, day_number
-from kblampp.data.facts import FiveTuple
-from kblampp.data.windows import OPEN_END, OPEN_START, Bounds, Window, month_bounds, year_bounds
+from kblampp.data.windows import OPEN_END, OPEN_START, Bounds, month_bounds, year_bounds
+
+T = TypeVar("T")
 
 
-def in_span(asked: Window, facts: Sequence[FiveTuple]) -> list[FiveTuple]:
-    """Those of some facts, each with a day in a span of time, that it means (`within_span`)."""
-    meant = within_span((asked.start, asked.end), [(fact.window.start, fact.window.end) for fact in facts])
+def in_span(asked: Bounds, facts: Sequence[T], held: Callable[[T], Bounds]) -> list[T]:
+    """Those of some facts, each with a day in a span of time, that it means (`within_span`); `held` says when."""
+    meant = within_span(asked, [held(fact) for fact in facts])
     return [fact for fact, is_meant in zip(facts, meant, strict=True) if is_meant]
 
 
@@ -51,7 +53,8 @@ def _unit_from(day: int) -> int | None:
 
 def _unit_before(day: int) -> int | None:
     """The first day of the year, or else the month, after which a day comes; None where none ends."""
-    if date_of(day).day != 1:
+    _, next_month, of_month = date_of(day)
+    if of_month != 1:
         return None
     year, month, _ = date_of(day - 1)
-    return day_number(year, 1 if date_of(day).month == 1 else month, 1)
+    return day_number(year, 1 if next_month == 1 else month, 1)

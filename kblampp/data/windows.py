@@ -139,6 +139,11 @@ class Window:
                 raise DataError(f"window {name} is {day}, where no {unit} begins: expected another {name}_unit or None")
 
     @property
+    def bounds(self) -> Bounds:
+        """First day and first day after."""
+        return self.start, self.end
+
+    @property
     def known(self) -> bool:
         """False only if start, end and source are all None."""
         return not (self.start is None and self.end is None and self.source is None)

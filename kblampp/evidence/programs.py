@@ -89,7 +89,9 @@ def _asked(question: Question, row: Sequence[FiveTuple]) -> list[FiveTuple]:
     if window is None:
         return list(row)
     found = [fact for fact in row if fact.window.overlaps(window)]
-    return in_span(window, found) if question.form in ("list", "count") else found
+    return (
+        in_span(window.bounds, found, lambda fact: fact.window.bounds) if question.form in ("list", "count") else found
+    )
 
 
 def _bound(fact: FiveTuple, form: str) -> str:

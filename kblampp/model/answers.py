@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from kblampp.data.facts import FORMS, UNKNOWN_ANSWER
-from kblampp.data.spans import within_span
-from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
+from kblampp.data.spans import in_span
+from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Bounds
 from kblampp.model.inputs import EncodedBase
 from kblampp.model.question_reader import Reading
 from kblampp.model.scores import disjoint, is_known
@@ -278,9 +278,7 @@ def _read(
         names.setdefault(_name(base, other, field), Source(other, field))
     if not names:
         return UNKNOWN_ANSWER, ()
-    only = next(iter(names.values()))
-    number = base.names.numbers[(base.names.heads if inverse else base.names.tails)[only.fact]]
-    if form == "list" or (len(names) == 1 and bool(number) and bool(is_known(windows).any())):
+    if form == "list" or (len(names) == 1 and bool(is_known(windows).any()) and _is_number(base, facts[0], field)):
         # "How many passengers did it carry in 2022?" wants the one number of that year, and not how many there are.
         return SEPARATOR.join(names), tuple(names.values())
     return str(len(names)), tuple(Source(source.fact, "fact") for source in names.values())
@@ -289,6 +287,11 @@ def _read(
 def _name(base: EncodedBase, fact: int, field: str) -> str:
     row = base.store.facts[fact]
     return row.head.name if field == "head" else row.tail.name
+
+
+def _is_number(base: EncodedBase, fact: int, field: str) -> bool:
+    names = base.names
+    return bool(names.numbers[(names.heads if field == "head" else names.tails)[fact]])
 
 
 def _bound(base: EncodedBase, fact: int, form: str) -> tuple[str, tuple[Source, ...]]:
@@ -308,14 +311,13 @@ def _holding(base: EncodedBase, facts: Sequence[int], windows: Tensor) -> list[i
 
 def _in_span(base: EncodedBase, facts: Sequence[int], window: Tensor) -> list[int]:
     """Those of some facts, each with a day in a window (2,), that a span of time means."""
-    asked, *held = (
-        (None if low == OPEN_START else low, None if high == OPEN_END else high)
-        for low, high in [window.tolist(), *((int(base.store.tau_min[n]), int(base.store.tau_max[n])) for n in facts)]
-    )
-    if UNKNOWN_DAY in asked:
-        return list(facts)
-    timed = [(None, None) if UNKNOWN_DAY in bounds else bounds for bounds in held]
-    return [fact for fact, meant in zip(facts, within_span(asked, timed), strict=True) if meant]
+    low, high = base.store.tau_min, base.store.tau_max
+    return in_span(_open_bounds(*window.tolist()), facts, lambda fact: _open_bounds(int(low[fact]), int(high[fact])))
+
+
+def _open_bounds(low: int, high: int) -> Bounds:
+    """Days with sentinels as bounds, None where they are open or unknown."""
+    return (None if low in (OPEN_START, UNKNOWN_DAY) else low), (None if high in (OPEN_END, UNKNOWN_DAY) else high)
 
 
 def write_probability(

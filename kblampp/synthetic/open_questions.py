@@ -366,8 +366,7 @@ class OpenQuestionWriter:
             when, window = self._span(row)
             mark = text[-1] if text[-1] in "?." and not text.endswith(fact.head.name) else ""  # not that of "& Co."
             text, holding = f"{text[: len(text) - len(mark)]} {when}{mark}", self._holding(row, window)
-            meant = {id(fact) for fact in in_span(window, [self._facts[number] for number in holding])}
-            path = [number for number in holding if id(self._facts[number]) in meant]
+            path = in_span(window.bounds, holding, lambda number: self._facts[number].window.bounds)
         names = list(self._tail_names(path))
         if not names or (window is None and relation.kind == "successive" and len(names) < 2):
             return None
@@ -440,11 +439,10 @@ class OpenQuestionWriter:
         if len(found) != 1 or self._name(found[0]) != self._facts[outer[0]].head.name:
             return None
         head, answer = fact.head.name, self._name(outer[0])
-        towns = {OPEN_BY_ID[other].tail for other in self._relations_of[head]}
-        alone = sum(OPEN_BY_ID[other].tail == relation.tail for other in self._relations_of[head]) == 1
+        tails = [OPEN_BY_ID[other].tail for other in self._relations_of[head]]
         wording = None
-        if self._rng.random() < IMPLIED and larger.tail not in towns:  # else it may mean what the head itself has
-            wording = implied(relation, larger, only_place=alone, rng=self._rng)
+        if self._rng.random() < IMPLIED and larger.tail not in tails:  # else it may mean what the head itself has
+            wording = implied(relation, larger, only_place=tails.count(relation.tail) == 1, rng=self._rng)
         if wording is None:
             phrase = self._rng.choice(relation.phrases).format(x=head)
             text = self._say(larger.questions, x=phrase).replace("the the ", "the ")
