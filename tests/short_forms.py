@@ -45,6 +45,48 @@ def short_form(name: str, names: Collection[str], question: str) -> float:
     return max(_sureness(name, names, asked, capitals), default=0.0)
 
 
+def other_number(name: str, question: str, untimed: str) -> bool:
+    """Whether a number beside a word of the name makes it another's that lacks one of the name's numbers.
+
+    Args:
+        name: The name.
+        question: The question.
+        untimed: Without words that name a time.
+    """
+    own, asked = list(map(plain, words_of(name))), words_of(question)
+    lacks = [word for word in own if word[0].isdigit() and word not in map(plain, asked)]
+    for at, word in enumerate(asked):
+        beside = {plain(asked[by]) for by in (at - 1, at + 1) if 0 <= by < len(asked)}
+        after_name = at > 1 and asked[at - 1][0].isupper() and len(asked[at - 1]) > 2
+        names = word[0].isdigit() and (word in words_of(untimed) or after_name)
+        if names and lacks and plain(word) not in own and beside & set(own):
+            return True
+    return False
+
+
+def other_kind(label: str, ends: Collection[str], question: str, untimed: str, same_kind: Collection[str]) -> bool:
+    """Whether a word before the label's last words, as many as the question has in a row, makes them another thing's.
+
+    Args:
+        label: Of a relation.
+        ends: The names of a fact of it.
+        question: The question.
+        untimed: Without words that name a time.
+        same_kind: Words that leave a thing what it is.
+    """
+    timeless = set(map(plain, words_of(untimed)))
+    noun, asked = list(map(plain, words_of(label))), list(map(plain, words_of(question)))
+    named = {plain(word) for end in ends for word in words_of(end)}
+    for last in range(len(asked)):
+        length = 0
+        while length < min(len(noun), last + 1) and noun[-1 - length] == asked[last - length]:
+            length += 1
+        before = asked[last - length] if 0 < length <= last else ""
+        if len(before) > 2 and before[0].isalpha() and before in timeless - named - set(same_kind):
+            return True
+    return False
+
+
 def _sureness(name: str, names: Collection[str], asked: list[str], capitals: bool) -> Iterator[float]:
     own = words_of(name)
     parts = {plain(word) for word in own} | {plain(word[0]) for word in own if word[0].isalpha()}

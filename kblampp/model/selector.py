@@ -332,6 +332,9 @@ class KBSelector(nn.Module):
             reading.form_of("yes_no")[:, None],
             self._choice(knowledge, found, place[:, 0]),
             found.inverse[:, 0].gather(-1, place[:, 0]).float(),
+            knowledge.base.names.other_kind(
+                found.facts[:, 0].gather(-1, place[:, 0]), knowledge.questions.in_order
+            ).float(),
         ]
         return torch.stack(features, dim=-1)
 

@@ -15,7 +15,19 @@ import pytest
 from tests.house import ROOT
 
 DOSSIERS = ROOT / "data" / "dossiers"
-FULL = ("company", "club", "software", "bakery", "family", "clinic", "museum", "tramway", "vineyard")
+FULL = (
+    "company",
+    "club",
+    "software",
+    "bakery",
+    "family",
+    "clinic",
+    "museum",
+    "tramway",
+    "vineyard",
+    "shipyard",
+    "theatre",
+)
 NAMES = sorted(path.name for path in DOSSIERS.iterdir() if path.is_dir())
 COLUMNS = ["head", "relation", "tail", "context", "start", "end"]
 LEAST = {

@@ -398,3 +398,98 @@ def test_numbers_are_names_that_begin_with_a_digit_after_a_currency_perhaps() ->
     others = ["Line 4", "Ada", "A4", "", "Room 7", "Euro", "…"]
     names = NameTable.of(numbers + others, numbers + others, ["size"] * len(numbers + others))
     assert names.numbers[names.heads].tolist() == [True] * len(numbers) + [False] * len(others)
+
+
+def other_numbers(question: str, *names: str) -> list[bool]:
+    """Which names a question makes others by a number."""
+    table = NameTable.of(names, names, names)
+    found: torch.Tensor = table.other_number(table.heads[None], asked_words([question]))
+    return found[0].tolist()
+
+
+def other_kinds(question: str, *labels: str) -> list[bool]:
+    """Which labels of facts about Ulm and Ada Lie a question makes others by a word."""
+    table = NameTable.of(["Ulm"] * len(labels), ["Ada Lie"] * len(labels), labels)
+    found: torch.Tensor = table.other_kind(torch.arange(len(labels))[None], asked_words([question]))
+    return found[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("What is the price of the No. 9 Baguette?", "No. 7 Baguette"),
+        ("How strong is the Vero 2017?", "Vero 2016"),
+        ("what is engraved on the watch no. 4471", "Watch No. 4417"),
+        ("Who paid for SK-12c?", "SK-12b"),
+        ("Who drove Line 42 in 2012?", "Line 4"),
+        ("Did it cost 2.60 crowns in 2018?", "2.20 crowns"),
+    ],
+)
+def test_another_number_is_another_name_though_nearly_all_letters_are_the_same(question: str, name: str) -> None:
+    assert other_numbers(question, name) == [True]
+    table = NameTable.of([name], [name], [name])
+    assert coverage(question, name)[0] > 0.3
+    assert table.mention(table.heads[None], question_grams([question]), asked_words([question])).tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Who drove line 4 in 2012?", "Line 4"),
+        ("Who drove it in 2012?", "Line 4"),
+        ("How strong was the Vero 2016 in 2017?", "Vero 2016"),
+        ("What did the Vero cost in 2019?", "Vero 2016"),
+        ("Who ran Kvitnes in 1930?", "Kvitnes"),
+        ("Were 24,300 bottles filled?", "24,300"),
+        ("Were 3 of 7 rooms of Line 4 let?", "Line 4"),
+        ("", "Line 4"),
+    ],
+)
+def test_a_time_or_a_number_elsewhere_makes_no_other_name(question: str, name: str) -> None:
+    assert other_numbers(question, name) == [False]
+
+
+@given(st.integers(0, 999), st.integers(0, 999))
+def test_of_two_numbers_each_is_mentioned_by_its_own(one: int, other: int) -> None:
+    assume(one != other)
+    assert other_numbers(f"Who drives Tram {one} now?", f"Tram {one}", f"Tram {other}") == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("question", "label"),
+    [
+        ("Who is the deputy mayor of Ulm?", "mayor"),
+        ("Ulm goalkeeping coach", "coach"),
+        ("What are the Sunday opening hours of Ulm?", "opening hours"),
+        ("How much is the student ticket?", "adult ticket"),
+        ("Who is vice-president of Ulm?", "president"),
+    ],
+)
+def test_a_word_before_the_noun_of_a_label_makes_it_another(question: str, label: str) -> None:
+    assert other_kinds(question, label) == [True]
+
+
+@pytest.mark.parametrize(
+    ("question", "label"),
+    [
+        ("Who is the mayor of Ulm?", "mayor"),
+        ("Who is the current mayor?", "mayor"),
+        ("Who was the first mayor in 1950?", "mayor"),
+        ("Ulm mayor", "mayor"),  # a word of the name
+        ("Was Ada Lie mayor?", "mayor"),
+        ("Who ran Ulm in May 1950?", "mayor"),
+        ("What are the opening hours?", "opening hours"),
+        ("How much is the adult ticket?", "adult ticket"),
+        ("Who is the managing director?", "managing director"),
+        ("", "mayor"),
+    ],
+)
+def test_the_noun_alone_or_as_the_label_has_it_is_the_labels_own(question: str, label: str) -> None:
+    assert other_kinds(question, label) == [False]
+
+
+def test_each_question_of_a_batch_and_each_label_is_looked_at_by_itself() -> None:
+    table = NameTable.of(["Ulm"] * 2, ["Ada Lie"] * 2, ["mayor", "deputy mayor"])
+    asked = asked_words(["Who is the deputy mayor of Ulm?", "Who is the mayor?", "mayor"])
+    places = torch.tensor([[0, 1]] * 3)
+    assert table.other_kind(places, asked).tolist() == [[True, False], [False, False], [False, False]]
