@@ -17,9 +17,11 @@ from kblampp.synthetic.open_rows import TODAY, OpenRows
 from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID
 from kblampp.synthetic.place_questions import implied, leads_to_larger
 
-LARGER_PLACE, IMPLIED = 0.15, 2 / 3
-"""Share of the two-hop questions that ask for the larger place of a place, and of these that do not name it."""
-FROM_TAIL = 0.4
+LARGER_PLACE, AT_TIME, BEGINS_AT_TAIL = 0.15, 0.15, 0.25
+"""Shares of the two-hop questions: for the larger place of a place, from a head at a time, and from a tail."""
+IMPLIED = 2 / 3
+"""Share of those for a larger place that do not name the place between."""
+FROM_TAIL = 0.3
 """Share of the three-hop questions, and of the chains that end in nothing, that begin with a tail."""
 FIRST = 1 / 4
 """Share of the phrases of a row in time that say "the first NOUN of" and do not mean today."""
@@ -64,32 +66,17 @@ class Chains:
                         self._in_larger.append((row, outer))
 
     def two_hop(self) -> Draft | None:
-        """From a head through its phrase, as of today; or for the larger place of a place."""
-        if self._rng.random() < LARGER_PLACE and self._in_larger:
+        """From a head through its phrase, as of today or at a time; from a tail; or for the larger place of a place."""
+        chance = self._rng.random()
+        if chance < LARGER_PLACE and self._in_larger:
             return self._larger_place()
-        return self._end(self._from_head(), "two_hop")
-
-    def timed_hop(self) -> Draft | None:
-        """From a head through what was its at a time: said there, or of all where the last fact is of that time too."""
-        row = self._rows.draw("successive")
-        relation, fact = self._rows.about(row)
-        when, window = self._rows.time_in(row)
-        found = self._rows.holding(row, window)
-        last = self._row_of(self._rows.name(found[0])) if len(found) == 1 else None
-        if last is None:
-            return None
-        head, (asked, _) = fact.head.name, self._rows.about(last)
-        timed = asked.kind == "successive"
-        phrase = self._rng.choice(relation.phrases if timed else relation.phrases_at).format(x=head, when=when)
-        link = Link(phrase, self._rows.name(found[0]), (found[0],), "any", head)
-        return self._draft("timed_hop", link, last, asked.questions, when, window)
-
-    def tail_hop(self) -> Draft | None:
-        """From a tail through what has it."""
-        return self._end(self._from_tail(), "tail_hop")
+        if chance < LARGER_PLACE + AT_TIME:
+            return self._timed()
+        is_from_tail = chance < LARGER_PLACE + AT_TIME + BEGINS_AT_TAIL
+        return self._end(self._from_tail() if is_from_tail else self._from_head(), "two_hop")
 
     def three_hop(self) -> Draft | None:
-        """As `two_hop` or `tail_hop`, with one more phrase."""
+        """From a head or a tail, with one more phrase."""
         link = self._from_tail() if self._rng.random() < FROM_TAIL else self._from_head()
         row = None if link is None else self._row_of(link.entity)
         return None if link is None or row is None else self._end(self._onward(link, row), "three_hop")
@@ -153,6 +140,21 @@ class Chains:
         return Link(wording.format(t=tail), head, (found[0],), mode, None, tail)
 
     # What is asked of the thing that a phrase stands for.
+
+    def _timed(self) -> Draft | None:
+        """Of what was a head's at a time: said of that, or of all where the last fact has a time too."""
+        row = self._rows.draw("successive")
+        relation, fact = self._rows.about(row)
+        when, window = self._rows.time_in(row)
+        found = self._rows.holding(row, window)
+        last = self._row_of(self._rows.name(found[0])) if len(found) == 1 else None
+        if last is None:
+            return None
+        head, (asked, _) = fact.head.name, self._rows.about(last)
+        timed = asked.kind == "successive"
+        phrase = self._rng.choice(relation.phrases if timed else relation.phrases_at).format(x=head, when=when)
+        link = Link(phrase, self._rows.name(found[0]), (found[0],), "any", head)
+        return self._draft("two_hop", link, last, asked.questions, when, window)
 
     def _end(self, link: Link | None, kind: str) -> Draft | None:
         """A question for the other end of some row of the thing that a phrase stands for."""

@@ -19,7 +19,7 @@ from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import SAME_KIND, trigram_buckets
 from kblampp.model.onward import FEATURES, MOST
-from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, HOP_CUTS, RELATION_START, START_LOGIT
+from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, RELATION_START, START_LOGIT
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, KBSelector, Selection
@@ -188,7 +188,7 @@ def naive_query(
     looked_at = w["query.onward.weight"][0] @ (np.array(ahead) - FEATURE_MIDDLE) + w["query.onward.bias"][0]
     logit += GATE_SCALE * float(looked_at)
     if training is None:
-        logit = math.inf if logit > HOP_CUTS[depth - 1] and ahead[FEATURES.index("leads_on")] else -math.inf
+        logit = math.inf if logit > float(w["query.hop_cut"]) and ahead[FEATURES.index("leads_on")] else -math.inf
     name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
     onward = scale * np.concatenate([name, own])
     return (1 - share(logit)) * before["query"] + share(logit) * onward, rest, logit
@@ -944,17 +944,17 @@ def test_a_hop_is_taken_or_not_by_what_is_due_except_in_training(
 
     A mayor has facts of her own, a mill has none: no question hops to nothing, however surely a hop is due.
     """
-    logits = torch.tensor([[-0.99, 0.01], [-1.01, -0.1], [0.5, 0.9], [-3.0, 50.0], [50.0, -0.01]])
+    logits = torch.tensor([[-0.49, -0.4], [-0.51, -0.6], [0.5, 0.9], [-3.0, 50.0], [50.0, -0.6]])
     taken = torch.tensor([[True, True], [False, False], [True, True], [False, True], [True, False]])
     read = next(number for number, fact in enumerate(world.facts) if fact.relation.name == relation)
     if relation == "employer":
         taken = torch.zeros_like(taken)
-    assert HOP_CUTS == (-1.0, 0.0)
     reading = reading_of()._replace(hops=logits)
     knowledge = ask(world)
     if trained:
         knowledge = replace(knowledge, training=training([[0, 1]] * len(ROWS)))
     first, later = make_selector(world, 1), gated(make_selector(world, 2, hops=True), 0.0)
+    later.query.hop_cut.data.fill_(-0.5)
     before = select(first, hidden_states(), knowledge, None, reading, 0)
     before = replace(before, ids=torch.full_like(before.ids, read), inverse=torch.zeros_like(before.inverse))
     for depth in (1, 2, 3):
@@ -1140,7 +1140,7 @@ def test_the_gates_read_the_question_and_what_was_read_and_no_hidden_state(world
     decided = [select(second, states, ask(world), before).hop for states in (hidden_states(), -hidden_states())]
     assert torch.equal(*decided)
     leads = leading_on(world, before)[:, None]
-    assert torch.equal(decided[0], ((torch.logit(hops[0]) > HOP_CUTS[0]) & leads).float())
+    assert torch.equal(decided[0], ((torch.logit(hops[0]) > second.query.hop_cut) & leads).float())
 
 
 def test_how_onward_facts_fit_what_a_layer_asks_for_counts_with_the_weight_of_its_own(world: TinyWorld) -> None:

@@ -516,24 +516,25 @@ def test_what_is_of_another_kind_by_a_word_is_what_no_label_says(part: Part) -> 
 
 @PARTS
 def test_chains_begin_at_a_head_at_a_head_at_a_time_or_at_a_tail(part: Part) -> None:
-    base, questions = made(part)
-    by_kind = defaultdict(list)
-    for question in questions:
-        by_kind[question.program["kind"]].append(question)
-    for question in by_kind["tail_hop"]:
-        first = base.facts[question.supporting_facts[0]]
-        assert question.inverse
-        assert first.tail.name == question.program["tail"]
-        assert base.facts[question.supporting_facts[1]].head == first.head
-        assert question.answer not in (first.head.name, first.tail.name)
-    for question in by_kind["timed_hop"]:
-        facts = [base.facts[number] for number in question.supporting_facts]
-        assert question.question_time is not None
-        assert facts[0].window.known
-        assert facts[1].head == facts[0].tail
-        assert all(fact.window.overlaps(question.question_time) for fact in facts)
-    assert {question.inverse for question in by_kind["three_hop"]} == {True, False}
-    assert not any(question.inverse for question in by_kind["two_hop"])
+    starts: Counter[str] = Counter()
+    for base, questions in (made(part, seed) for seed in range(4)):
+        for question in (question for question in questions if question.program["kind"] in ("two_hop", "three_hop")):
+            facts = [base.facts[number] for number in question.supporting_facts]
+            first, second, *_ = facts
+            if question.inverse:
+                assert first.tail.name == question.program["tail"]
+                assert second.head == first.head
+                starts["tail"] += 1
+            else:
+                assert first.head.name == question.program["head"]
+                assert second.head == first.tail
+                starts["time" if question.question_time and first.window.known else "head"] += 1
+            if question.question_time:
+                assert all(fact.window.overlaps(question.question_time) for fact in facts)
+            assert question.answer == facts[-1].tail.name
+            assert question.answer not in {fact.head.name for fact in facts}
+    assert min(starts.values()) > 10
+    assert set(starts) == {"head", "tail", "time"}
 
 
 def test_relations_have_the_places_that_they_need() -> None:
