@@ -17,12 +17,14 @@ from kblampp.synthetic.open_rows import TODAY, OpenRows
 from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID
 from kblampp.synthetic.place_questions import implied, leads_to_larger
 
-LARGER_PLACE, AT_TIME, BEGINS_AT_TAIL = 0.15, 0.15, 0.25
-"""Shares of the two-hop questions: for the larger place of a place, from a head at a time, and from a tail."""
+LARGER_PLACE, AT_TIME, BEGINS_AT_TAIL = 0.15, 0.06, 0.18
+"""Shares of the draws of two-hop questions: for the larger place of a place, from a head at a time, and from a tail."""
 IMPLIED = 2 / 3
 """Share of those for a larger place that do not name the place between."""
-FROM_TAIL = 0.3
-"""Share of the three-hop questions, and of the chains that end in nothing, that begin with a tail."""
+FROM_TAIL = 0.1
+"""Share of the draws of three hops, and of chains that end in nothing, that begin with a tail."""
+DRAWS = 50
+"""Rows that are looked at for one whose holder at some time has facts of its own: few have."""
 FIRST = 1 / 4
 """Share of the phrases of a row in time that say "the first NOUN of" and do not mean today."""
 
@@ -71,7 +73,7 @@ class Chains:
         if chance < LARGER_PLACE and self._in_larger:
             return self._larger_place()
         if chance < LARGER_PLACE + AT_TIME:
-            return self._timed()
+            return next(filter(None, (self._timed() for _ in range(DRAWS))), None)
         is_from_tail = chance < LARGER_PLACE + AT_TIME + BEGINS_AT_TAIL
         return self._end(self._from_tail() if is_from_tail else self._from_head(), "two_hop")
 
