@@ -37,7 +37,8 @@ class Part:
 PARTS = {
     "encode": Part("encode_throughput.py", ("--texts", "300")),
     "search": Part("search_cost.py", ("--keys", "20000"), ("--keys", "200000")),
-    "decode": Part("decode_cost.py", ("--repeats", "3")),
+    "decode": Part("decode_cost.py", ("--backbone", "embedded", "--repeats", "15")),
+    "decode_smollm2": Part("decode_cost.py", ("--backbone", "smollm2_135m", "--repeats", "3")),
     "step": Part("stored_states.py", ("--steps", "4")),
     "living": Part("living_base.py", ("--facts", "2000", "20000"), ("--facts", "100000", "1000000")),
     "start": Part("cold_start.py", ("--repeats", "3")),
@@ -77,7 +78,7 @@ def committed_file(name: str, full: bool) -> Path:
 
 def run(name: str, full: bool, threads: int, recording: bool) -> list[str]:
     """Measures a part, prints its rows, compares or records; a sentence for each ratio that is worse."""
-    start = time.perf_counter()
+    start, before_it = time.perf_counter(), os.times()
     measured = measure(PARTS[name], full, threads)
     path = committed_file(name, full)
     found: list[str] = []
@@ -99,7 +100,9 @@ def run(name: str, full: bool, threads: int, recording: bool) -> list[str]:
                 measured["rows"] = [asdict(each) for each in best.values()]
             found = worse(rows_of(measured), before)
             notes += differences(measured, committed)
-    print(f"{name}  ({time.perf_counter() - start:.0f} s)")
+    after = os.times()
+    busy = after.children_user + after.children_system - before_it.children_user - before_it.children_system
+    print(f"{name}  ({time.perf_counter() - start:.0f} s, of the processor {busy:.0f} s)")
     for each in rows_of(measured).values():
         print(line(each))
     for text in [*notes, *found, *missed(rows_of(measured))]:
@@ -130,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         if arguments.show:
-            print(table(committed_file(name, arguments.full) for name in chosen))
+            paths = [committed_file(name, arguments.full) for name in chosen]
+            print(table(path for path in paths if path.is_file() or arguments.parts))
             return
         for name in chosen:
             found.extend(run(name, arguments.full, arguments.threads, arguments.record))

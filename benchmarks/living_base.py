@@ -104,8 +104,12 @@ def reopen(folder: Path, projection: Path, repeats: int, clock: str) -> dict[str
     torch.set_num_threads(1)
     told: dict[str, Any] = {"before_mb": resident()}
     base = KnowledgeBase.open(folder)
-    told["open_s"], state = timed(lambda: Snapshot.of(base, encoder, base.version), clock)
+    first, state = timed(lambda: Snapshot.of(base, encoder, base.version), clock)
     told["open_mb"] = resident()
+    told["open_s"] = [first]
+    for _ in range(1, repeats):
+        with KnowledgeBase.open(folder) as again:
+            told["open_s"].append(timed(lambda again=again: Snapshot.of(again, encoder, again.version), clock)[0])
     told["first_ready_s"], live = timed(lambda: ready(state), clock)
     search(live)
     told["first_ready_mb"] = resident()
@@ -158,9 +162,9 @@ def rows_of(told: dict[str, Any], of_encoder: Sequence[float]) -> list[Row]:
     added = [1000 * (write + ready) for write, ready in zip(told["write_s"], next_state, strict=True)]
     encoded = 1000 * statistics.median(of_encoder)
     return [
-        row(f"{name}: opening, time : making it from the facts", [told["open_s"] / told["make_s"]]),
+        row(f"{name}: opening, time : making it from the facts", [each / told["make_s"] for each in told["open_s"]]),
         row(f"{name}: next state, time : making it from the facts", [each / told["make_s"] for each in next_state]),
-        row(f"{name}: opening", [told["open_s"]], unit="s", aim=2.0),
+        row(f"{name}: opening", told["open_s"], unit="s", aim=2.0),
         row(f"{name}: memory of opening", [told["open_mb"] - told["before_mb"]], unit="MB", aim=300.0),
         row(f"{name}: a fact added, ready to be asked", added, unit="ms", aim=50.0),
         row(f"{name}: the same and its encoding", [each + encoded for each in added], unit="ms", aim=50.0),
