@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     scripts = ", ".join(f"{name} ({part.script})" for name, part in PARTS.items())
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which parts (default: all): {scripts}")
-    parser.add_argument("--full", action="store_true", help="search and living with more keys and facts (an hour)")
+    parser.add_argument("--full", action="store_true", help="search and living with more keys and facts")
     parser.add_argument("--record", action="store_true", help="make the figures of this run the committed ones")
     parser.add_argument("--show", action="store_true", help="print what is committed as a table, and measure nothing")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the processor (default: 1)")
