@@ -60,12 +60,8 @@ pretrain: env  ## Make the embedded backbone again, in three phases (goes on whe
 	  --warmup-steps 50 --crowded-share 0.7 --context-sentences 5 --questions 4 --in-context-share 0.7 --repeat-share 0.1 \
 	  --invented-share 0.5 --lr 0.002 --matrix-lr 0.004 --threads 1
 
-benchmarks: env  ## Measure throughput and the cost of decoding and of training steps as ratios in one run
-	python benchmarks/encode_throughput.py
-	python benchmarks/decode_cost.py
-	python benchmarks/stored_states.py
-	python benchmarks/living_base.py
-	python benchmarks/kill_points.py --kills 100
+benchmarks: env  ## Measure all that costs time as ratios, and name what is worse than the committed figures
+	python -m benchmarks
 
 clean:  ## Remove the environment and caches, not the results
 	rm -rf $(VENV) .ckpt build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -9,8 +9,9 @@ time and eight:
 
 The knowledge base is made up and its vectors are those of the deterministic encoder; sentence vectors of the questions
 are made before.  Modules are untrained: they compute what trained ones do.  The time to the first token holds the pass
-over the prompt, search and selection, and all possible answers.  Ratios are medians over the repeats.  The last line on
-stdout is a JSON object.
+over the prompt, search and selection, and all possible answers.  It is also held against RAG with the same backbone:
+the nearest eight evidence sentences before the question, where the search for them is not counted.  Ratios are medians
+over the repeats.  The last line on stdout is a JSON object.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import random
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -30,24 +30,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from ratios import CLOCKS, Row, add_clock, ratios, result, row, take_turns
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from kblampp.backbone.load import Backbone, load_backbone
 from kblampp.core.errors import one_line_errors
-from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation
+from kblampp.data.facts import Context, Entity, FiveTuple, Question, Relation, evidence_sentence
 from kblampp.data.windows import year_window
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import Projections, fit_projections, general_relation_labels
 from kblampp.encoding.sentence_encoder import DeterministicEncoder
 from kblampp.encoding.store import KBValueStore
+from kblampp.evaluation.baselines import nearest_sentences
 from kblampp.evaluation.questions import with_times
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.model.batches import padded
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, Knowledge, SelectorOptions, StoredBase
-from kblampp.model.prompts import closed_book_prompt
+from kblampp.model.prompts import closed_book_prompt, in_context_prompt
 from kblampp.time_expressions.parse import without_time
 
 EMBEDDED, SMOLLM2 = "embedded", "smollm2_135m"
@@ -62,8 +64,10 @@ MODULES = {"d_context_score": 16, "d_fusion": 128}
 SELECTION = SelectorOptions(top_k=16, over_fetch=64)
 SYLLABLES = ("ka", "lor", "mi", "ve", "stan", "dru", "el", "pho", "ri", "than", "o", "quen", "zu", "bal", "ny", "sker")
 
-
-CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+SENTENCES = 8
+PER_TOKEN = {EMBEDDED: 1.5, SMOLLM2: 1.15}
+FIRST_OF_RAG = {SMOLLM2: 0.5}
+"""Aims of ratios."""
 
 
 @dataclass(frozen=True)
@@ -165,41 +169,46 @@ def compare(
     base: StoredBase,
     asked: EncodedQuestions,
     settings: Settings,
-) -> dict[str, dict[str, float]]:
-    """Time both in turn, changing which goes first at every repeat, for each way of decoding."""
-    rows = backbone.tokenizer([closed_book_prompt(question.question) for question in asked.questions])["input_ids"]
-    ids, mask = padded(rows, int(backbone.tokenizer.pad_token_id), left=True)
-    prompt = {"input_ids": ids.to(base.device), "attention_mask": mask.to(base.device)}
+) -> tuple[list[Row], dict[str, float]]:
+    """Time all in turn, for each way of decoding; the rows, and times of the bare backbone in milliseconds."""
+    questions = [question.question for question in asked.questions]
+    facts = base.store.facts
+    found = [[facts[i] for i in numbers] for numbers in nearest_sentences(base.store, asked, SENTENCES)]
+    shown = [list(map(evidence_sentence, near)) for near in found]
+    prompt = _prompt([closed_book_prompt(question) for question in questions], backbone, base.device)
+    longer = _prompt([in_context_prompt(*each) for each in zip(questions, shown, strict=True)], backbone, base.device)
     knowledge = Knowledge(base, asked.batch(base.device), SELECTION)
-    runs: dict[str, Callable[..., object]] = {
-        "bare": lambda **options: backbone.model.generate(**prompt, **options),  # type: ignore[operator]
-        "model": lambda **options: model.generate(
-            **prompt, tokenizer=backbone.tokenizer, knowledge=knowledge, **options
-        ),
-    }
-    result = {}
+    read = CLOCKS[settings.clock]
+    rows, told = [], {}
     for way, options in WAYS.items():
-        times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-        for repeat in range(-1, settings.repeats):  # the first to warm up
-            for name in sorted(runs, reverse=bool(repeat % 2)):
-                torch.manual_seed(repeat + 1)
-                measured = times_of(partial(runs[name], **options), settings.tokens, CLOCKS[settings.clock])
-                if repeat >= 0:
-                    times[name].append(measured)
-        first, further = (_ratios(times["model"], times["bare"], part) for part in (0, 1))
-        result[way] = {
-            "first": round(statistics.median(first), 3),
-            "further": round(statistics.median(further), 3),
-            "further_min": round(min(further), 3),
-            "further_max": round(max(further), 3),
-            "bare_first_ms": round(1000 * statistics.median(first for first, _ in times["bare"]), 2),
-            "bare_further_ms": round(1000 * statistics.median(further for _, further in times["bare"]), 2),
+        runs: dict[str, Callable[..., object]] = {
+            "bare": partial(backbone.model.generate, **prompt, **options),  # type: ignore[operator]
+            "model": partial(model.generate, **prompt, tokenizer=backbone.tokenizer, knowledge=knowledge, **options),
         }
-    return result
+        if way == "greedy":
+            runs["rag"] = partial(backbone.model.generate, **longer, **options)  # type: ignore[operator]
+
+        def timing(turn: int, name: str, runs: dict[str, Callable[..., object]] = runs) -> tuple[float, float]:
+            torch.manual_seed(turn + 1)
+            return times_of(runs[name], 2 if name == "rag" else settings.tokens, read)
+
+        times = take_turns({name: partial(timing, name=name) for name in runs}, settings.repeats)
+        first, further = ({name: [each[part] for each in times[name]] for name in runs} for part in (0, 1))
+        name = f"{backbone.name}, {len(questions)} at once, {way}"
+        aim = PER_TOKEN[backbone.name]
+        rows.append(row(f"{name}: time a token : bare", ratios(further["model"], further["bare"]), aim=aim))
+        if "rag" in runs:
+            rows.append(row(f"{name}: first token : bare", ratios(first["model"], first["bare"])))
+            aim = FIRST_OF_RAG.get(backbone.name)
+            rows.append(row(f"{name}: first token : RAG-8", ratios(first["model"], first["rag"]), aim=aim))
+        told[f"{name}: bare first, ms"] = round(1000 * statistics.median(first["bare"]), 2)
+        told[f"{name}: bare further, ms"] = round(1000 * statistics.median(further["bare"]), 2)
+    return rows, told
 
 
-def _ratios(above: Sequence[tuple[float, float]], below: Sequence[tuple[float, float]], part: int) -> list[float]:
-    return [a[part] / b[part] for a, b in zip(above, below, strict=True)]
+def _prompt(texts: Sequence[str], backbone: Backbone, device: str) -> dict[str, Tensor]:
+    ids, mask = padded(backbone.tokenizer(list(texts))["input_ids"], int(backbone.tokenizer.pad_token_id), left=True)
+    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
 
 def measure(settings: Settings, folder: Path) -> dict[str, object]:
@@ -207,20 +216,17 @@ def measure(settings: Settings, folder: Path) -> dict[str, object]:
     facts = make_facts(settings.facts, seed=0)
     base, projections = make_base(folder, facts, settings.device)
     asked = make_questions(facts, max(BATCHES))
-    ratios: dict[str, dict[str, object]] = {}
-    for name, backbone in backbones(settings.backbones, settings.device):
+    rows: list[Row] = []
+    told: dict[str, float] = {}
+    for _, backbone in backbones(settings.backbones, settings.device):
         torch.manual_seed(0)
         model = build_model(backbone, projections, layers="auto", **MODULES).to(settings.device).eval()
         model.start_from(projections, torch.from_numpy(asked.vectors))
         for batch in BATCHES:
             compared = compare(model, backbone, base, asked.part(range(batch)), settings)
-            ratios.setdefault(name, {})[f"batch_{batch}"] = compared
-    return {
-        "benchmark": "decode_cost",
-        "ratios": ratios,
-        **asdict(settings),
-        "threads": torch.get_num_threads(),
-    }
+            rows += compared[0]
+            told |= compared[1]
+    return result("decode_cost", rows, times=told, **asdict(settings))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -230,9 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--facts", type=int, default=5000, metavar="N", help="size of the base (default: 5000)")
     parser.add_argument("--tokens", type=int, default=16, metavar="N", help="tokens of an answer (default: 16)")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timings of each (default: 5)")
-    parser.add_argument(
-        "--clock", choices=sorted(CLOCKS), default="wall", help="cpu where others use the machine (default: wall)"
-    )
+    add_clock(parser)
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     arguments = parser.parse_args(argv)
     if arguments.facts < SELECTION.top_k or arguments.tokens < 2 or arguments.repeats < 1:
@@ -242,8 +246,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            result = measure(settings, Path(folder))
-        print(json.dumps(result))
+            measured = measure(settings, Path(folder))
+        print(json.dumps(measured))
 
     return one_line_errors(work)
 

@@ -4,9 +4,10 @@ The keys are those of names and relation labels of open synthetic bases, by the 
 projections: so many distinct pairs of a name and a label, drawn by lot.  A real base has fewer facts an entity: the
 more pairs a name has, the harder the search.  The queries are those of questions in words about some of the pairs.
 Recall is against exact search over the same keys.  Of each time the ratio to the bare Faiss call of the same index is
-given, for as many results (`over_bare`) and for as many candidates as are scored again (`over_candidates`), of medians
-over queries that take turns, on one thread.  A factory may be followed by its options, and by further ones that are set
-on the same index for another search.  A line is printed for each search, and added to `--output`.
+given, for as many results (`over_bare`) and for as many candidates as are scored again (`over_candidates`), as medians
+over calls that take turns, on one thread and by the processor's clock.  A factory may be followed by its options, and
+by further ones that are set on the same index for another search.  A line is printed for each search, and added to
+`--output`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
+from ratios import ratios
+from search_cost import overhead
 
 from kblampp.core.files import write_json
 from kblampp.encoding.encoders import load_encoders
@@ -52,37 +54,16 @@ def make_keys(n_keys: int, n_names: int, n_queries: int, store: Path) -> tuple[F
     return keys, projections.queries(encoders.embed_questions(questions)).astype(np.float32)
 
 
-def seconds_each(work: Callable[[FloatArray], object], queries: FloatArray, batch: int, repeats: int) -> float:
-    """Median time of a call for ``batch`` queries, each time others."""
-    times = []
-    for number in range(repeats):
-        rows = np.arange(number * batch, (number + 1) * batch) % len(queries)
-        chosen = np.ascontiguousarray(queries[rows])
-        start = time.perf_counter()
-        work(chosen)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def measure(index: KnowledgeIndex, queries: FloatArray, exact: FloatArray) -> dict[str, Any]:
     """Recall and overhead of an index as it is set."""
-    searcher = index._searcher  # the bare call is what is compared with
-    bare = searcher._index
     found, _ = index.search(queries, K)
     row: dict[str, Any] = {"recall_at_8": round(float((found >= exact[:, -1:] - 1e-6).mean()), 4)}
     for batch in BATCHES:
-        repeats = max(5, 200 // batch)
-        ways = {
-            "bare": lambda chosen: bare.search(chosen, K),
-            "candidates": lambda chosen: bare.search(chosen, searcher.n_candidates(K)),
-            "ours": lambda chosen: index.search(chosen, K),
-        }
-        rounds = [{way: seconds_each(call, queries, batch, repeats) for way, call in ways.items()} for _ in range(5)]
-        cost = {way: min(each[way] for each in rounds) for way in ways}
+        times = overhead(index, queries, batch, K, max(25, 1000 // batch), "cpu")
         row[f"batch_{batch}"] = {
-            "ms_a_query": round(1000 * cost["ours"] / batch, 3),
-            "over_bare": round(cost["ours"] / cost["bare"], 2),
-            "over_candidates": round(cost["ours"] / cost["candidates"], 2),
+            "ms_a_query": round(1000 * statistics.median(times["ours"]) / batch, 3),
+            "over_bare": round(statistics.median(ratios(times["ours"], times["bare"])), 2),
+            "over_candidates": round(statistics.median(ratios(times["ours"], times["candidates"])), 2),
         }
     return row
 

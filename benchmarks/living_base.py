@@ -3,9 +3,9 @@
 A base of that many facts is filled and opened twice: from its facts alone (`make_s`), and then by another process from
 the segment that the first opening has left (`open_s`).  Then facts are added one at a time, and the next state is made
 ready for a question, up to the search.  Vectors are random, since what an encoder costs does not depend on the size of
-the base; those of the projections' widths.  Times are medians in seconds, and ratios of them; with `cpu` they are those
-of the processor, which say the same while others use the machine.  Memory is what a process has resident, in MB, of
-which `before_mb` are the libraries.  The last line on stdout is a JSON object.
+the base; those of the projections' widths.  What the encoder takes for one fact is measured beside it and added.  Times
+are medians in seconds, and ratios of them; by the processor's clock they leave out the wait for the disk.  Memory is
+what a process has resident, in MB, of which `before_mb` are the libraries.  The last line on stdout is a JSON object.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import random
 import statistics
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -26,11 +26,13 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from ratios import CLOCKS, Row, add_clock, result, row
 
 from kblampp.base.editing import fact_of
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.vectors import VectorTable
 from kblampp.data.facts import FiveTuple
+from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.model.inputs import EncodedBase
 from kblampp.snapshots.fact_encoder import FactEncoder
@@ -88,77 +90,108 @@ def resident() -> int:
     return round(psutil.Process().memory_info().rss / 1e6)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Seconds of some work, those of the processor, and its result."""
-    start, processor = time.perf_counter(), time.process_time()
-    result = work()
-    return time.perf_counter() - start, time.process_time() - processor, result
+def timed(work: Callable[[], Any], clock: str) -> tuple[float, Any]:
+    """Seconds of some work, and its result."""
+    read = CLOCKS[clock]
+    start = read()
+    done = work()
+    return read() - start, done
 
 
-def reopen(folder: Path, projection: Path, repeats: int) -> dict[str, float]:
-    """Opens a base from its segment and changes it; times and memory."""
+def reopen(folder: Path, projection: Path, repeats: int, clock: str) -> dict[str, Any]:
+    """Opens a base from its segment and changes it; times, a list of those that were taken often, and memory."""
     encoder = RandomEncoder(None, Projections.load(projection))  # type: ignore[arg-type]  # encodes no text
     torch.set_num_threads(1)
-    told: dict[str, float] = {"before_mb": resident()}
+    told: dict[str, Any] = {"before_mb": resident()}
     base = KnowledgeBase.open(folder)
-    told["open_s"], told["open_cpu_s"], state = timed(lambda: Snapshot.of(base, encoder, base.version))
+    first, state = timed(lambda: Snapshot.of(base, encoder, base.version), clock)
     told["open_mb"] = resident()
-    told["first_ready_s"], _, live = timed(lambda: ready(state))
+    told["open_s"] = [first]
+    for _ in range(1, repeats):
+        with KnowledgeBase.open(folder) as again:
+            told["open_s"].append(timed(lambda again=again: Snapshot.of(again, encoder, again.version), clock)[0])
+    told["first_ready_s"], live = timed(lambda: ready(state), clock)
     search(live)
     told["first_ready_mb"] = resident()
     rows = []
     for number in range(repeats):
-        write, _, _ = timed(lambda number=number: base.add_fact(f"Somebody {number}", "mascot", f"Some {number}"))
-        moving, processor, state = timed(lambda before=state: before.moved(base, encoder, base.version))
-        making, of_making, live = timed(lambda now=state: ready(now))
-        rows.append((write, moving + making, processor + of_making, timed(lambda live=live: search(live))[0]))
-    names = ("write_s", "next_state_s", "next_state_cpu_s", "search_s")
-    return told | dict(zip(names, map(statistics.median, zip(*rows, strict=True)), strict=True))
+        write, _ = timed(
+            lambda number=number: base.add_fact(f"Somebody {number}", "mascot", f"Some {number}"),
+            clock,
+        )
+        moving, state = timed(lambda before=state: before.moved(base, encoder, base.version), clock)
+        making, live = timed(lambda now=state: ready(now), clock)
+        rows.append((write, moving + making, timed(lambda live=live: search(live), clock)[0]))
+    return told | dict(zip(("write_s", "next_state_s", "search_s"), map(list, zip(*rows, strict=True)), strict=True))
 
 
-def tell(folder: Path, projection: Path, repeats: int, pipe: Connection) -> None:
+def tell(folder: Path, projection: Path, repeats: int, clock: str, pipe: Connection) -> None:
     """`reopen` in a process of its own."""
-    pipe.send(reopen(folder, projection, repeats))
+    pipe.send(reopen(folder, projection, repeats, clock))
 
 
-def measure(count: int, repeats: int, projection: Path, folder: Path) -> dict[str, float]:
-    """Seconds of filling, of both ways of opening, of a write and of the next state; ratios; bytes a fact."""
+def encoding(projection: Path, repeats: int, clock: str) -> list[float]:
+    """Seconds that the encoders of the model take for one fact, each time another."""
+    projections = Projections.load(projection)
+    encoder = FactEncoder(load_encoders(projections.encoder_name, projection.parents[1]), projections)
+    facts = make_facts(repeats + 1, random.Random(1))
+    return [timed(lambda fact=fact: encoder.encode([fact]), clock)[0] for fact in facts][1:]
+
+
+def measure(count: int, repeats: int, projection: Path, folder: Path, clock: str) -> dict[str, Any]:
+    """Times of filling, of both ways of opening, of a write and of the next state; bytes a fact."""
     encoder = RandomEncoder(None, Projections.load(projection))  # type: ignore[arg-type]  # encodes no text
     with KnowledgeBase.create(folder) as base:
-        filled, _, _ = timed(lambda: base.add(make_facts(count, random.Random(0)), what="import"))
+        filled, _ = timed(lambda: base.add(make_facts(count, random.Random(0)), what="import"), clock)
         VectorTable(base.database, encoder).make_missing()
-        made, _, _ = timed(lambda: Snapshot.of(base, encoder, base.version))
+        made, _ = timed(lambda: Snapshot.of(base, encoder, base.version), clock)
     spawning = multiprocessing.get_context("spawn")
     reading, writing = spawning.Pipe(duplex=False)
-    child = spawning.Process(target=tell, args=(folder, projection, repeats, writing))
+    child = spawning.Process(target=tell, args=(folder, projection, repeats, clock, writing))
     child.start()
-    told: dict[str, float] = reading.recv()
+    told: dict[str, Any] = reading.recv()
     child.join()
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return {
-        "facts": count,
-        "fill_s": round(filled, 3),
-        "make_s": round(made, 3),
-        **{name: round(value, 4) for name, value in told.items()},
-        "open_to_make": round(told["open_s"] / made, 5),
-        "next_state_to_make": round(told["next_state_s"] / made, 5),
-        "bytes_a_fact": round(size / count),
-    }
+    return {"facts": count, "fill_s": filled, "make_s": made, **told, "bytes_a_fact": round(size / count)}
+
+
+def rows_of(told: dict[str, Any], of_encoder: Sequence[float]) -> list[Row]:
+    """The figures of one size."""
+    name = f"{told['facts']:,} facts"
+    next_state = told["next_state_s"]
+    added = [1000 * (write + ready) for write, ready in zip(told["write_s"], next_state, strict=True)]
+    encoded = 1000 * statistics.median(of_encoder)
+    return [
+        row(f"{name}: opening, time : making it from the facts", [each / told["make_s"] for each in told["open_s"]]),
+        row(f"{name}: next state, time : making it from the facts", [each / told["make_s"] for each in next_state]),
+        row(f"{name}: opening", told["open_s"], unit="s", aim=2.0),
+        row(f"{name}: memory of opening", [told["open_mb"] - told["before_mb"]], unit="MB", aim=300.0),
+        row(f"{name}: a fact added, ready to be asked", added, unit="ms", aim=50.0),
+        row(f"{name}: the same and its encoding", [each + encoded for each in added], unit="ms", aim=50.0),
+    ]
 
 
 def main() -> None:
     """Measures each size in turn."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--facts", type=int, nargs="+", default=[1000, 10_000, 100_000], metavar="N")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--projection", type=Path, default=Path("store/synth_world") / PROJECTION)
+    add_clock(parser)
     arguments = parser.parse_args()
-    rows = []
+    os.environ["KBLAMPP_CACHE"] = "off"
+    of_encoder = encoding(arguments.projection, arguments.repeats, arguments.clock)
+    rows: list[Row] = []
+    sizes = []
     with tempfile.TemporaryDirectory() as scratch:
         for count in arguments.facts:
-            rows.append(measure(count, arguments.repeats, arguments.projection, Path(scratch) / f"{count}.kb"))
-            print(json.dumps(rows[-1]))
-    print(json.dumps({"rows": rows}))
+            folder = Path(scratch) / f"{count}.kb"
+            told = measure(count, arguments.repeats, arguments.projection, folder, arguments.clock)
+            rows += rows_of(told, of_encoder)
+            medians = {name: statistics.median(v) if isinstance(v, list) else v for name, v in told.items()}
+            sizes.append({name: round(value, 4) for name, value in medians.items()})
+            print(json.dumps(sizes[-1]), flush=True)
+    print(json.dumps(result("living_base", rows, sizes=sizes, clock=arguments.clock)))
 
 
 if __name__ == "__main__":

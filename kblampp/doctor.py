@@ -79,7 +79,7 @@ def machine() -> Finding:
     return Finding(
         "machine",
         "note",
-        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {_processor()}; "
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {processor()}; "
         f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {kernels} kernels",
     )
 
@@ -299,7 +299,7 @@ def renew(seconds: Mapping[str, float]) -> None:
     write_json(
         REFERENCE,
         {
-            "machine": f"{os.cpu_count()} cores, {_processor()}",
+            "machine": f"{os.cpu_count()} cores, {processor()}",
             "bytes": measured_bytes(encoder),
             "speeds": {name: round(taken, 4) for name, taken in measured_speeds(encoder).items()},
             "seconds": {**former.get("seconds", {}), **seconds},
@@ -373,7 +373,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kblampp.base.vectors import DTYPE
-from kblampp.data.facts import FiveTuple
+from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.encoding.encoded_facts import CONTEXTS, KEYS, VALUES
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.fact_arrays import encode_facts
@@ -42,6 +42,8 @@ class FactEncoder:
 
     def encode(self, facts: Sequence[FiveTuple]) -> npt.NDArray[np.float16]:
         """Key, inverse key, value and context vector of each fact side by side, (n, sum of `widths`)."""
+        # Names and sentences in one pass, kept by the encoders: of a few texts, a pass mostly reads the weights.
+        self.encoders.embed([text for fact in facts for text in _texts(fact)])
         arrays = encode_facts(facts, self.encoders, self.projections, DTYPE, {})
         n = len(facts)
         return np.concatenate([arrays[KEYS][:n], arrays[KEYS][n:], arrays[VALUES], arrays[CONTEXTS]], axis=1)
@@ -49,3 +51,7 @@ class FactEncoder:
     def split(self, rows: npt.NDArray[np.float16]) -> list[npt.NDArray[np.float16]]:
         """Keys, inverse keys, values and context vectors of facts, from their rows."""
         return np.split(rows, np.cumsum(self.widths)[:-1], axis=1)
+
+
+def _texts(fact: FiveTuple) -> tuple[str, str, str]:
+    return fact.head.name, fact.tail.name, evidence_sentence(fact)
