@@ -254,7 +254,7 @@ def _knowledge(
     options = replace(predictor.options, top_k=min(predictor.options.top_k, base.store.n))
     if asked is not None:
         return Knowledge(base, asked.part(places).batch(base.device), options)
-    width = int(predictor.model.config["dims"]["d_sentence"])  # type: ignore[index]
+    width = int(predictor.model.config["dims"]["d_sentence"])
     return Knowledge(base, Questions.nothing(len(places), width, base.device), options)
 
 

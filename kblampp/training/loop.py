@@ -199,7 +199,7 @@ def _add_up(model: KBInjectedModel, figures: Sequence[dict[str, float]]) -> None
     rows = [torch.zeros_like(each) if each.grad is None else each.grad for each in learning]
     total = torch.cat([*(row.flatten().float().cpu() for row in rows), there])
     processes.add_up(total)
-    *summed, there = total.split([*map(torch.Tensor.numel, learning), len(learning)])
+    *summed, there = torch.split(total, [*map(torch.Tensor.numel, learning), len(learning)])
     for parameter, gradient, somewhere in zip(learning, summed, there.tolist(), strict=True):
         if somewhere:  # where no process has one there is none to step along, not even one of zeros
             parameter.grad = gradient.view_as(parameter).to(parameter)
