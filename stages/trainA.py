@@ -17,4 +17,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("trainA", main))
+    raise SystemExit(run_stage("trainA", main, several=True))

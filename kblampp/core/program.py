@@ -15,13 +15,16 @@ import numpy as np
 
 from kblampp.core.errors import one_line_errors
 from kblampp.core.params import Params, declared_params, load_params
+from kblampp.core.processes import joined, threads_of_each
 
 logger = logging.getLogger(__name__)
 
 _TALKATIVE = ("transformers", "sentence_transformers", "httpx", "httpcore", "urllib3", "faiss")
 
 
-def run_stage(name: str, function: Callable[[Params], None], argv: Sequence[str] | None = None) -> int:
+def run_stage(
+    name: str, function: Callable[[Params], None], argv: Sequence[str] | None = None, *, several: bool = False
+) -> int:
     """Runs one stage of the pipeline as a program.
 
     The stage gets the parameters that `dvc.yaml` of the working directory declares for it and no others, so that DVC
@@ -32,6 +35,7 @@ def run_stage(name: str, function: Callable[[Params], None], argv: Sequence[str]
         name: The stage's name in `dvc.yaml`.
         function: The work; its docstring is the program's help.
         argv: The arguments; None takes the program's own.
+        several: Whether several processes can do the work together (`core.processes`).
 
     Returns:
         The exit status: 0, 1 after an error of the package, told in one line on stderr, or 130 after an interrupt. Any
@@ -46,11 +50,12 @@ def run_stage(name: str, function: Callable[[Params], None], argv: Sequence[str]
         )
 
     def work() -> None:
-        declared = declared_params(name)
-        params = load_params(arguments.params, only=declared)
-        _prepare(params, declared)
-        function(params)
-        logger.info("%s: done", name)
+        with joined(name, several=several):
+            declared = declared_params(name)
+            params = load_params(arguments.params, only=declared)
+            _prepare(params, declared)
+            function(params)
+            logger.info("%s: done", name)
 
     return one_line_errors(work)
 
@@ -103,7 +108,7 @@ def _prepare(params: Params, declared: Sequence[str]) -> None:
     import torch  # here, because it takes seconds and some stages do without
 
     if "threads" in declared:
-        torch.set_num_threads(params.threads)
+        torch.set_num_threads(threads_of_each(params.threads))
     if "seed" in declared:
         random.seed(params.seed)
         np.random.seed(params.seed)

@@ -7,16 +7,20 @@ from typing import Any
 
 from tqdm import tqdm
 
+from kblampp.core.processes import place
+
 SECONDS = 30
 """Between two lines; work that takes less writes none."""
 
 
 def progress_bar(**options: Any) -> tqdm[Any]:
-    """A progress bar, to be used as one of tqdm.
+    """A progress bar, to be used as one of tqdm; of several processes the first alone shows it.
 
     Args:
         **options: Those of tqdm, such as `iterable`, `total` and `desc`.
     """
+    if place():
+        options["disable"] = True
     return tqdm(**options) if sys.stderr.isatty() else _Lines(**options)
 
 

@@ -5,5 +5,6 @@ Imports `core`, `data`, `time_expressions`, `synthetic`, `tuning`, `encoding`, `
 `training`, `report`, `transfer`, `sentences` and `asking`.
 
 Public names: `dvc_runs.run_experiment`, `sweep.run_sweeps`, `cross_validation.run_dataset`,
-`transfer.main`, `whole_answers.main`, `ablation.run_ablation`, `sentences.run_sentences`.
+`transfer.main`, `whole_answers.main`, `ablation.run_ablation`, `sentences.run_sentences`,
+`perplexity.run_perplexity`.
 """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +84,17 @@ class TrainingBatch:
 
     def to(self, device: str) -> TrainingBatch:
         """The batch on a device."""
+        return self._each(lambda part: part.to(device), self.questions.to(device))
+
+    def part(self, places: Sequence[int]) -> TrainingBatch:
+        """The rows at `places`, as wide as the whole and with the same candidates."""
+        chosen = list(places)
+        return self._each(lambda part: part[chosen], self.questions.part(chosen))
+
+    def _each(self, change: Callable[[Tensor], Tensor], questions: Questions) -> TrainingBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in values.items() if name != "retrieved"})
+        changed: dict[str, Any] = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **changed, questions=questions)
 
 
 class TrainingBatches:

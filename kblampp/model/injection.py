@@ -46,6 +46,7 @@ class CallState:
         knowledge: What the call reads.
         start: Position of the token that writes the first of the answer, (batch,); None for the last of the sequence.
         reading: What the questions ask for.
+        silent: Rows that ask nothing, (batch,), into which nothing is read; None where each asks something.
         selections: By injected layer; made when the prompt is read, and kept while the answer is written.
         beta: Fusion gates by injected layer, of the latest forward pass, (batch, seq).
         copy_gate: lambda, (batch,).
@@ -54,6 +55,7 @@ class CallState:
     knowledge: Knowledge
     start: Tensor | None = None
     reading: Reading | None = None
+    silent: Tensor | None = None
     selections: dict[int, Selection] = field(default_factory=dict)
     beta: dict[int, Tensor] = field(default_factory=dict)
     copy_gate: Tensor | None = None
@@ -283,10 +285,14 @@ class KBInjectedModel(nn.Module):
         if position not in state.selections:  # the prompt is read; what writes the answer keeps to it
             self._select(position, state, read)
         delta, beta = self.fusions[position](read, state.selections[position].value)
+        if state.silent is not None:
+            delta = delta.masked_fill(state.silent[:, None, None], 0)
         hidden = hidden + delta.to(hidden.dtype)
         state.beta[position] = beta
         if position == len(self.layers) - 1 and state.copy_gate is None:  # it alone also reads what the layer has added
             state.copy_gate = torch.sigmoid(self.copy_gate(_at(normalise(hidden), state.start))).flatten()
+            if state.silent is not None:
+                state.copy_gate = state.copy_gate.masked_fill(state.silent, 0)
         return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
     def _select(self, position: int, state: CallState, read: Tensor) -> None:
@@ -294,6 +300,8 @@ class KBInjectedModel(nn.Module):
         knowledge, here = state.knowledge.expand(len(read)), _at(read, state.start)
         if state.reading is None:
             questions, training = knowledge.questions, knowledge.training
+            asks = questions.asks
+            state.silent = None if bool(asks.all()) else ~asks
             vectors = questions.vectors * float(knowledge.options.question_vector)
             rows = None if training is None else training.read_hidden
             if training is not None and training.question_noise is not None:

@@ -166,7 +166,7 @@ class Questions:
     """A batch of questions as the selector sees them.
 
     Attributes:
-        vectors: Sentence vectors, (batch, d_sentence); a zero row stands for no question.
+        vectors: Sentence vectors, (batch, d_sentence); a zero row for a question that is read by its words alone.
         windows: Question windows, (batch, 2) int64 days with the sentinels of `windows`.
         grams: Which trigrams their words contain, (batch, BUCKETS) boolean (`mentions`).
         words: Which words and pairs of words they are made of, (batch, WORD_BUCKETS) boolean (`mentions`).
@@ -192,6 +192,16 @@ class Questions:
         bounds = torch.from_numpy(np.stack([low, high], axis=1).astype(np.int64))
         rows = torch.as_tensor(vectors, dtype=torch.float32)
         return cls(rows, bounds, question_grams(texts), question_words(texts), asked_words(texts)).to(device)
+
+    @classmethod
+    def nothing(cls, rows: int, d_sentence: int, device: str = "cpu") -> Questions:
+        """Rows that ask nothing: in free text the backbone goes on as it does by itself, with the base at hand."""
+        return cls.make(torch.zeros(rows, d_sentence), [None] * rows, [""] * rows, device)
+
+    @property
+    def asks(self) -> Tensor:
+        """Which rows ask anything, (batch,) boolean: those with a sentence vector or with words."""
+        return self.vectors.any(-1) | self.grams.any(-1)
 
     def to(self, device: str) -> Questions:
         """The questions on a device."""

@@ -1,10 +1,14 @@
-"""One training loop: accumulation, warm-up and decay, clipping, checkpoints, and resuming with the same result."""
+"""One training loop: accumulation, warm-up and decay, clipping, checkpoints, and resuming with the same result.
+
+Several processes (`core.processes`) share each batch, row by row, and sum gradients and figures before each step, so
+that all of them take the step that one would take.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +18,14 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from kblampp.core import processes
 from kblampp.core.errors import CheckpointError, TrainingError
-from kblampp.core.files import atomic_write
+from kblampp.core.files import atomic_write, fingerprint
 from kblampp.core.progress import progress_bar
 from kblampp.model.batches import TrainingBatch, TrainingBatches
 from kblampp.model.injection import KBInjectedModel, KBOutput
 from kblampp.model.inputs import EncodedBase, Knowledge, SelectorOptions
-from kblampp.training.losses import LossWeights, compute_losses
+from kblampp.training.losses import Counts, LossWeights, compute_losses
 from kblampp.training.stored_states import StoredStates
 
 logger = logging.getLogger(__name__)
@@ -108,10 +113,15 @@ def train(
         key: Identifies parameters and inputs; a checkpoint with another key is of another run and is ignored.
         states: Hidden states of these batches' questions, in the place of the layers that compute them.
         after_step: Called after each step with its number; for tests.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged.
+        TrainingError: A gradient is not finite, or another process has ended or has begun otherwise.
     """
     optimizer = torch.optim.AdamW(_groups(model, schedule), betas=(0.9, 0.98))
     pull = _Pull(model, schedule.query_pull)  # to the start of the run, whether or not it goes on from a checkpoint
     history = _resume(checkpoint, key, model, optimizer)
+    processes.check_alike("its step and weights are", f"{history.step}, {_digest(model)}")
     for step, figures in history.rows:
         _log(live, step, figures)
     with progress_bar(initial=history.step, total=schedule.max_steps, desc="training") as progress:
@@ -119,6 +129,8 @@ def train(
             for part in range(schedule.grad_accumulation):
                 batch = batches.batch(step * schedule.grad_accumulation + part)
                 history.add(_backward(model, base, batch, weights, options, schedule.grad_accumulation, states))
+            if processes.count() > 1:
+                _add_up(model, history.open[-schedule.grad_accumulation :])
             pull.add_gradients()
             norm = _update(model, optimizer, schedule, step)
             history.step = step + 1
@@ -142,9 +154,12 @@ def _backward(
     accumulation: int,
     states: StoredStates | None,
 ) -> dict[str, float]:
+    counts = Counts.of(batch)
+    if processes.count() > 1:
+        batch = batch.part(range(processes.place(), counts.rows, processes.count()))
     batch = batch.to(base.device)
     output = forward(model, base, batch, options, states, all_logits=states is None)
-    losses = compute_losses(output, batch, base, path_margin=weights.path_margin)
+    losses = compute_losses(output, batch, base, path_margin=weights.path_margin, counts=counts)
     loss = losses.total(weights)
     (loss / accumulation).backward()  # type: ignore[no-untyped-call]
     return {"loss": float(loss.detach()), **losses.figures()}
@@ -175,6 +190,31 @@ def forward(
             logits_at=None if all_logits else batch.writing,
         )
     return output
+
+
+def _add_up(model: KBInjectedModel, figures: Sequence[dict[str, float]]) -> None:
+    """Makes gradients and figures, in place, those of all processes together; both are parts of sums."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    there = torch.tensor([float(parameter.grad is not None) for parameter in learning])
+    rows = [torch.zeros_like(each) if each.grad is None else each.grad for each in learning]
+    total = torch.cat([*(row.flatten().float().cpu() for row in rows), there])
+    processes.add_up(total)
+    *summed, there = torch.split(total, [*map(torch.Tensor.numel, learning), len(learning)])
+    for parameter, gradient, somewhere in zip(learning, summed, there.tolist(), strict=True):
+        if somewhere:  # where no process has one there is none to step along, not even one of zeros
+            parameter.grad = gradient.view_as(parameter).to(parameter)
+    said = torch.tensor([list(row.values()) for row in figures], dtype=torch.float64)
+    processes.add_up(said)
+    for row, values in zip(figures, said.tolist(), strict=True):
+        row.update(zip(row, values, strict=True))
+
+
+def _digest(model: KBInjectedModel) -> str:
+    """Short hash of what learns; of one process nobody asks."""
+    if processes.count() == 1:
+        return ""
+    learning = [p.detach().float().cpu().numpy().tobytes() for p in model.parameters() if p.requires_grad]
+    return fingerprint(*learning)[:12]
 
 
 def _update(model: KBInjectedModel, optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> float:
@@ -264,6 +304,8 @@ def _log(live: MetricLog, step: int, figures: Mapping[str, float]) -> None:
 def _save(
     checkpoint: Path, key: str, model: KBInjectedModel, optimizer: torch.optim.Optimizer, history: _History
 ) -> None:
+    if processes.place():
+        return
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     state = {
         "key": key,

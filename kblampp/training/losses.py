@@ -38,6 +38,39 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What the means of a batch are over.  They depend on the batch alone, so that of a part of it the losses are sums
+    over the part by the counts of the whole, and those of all parts add up to its means.
+
+    Attributes:
+        rows: Questions.
+        tokens: That write answers.
+        asked: Questions whose vector was not dropped.
+        timed: Questions with a window.
+        hopping: Answerable questions whose vector was not dropped.
+        multi_hop: Questions of several hops.
+    """
+
+    rows: int
+    tokens: int
+    asked: int
+    timed: int
+    hopping: int
+    multi_hop: int
+
+    @classmethod
+    def of(cls, batch: TrainingBatch) -> Counts:
+        """Those of a batch."""
+        counted = (
+            batch.has_vector,
+            is_known(batch.questions.windows),
+            (batch.hops > 0) & batch.has_vector,
+            batch.hops > 1,
+        )
+        return cls(len(batch.rows), len(batch.writing[0]), *(max(1, int(rows.sum())) for rows in counted))
+
+
+@dataclass(frozen=True)
 class Losses:
     """The parts of the loss, each a scalar tensor, and what is logged beside them.
 
@@ -83,14 +116,17 @@ class Losses:
         return {**plain, "form_accuracy": self.form_accuracy, "hit_rate": self.hit_rate}
 
 
-def compute_losses(output: KBOutput, batch: TrainingBatch, base: EncodedBase, *, path_margin: float) -> Losses:
-    """The losses of one batch.
+def compute_losses(
+    output: KBOutput, batch: TrainingBatch, base: EncodedBase, *, path_margin: float, counts: Counts | None = None
+) -> Losses:
+    """The losses of one batch, or of a part of one.
 
     Args:
         output: Of the forward pass with this batch's candidates; its logits may be those at `batch.writing` alone.
         batch: The batch.
         base: The knowledge base that was read.
         path_margin: Score by which a gold fact should lead.
+        counts: Of the batch that this is a part of; None where it is the whole.
 
     Raises:
         DataError: The forward pass read no knowledge.
@@ -98,6 +134,7 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: EncodedBase, *,
     state = output.state
     if state is None:
         raise DataError("the losses need a forward pass that read knowledge; call the model with `knowledge`")
+    counts = counts or Counts.of(batch)
     reading, _ = state.read()
     rows, columns = batch.writing
     logits = output.logits if output.logits.dim() == 2 else output.logits[rows, columns]
@@ -108,28 +145,28 @@ def compute_losses(output: KBOutput, batch: TrainingBatch, base: EncodedBase, *,
     for depth, selection in enumerate(selections):
         scores = selection.scores[:, 0]
         wanted = _wanted(batch, depth, scores.shape[-1])
-        selects.append((scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)).mean())
+        missed = scores.logsumexp(-1) - scores.masked_fill(~wanted, -torch.inf).logsumexp(-1)
+        selects.append(missed.sum() / counts.rows)
         if depth and state.knowledge.options.hop:
-            counts = (batch.hops > 0) & batch.has_vector
-            hops.append(_hop_loss(selection.hop_logit[:, 0], batch.hops > depth, counts))
-        paths.append(_margin_loss(scores, wanted, batch.hops > 1, path_margin))
+            hops.append(_hop_loss(selection.hop_logit[:, 0], batch, depth, counts))
+        paths.append(_margin_loss(scores, wanted, batch.hops > 1, path_margin) / counts.multi_hop)
     zero = tokens.new_zeros(())
-    hit = wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().mean()
+    hit = wanted.gather(-1, scores.argmax(-1, keepdim=True)).float().sum() / counts.rows
     return Losses(
-        answer=_answer_loss(state, batch, base, wanted, spoken),
-        form=_form_loss(reading, batch, selections[-1]),
-        words=tokens.mean(),
+        answer=_answer_loss(state, batch, base, wanted, spoken) / counts.rows,
+        form=_form_loss(reading, batch, selections[-1]) / counts.asked,
+        words=tokens.sum() / counts.tokens,
         select=torch.stack(selects).mean(),
-        time=torch.stack([_mass_outside(selection, batch, base) for selection in selections]).mean(),
+        time=torch.stack([_mass_outside(each, batch, base) / counts.timed for each in selections]).mean(),
         hop=torch.stack(hops).mean() if hops else zero,
         path=torch.stack(paths).mean(),
-        form_accuracy=_form_accuracy(reading, batch),
+        form_accuracy=float(_forms_right(reading, batch) / counts.rows),
         hit_rate=float(hit),
     )
 
 
 def _answer_loss(state: CallState, batch: TrainingBatch, base: EncodedBase, wanted: Tensor, said: Tensor) -> Tensor:
-    """-log of the answer's probability (`model.answers`): from the facts or, with `said` its logarithm, own words."""
+    """Sum of -log of the answers' probabilities (`model.answers`): from facts or, with `said` its log, own words."""
     reading, gate = state.read()
     last = state.selections[max(state.selections)]
     alpha, null = last.alpha[:, 0], last.null[:, 0]
@@ -143,9 +180,9 @@ def _answer_loss(state: CallState, batch: TrainingBatch, base: EncodedBase, want
     so = torch.where(batch.so, yes * share, no + yes * (1 - share))
     copied = torch.where(batch.forms == YES_NO, confirmed * so, copied).clamp(min=TINY).log()
     if not state.knowledge.options.copy_head:
-        return -said.mean()
+        return -said.sum()
     gate = gate.clamp(EDGE, 1 - EDGE)
-    return -torch.logaddexp(gate.log() + copied, torch.log1p(-gate) + said).mean()
+    return -torch.logaddexp(gate.log() + copied, torch.log1p(-gate) + said).sum()
 
 
 def _form_loss(reading: Reading, batch: TrainingBatch, last: Selection) -> Tensor:
@@ -155,12 +192,12 @@ def _form_loss(reading: Reading, batch: TrainingBatch, last: Selection) -> Tenso
     way = F.binary_cross_entropy_with_logits(reading.inverse, batch.inverse.float(), reduction="none")
     so = F.binary_cross_entropy_with_logits(last.yes[:, 0], batch.so.float(), reduction="none")
     total = form + mode + way + so * (batch.forms == YES_NO)
-    return (total * asked).sum() / asked.sum().clamp(min=1)
+    return (total * asked).sum()
 
 
-def _form_accuracy(reading: Reading, batch: TrainingBatch) -> float:
+def _forms_right(reading: Reading, batch: TrainingBatch) -> Tensor:
     right = (reading.form.argmax(-1) == batch.forms) & (reading.mode.argmax(-1) == batch.modes)
-    return float((right & ((reading.inverse > 0) == batch.inverse)).float().mean())
+    return (right & ((reading.inverse > 0) == batch.inverse)).float().sum()
 
 
 def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
@@ -176,26 +213,26 @@ def _wanted(batch: TrainingBatch, depth: int, n: int) -> Tensor:
     return torch.where(batch.hops[:, None] > 0, gold, (column == n - 1) | free)
 
 
-def _hop_loss(logit: Tensor, due: Tensor, counts: Tensor) -> Tensor:
-    """Whether a layer should go on: from its gates' logits, whether a hop is due, and which rows count, all (n,).
+def _hop_loss(logit: Tensor, batch: TrainingBatch, depth: int, counts: Counts) -> Tensor:
+    """Whether layer `depth` should go on, from its gates' logits, (batch,).
 
     From logits, so that a gate that is wrong and sure still gets a gradient.
     """
-    loss = F.binary_cross_entropy_with_logits(logit, due.float(), reduction="none")
-    return (loss * counts).sum() / counts.sum().clamp(min=1)
+    loss = F.binary_cross_entropy_with_logits(logit, (batch.hops > depth).float(), reduction="none")
+    return (loss * ((batch.hops > 0) & batch.has_vector)).sum() / counts.hopping
 
 
 def _margin_loss(scores: Tensor, wanted: Tensor, chosen: Tensor, margin: float) -> Tensor:
     gold = scores.masked_fill(~wanted, -torch.inf).amax(-1)
     best = scores.masked_fill(wanted, -torch.inf).amax(-1)
     hinge = torch.where(chosen, (margin - (gold - best)).clamp(min=0), 0.0)
-    return hinge.sum() / chosen.sum().clamp(min=1)
+    return hinge.sum()
 
 
 def _mass_outside(selection: Selection, batch: TrainingBatch, base: EncodedBase) -> Tensor:
-    """Mean alpha on facts that do not hold in the question's window, among questions that have one."""
+    """Sum of alpha on facts that do not hold in the question's window, over questions that have one."""
     windows, ids = batch.questions.windows, selection.ids.clamp(min=0)
     apart = disjoint(windows, base.tensors.tau_min[ids], base.tensors.tau_max[ids])[:, 0]
     mass = (selection.alpha[:, 0] * apart).sum(-1)
     timed = is_known(windows)
-    return (mass * timed).sum() / timed.sum().clamp(min=1)
+    return (mass * timed).sum()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import torch
 from dvclive.live import Live
 
 from kblampp.backbone.decoder_layers import find_decoder_layers, resolve_layers
-from kblampp.core.errors import CheckpointError, StoreError
+from kblampp.core import processes
+from kblampp.core.errors import CheckpointError, ParamsError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_json
 from kblampp.core.params import Params, TrainParams, of_start
 from kblampp.data.dataset import split_names
@@ -22,7 +25,7 @@ from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions, StoredBase
 from kblampp.model.workspace import Workspace
 from kblampp.training.calibration import CALIBRATION, calibrate
-from kblampp.training.loop import Schedule, train
+from kblampp.training.loop import MetricLog, Schedule, train
 from kblampp.training.losses import LossWeights
 from kblampp.training.stored_states import states_folder, stored_states
 
@@ -33,7 +36,8 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
     """Trains the knowledge modules around the frozen backbone and saves them to `store/<dataset>/trainA`.
 
     They start untrained, or as trainA of `start_from` has left them. With `trainA.max_steps` 0 the start is saved as it
-    is and the metrics are empty; that of another dataset needs no training question then.
+    is and the metrics are empty; that of another dataset needs no training question then. Of several processes
+    (`core.processes`) the first alone writes.
 
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
@@ -46,7 +50,8 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
     if start is not None and section.max_steps == 0:
         workspace = Workspace.open(params, data, store, ())
         model = load_start(start, workspace, params)
-        write_no_metrics(metrics)
+        if processes.place() == 0:
+            write_no_metrics(metrics)
     else:
         workspace = Workspace.open(params, data, store, training_splits(data, params.dataset))
         base = workspace.open_base(TRAIN)
@@ -68,8 +73,10 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
             key=key,
             cache_states_gb=section.cache_states_gb,
         )
-        if CALIBRATION in workspace.dataset.questions and section.max_steps:
-            calibrate(model, workspace)
+    if processes.place():
+        return  # all have the same weights now
+    if checkpoint is not None and CALIBRATION in workspace.dataset.questions and section.max_steps:
+        calibrate(model, workspace)
     save_adapter(workspace.folder / "trainA", model, workspace.backbone, workspace.projections)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -107,8 +114,14 @@ def run_training(
         cache_states_gb: `limit` of `stored_states`.
     """
     if section.max_steps == 0:
-        write_no_metrics(metrics)
+        if processes.place() == 0:
+            write_no_metrics(metrics)
         return
+    if section.batch_size < processes.count():
+        raise ParamsError(
+            f"batch_size is {section.batch_size}, so {processes.count()} processes cannot share a batch; "
+            "set it to at least one question for each, or start fewer processes"
+        )
     batches = TrainingBatches(
         workspace.dataset.questions[TRAIN],
         base.store.question_vectors(TRAIN),
@@ -127,16 +140,17 @@ def run_training(
     options = SelectorOptions(
         top_k=0, copy_head=params.injection.copy_head, hop=params.injection.hop, as_of=SYNTHETIC_TODAY
     )
-    states = stored_states(
-        model,
-        batches.sequences(),
-        workspace.backbone.fingerprint,
-        limit=cache_states_gb,
-        batch_size=section.batch_size,
-        folder=states_folder(checkpoint.parent.parent),
-    )
+    with processes.the_first_before_the_others():
+        states = stored_states(
+            model,
+            batches.sequences(),
+            workspace.backbone.fingerprint,
+            limit=cache_states_gb,
+            batch_size=section.batch_size,
+            folder=states_folder(checkpoint.parent.parent),
+        )
     again = model.recomputing(section.gradient_checkpointing)
-    with again, Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
+    with again, _open_log(metrics) as live:
         train(
             model,
             base,
@@ -149,6 +163,28 @@ def run_training(
             key=key,
             states=states,
         )
+
+
+class _NoLog:
+    """A `MetricLog` that keeps nothing."""
+
+    step = 0
+
+    def log_metric(self, name: str, val: float) -> None:
+        pass
+
+    def make_summary(self) -> None:
+        pass
+
+
+@contextmanager
+def _open_log(metrics: Path) -> Iterator[MetricLog]:
+    """The stage's metrics and curves; those of the first process alone are kept."""
+    if processes.place():
+        yield _NoLog()
+        return
+    with Live(dir=str(metrics), dvcyaml=None, save_dvc_exp=False) as live:
+        yield live
 
 
 def named_in(section: TrainParams, settings: type[LossWeights | Schedule]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kblampp.core import processes
 from kblampp.core.files import read_manifest
 from kblampp.core.params import Params
 from kblampp.model.checkpoint import KIND, load_adapter, save_adapter
@@ -17,7 +18,7 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
     """Trains LoRA (or the last layers) and the knowledge modules together and saves them to `store/<dataset>/trainB`.
 
     With `trainB.max_steps` 0, trainA's adapter passes through unchanged, without a training question, and the metrics
-    are empty.
+    are empty. Of several processes (`core.processes`) the first alone writes.
 
     Raises:
         KBLaMError: An input is missing, damaged, or does not fit the others.
@@ -31,7 +32,8 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
     start = workspace.folder / "trainA"
     model = load_adapter(start, workspace.backbone, workspace.projections)
     if section.max_steps == 0:
-        write_no_metrics(metrics)
+        if processes.place() == 0:
+            write_no_metrics(metrics)
     else:
         base = workspace.open_base(TRAIN)
         key = run_key([*settings, read_manifest(start, KIND, stage="trainA")], workspace, base)
@@ -44,8 +46,10 @@ def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, che
         )
         checkpoint = checkpoints / "trainB" / key[:16] / "state.pt"
         run_training(workspace, base, model, params, section, metrics=metrics, checkpoint=checkpoint, key=key)
-        if CALIBRATION in workspace.dataset.questions:
-            calibrate(model, workspace)
+    if processes.place():
+        return  # all have the same weights now
+    if checkpoint is not None and CALIBRATION in workspace.dataset.questions:
+        calibrate(model, workspace)
     save_adapter(workspace.folder / "trainB", model, workspace.backbone, workspace.projections)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from kblampp.data.facts import FORMS
 from kblampp.model.batches import prompt_batches
 from kblampp.model.decoding import tokenized
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.inputs import Knowledge, SelectorOptions
+from kblampp.model.inputs import Knowledge, Questions, SelectorOptions
 from kblampp.model.predictor import Predictor
 from kblampp.model.prompts import closed_book_prompt
 from kblampp.training.losses import LossWeights, compute_losses
@@ -117,6 +117,36 @@ def test_with_knowledge_off_the_model_is_the_backbone_bit_for_bit(case: Case, wo
     answers, state = case.model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=knowledge, **GREEDY)
     assert state is None
     assert torch.equal(answers, case.plain.generate(input_ids=ids, attention_mask=mask, **GREEDY))
+
+
+def test_text_that_asks_nothing_is_the_backbones_bit_for_bit_with_a_base_at_hand(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    nothing = replace(world.ask(ROWS), questions=Questions.nothing(len(ROWS), world.vectors.shape[1]))
+    output = case.model(ids, mask, knowledge=nothing)
+    assert output.state is not None
+    assert output.state.own_words() == [1.0] * len(ROWS)
+    assert torch.equal(output.logits, case.plain(input_ids=ids, attention_mask=mask).logits)
+    texts, _ = case.model.generate(ids, mask, tokenizer=TOKENIZER, knowledge=nothing, **GREEDY)
+    assert torch.equal(texts, case.plain.generate(input_ids=ids, attention_mask=mask, **GREEDY))
+
+
+def test_text_that_asks_nothing_does_not_disturb_the_question_beside_it(case: Case, world: TinyWorld) -> None:
+    ids, mask = world.prompts(ROWS)
+    asked = world.ask(ROWS)
+    texts = [world.questions[ROWS[0]].question, "", *(world.questions[row].question for row in ROWS[2:])]
+    vectors = asked.questions.vectors.clone()
+    vectors[1] = 0
+    some = Questions.make(vectors, [world.questions[row].question_time for row in ROWS], texts)
+    output, whole = (
+        case.model(ids, mask, knowledge=replace(asked, questions=each)) for each in (some, asked.questions)
+    )
+    plain = case.plain(input_ids=ids, attention_mask=mask).logits
+    assert torch.equal(output.logits[1], plain[1])
+    others = [0, 2, 3]
+    torch.testing.assert_close(output.logits[others], whole.logits[others])
+    assert output.state is not None
+    assert output.state.own_words()[1] == 1.0
+    assert all(own < 1 for place, own in enumerate(output.state.own_words()) if place != 1)
 
 
 def test_untrained_and_without_the_copy_head_the_model_is_the_backbone_bit_for_bit(

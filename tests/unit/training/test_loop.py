@@ -19,8 +19,8 @@ from kblampp.data.windows import day
 from kblampp.model.batches import TrainingBatches
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions
-from kblampp.training.loop import LATER_PULL, Schedule, train
-from kblampp.training.losses import LossWeights
+from kblampp.training.loop import LATER_PULL, Schedule, forward, train
+from kblampp.training.losses import Counts, LossWeights, compute_losses
 from tests.kb import TinyWorld, make_world
 from tests.tiny import FAMILIES
 
@@ -393,6 +393,32 @@ def test_two_half_batches_are_about_one(world: TinyWorld, tmp_path: Path) -> Non
     for name, first in start.items():
         moved, apart = (ends[0][name] - first).abs().mean(), (ends[1][name] - ends[0][name]).abs().mean()
         assert apart <= 0.02 * moved, name
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_the_parts_of_a_batch_add_up_to_it(world: TinyWorld, parts: int) -> None:
+    """Losses, figures and gradients, of a batch of all types with dropped vectors that cannot be shared equally."""
+    model = world.model(FAMILIES["llama"](), layers=(1, 2))
+    whole = batches_of(world, batch_size=41, drop_question_vector=0.3, question_noise=0.2).batch(0)
+    assert len(set(whole.hops.tolist())) > 2
+    options, counts = SelectorOptions(top_k=16, as_of=AS_OF), Counts.of(whole)
+
+    def of(places: range) -> tuple[dict[str, float], dict[str, Tensor]]:
+        batch = whole.part(places)
+        model.zero_grad()
+        output = forward(model, world.base, batch, options, None, all_logits=True)
+        losses = compute_losses(output, batch, world.base, path_margin=1.0, counts=counts)
+        losses.total(WEIGHTS).backward()
+        grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        return losses.figures(), grads
+
+    figures, gradients = of(range(41))
+    shares = [of(range(place, 41, parts)) for place in range(parts)]
+    for name, value in figures.items():
+        assert sum(share[name] for share, _ in shares) == pytest.approx(value, rel=1e-5, abs=1e-7), name
+    for name, gradient in gradients.items():
+        total = sum(share.get(name, torch.zeros(())) for _, share in shares)
+        torch.testing.assert_close(total, gradient, rtol=1e-4, atol=1e-6 * float(gradient.abs().max()) + 1e-9)
 
 
 def test_a_question_that_names_a_fact_twice_is_refused(world: TinyWorld) -> None:
