@@ -35,21 +35,18 @@ class OpenSolver:
     def solve(self, program: Row) -> tuple[str, list[int]] | None:
         """The answer and the facts that give it; None if there is no answer."""
         *earlier, relation = program["relations"]
-        if program["inverse"] and not earlier:
+        if program["inverse"]:
             facts = self._to[program["tail"], relation]
             heads = {self.rows[number]["head"]["name"] for number in facts}
             return (heads.pop(), facts) if len(heads) == 1 else None
         path: list[int] = []
         head = program["head"]
-        for place, hop in enumerate(earlier):
-            if program["inverse"] and place == 0:
-                found = [n for n in self._to[program["tail"], hop] if self._is_meant(n, program)]
-            else:
-                found = self._chosen(head, hop, program, program["time"] if self._is_timed(head, hop) else None)
+        for hop in earlier:
+            found = self._chosen(head, hop, program, None)
             if len(found) != 1:
                 return None
             path += found
-            head = self.rows[found[0]]["head"]["name"] if program["inverse"] and place == 0 else self.tail(found[0])
+            head = self.tail(found[0])
         facts = self._chosen(head, relation, program, program["time"])
         return self._answer(program, facts, path)
 
@@ -60,13 +57,6 @@ class OpenSolver:
     def row(self, head: str, relation: str) -> list[int]:
         """Facts of a head and relation in order of time."""
         return sorted(self._of[head, relation], key=lambda number: self._days(number)[0])
-
-    def _is_timed(self, head: str, relation: str) -> bool:
-        return any(self._days(number) != (EARLIEST, LATEST) for number in self.row(head, relation))
-
-    def _is_meant(self, number: int, program: Row) -> bool:
-        first, end = self._days(number)
-        return program["mode"] != "now" or first <= TODAY < end
 
     def _days(self, number: int) -> tuple[str, str]:
         window = self.rows[number]["time_window"]

@@ -64,29 +64,6 @@ def other_number(name: str, question: str, untimed: str) -> bool:
     return False
 
 
-def other_kind(label: str, ends: Collection[str], question: str, untimed: str, same_kind: Collection[str]) -> bool:
-    """Whether a word before the label's last words, as many as the question has in a row, makes them another thing's.
-
-    Args:
-        label: Of a relation.
-        ends: The names of a fact of it.
-        question: The question.
-        untimed: Without words that name a time.
-        same_kind: Words that leave a thing what it is.
-    """
-    timeless = set(map(plain, words_of(untimed)))
-    noun, asked = list(map(plain, words_of(label))), list(map(plain, words_of(question)))
-    named = {plain(word) for end in ends for word in words_of(end)}
-    for last in range(len(asked)):
-        length = 0
-        while length < min(len(noun), last + 1) and noun[-1 - length] == asked[last - length]:
-            length += 1
-        before = asked[last - length] if 0 < length <= last else ""
-        if len(before) > 2 and before[0].isalpha() and before in timeless - named - set(same_kind):
-            return True
-    return False
-
-
 def _sureness(name: str, names: Collection[str], asked: list[str], capitals: bool) -> Iterator[float]:
     own = words_of(name)
     parts = {plain(word) for word in own} | {plain(word[0]) for word in own if word[0].isalpha()}

@@ -198,7 +198,7 @@ class Question:
 
     @property
     def inverse(self) -> bool:
-        """Whether it names a tail, from which its first fact is read, as its program says."""
+        """Whether it names the tail and asks for the head, as its program says."""
         return bool((self.program or {}).get("inverse", False))
 
     @property

@@ -39,7 +39,7 @@ class TrainingBatch:
         from_tail: Which of them are read from the tail, (batch, n).
         forms: What each question wants, (batch,), a place in FORMS.
         modes: Which of a row in time, (batch,), a place in MODES.
-        inverse: Whether it names a tail and begins there, (batch,).
+        inverse: Whether it asks for the head, (batch,).
         so: Whether the answer is yes, (batch,); of use where it is yes or no.
         hops: Number of hops, (batch,); 0 is unanswerable.
         alternatives: How many gold facts do for the last hop, (batch,): with more than one hop always one.
@@ -212,9 +212,7 @@ class TrainingBatches:
         gold = torch.full((len(questions), width), -1)
         for place, question in enumerate(questions):
             gold[place, : len(question.supporting_facts)] = torch.tensor(question.supporting_facts)
-        ways = torch.tensor([question.inverse for question in questions])[:, None].repeat(1, width)
-        chains = torch.tensor([len(question.hops) > 1 for question in questions])
-        ways[chains, 1:] = False  # a chain goes on from head to tail
+        ways = torch.tensor([question.inverse for question in questions])[:, None].expand_as(gold)
         others = np.unique(torch.stack([gold, ways], dim=-1)[gold >= 0].numpy(), axis=0)
         size = min(self._negatives, len(others))
         drawn = np.sort(rng.choice(len(others), size=size, replace=False)) if size else slice(0)

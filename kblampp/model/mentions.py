@@ -54,20 +54,10 @@ _OPENERS = (
     "who whom whose what which when where why how was were are did does has have had name list give tell all the and "
     "for from with under since until before after during between into"
 )
-_ANY_KIND = (
-    "the its his her their our your this that these those any some each every both all another other same own only "
-    "and but not nor yet also ever still just now then today currently presently lately once again first last second "
-    "third next previous past current present former latest original new old early earliest recent eventual of off "
-    "per via than upon onto over about around near are been being can could may might must shall should will would "
-    "got get gets gave give gives made make makes took take takes become became call called named known there here "
-    "many much exact actual official full real usual name names number one ones two three there it"
-)
 _NUMBERINGS = (("name_digests.npy", "name_numbers.npy"), ("word_digests.npy", "word_numbers.npy"))
 _NAME_ROWS = ("name_grams.npy", "name_hashes.npy", "name_words.npy", "name_proper.npy", "name_begins.npy")
 NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
-SAME_KIND = NO_NAMES | frozenset(_ANY_KIND.split())
-"""Words before a noun that leave it what it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +192,6 @@ class NameUses:
             RowTensors(self._hashes, device, torch.int64),
             RowTensors(self._shares, device, torch.float32),
             torch.from_numpy(self.uses).to(device),
-            RowTensors(self.rows.hashes.take, device, torch.int64),
             RowTensors(self.rows.numbers.take, device, torch.bool),
             *(torch.from_numpy(column.astype(np.int64)).to(device) for column in (heads, tails, relations)),
         )
@@ -226,7 +215,6 @@ class NameTable:
         shares: How surely each of the words alone means this name, one by the number of names that have it, of the
             shape of `words`; 0 for initials and for words that are no names.
         uses: How many heads and tails of facts have the name, (distinct names,).
-        labels: The same of all names, of relations too, as `words`.
         numbers: Which begin with a number (`_NUMBER`), as "1,200", "27 metres" and "€ 40" do, (distinct names,).
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
@@ -237,7 +225,6 @@ class NameTable:
     words: Gathered
     shares: Gathered
     uses: Tensor
-    labels: Gathered
     numbers: Gathered
     heads: Tensor
     tails: Tensor
@@ -250,7 +237,7 @@ class NameTable:
         columns = rows.add(heads), rows.add(tails), rows.add(relations)
         table = NameUses.of(rows, np.concatenate(columns[:2])).table(*columns, device)
         every = torch.arange(len(rows.names), device=device)
-        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "labels", "numbers")}
+        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "numbers")}
         return replace(table, **parts)
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
@@ -315,38 +302,9 @@ class NameTable:
         found: Tensor = missing & strange.any(-1)
         return found
 
-    def other_kind(self, facts: Tensor, asked: AskedWords) -> Tensor:
-        """Whether questions put before the noun of the labels of facts (batch, n) what makes it another: "deputy
-        mayor" is not mayor, "net profit" not gross profit; (batch, n).
-
-        The noun is the label's last words, as many as stand in the question in the same order.
-        """
-        if not asked.every.shape[1]:
-            return torch.zeros(facts.shape, dtype=torch.bool, device=facts.device)
-        label = self.labels[self.relations[facts]][..., ::2]
-        last = (label >= 0).sum(-1, keepdim=True) - 1
-        places = last - torch.arange(label.shape[-1], device=label.device)
-        backwards = label.gather(-1, places.clamp(min=0)).masked_fill(places < 0, -2)  # (batch, n, words)
-        before = _shifted(asked.every, label.shape[-1] + 1)  # (batch, words + 1, words of the question)
-        same = (backwards[..., None] == before[:, None, :-1]).long().cumprod(-2)
-        length = same.sum(-2, keepdim=True)  # of the noun that ends at each word of the question
-        ends = torch.cat([self.words[ends[facts]][..., ::2] for ends in (self.heads, self.tails)], dim=-1)
-        named = (ends[..., None] == asked.every[:, None, None]).any(-2)
-        content = (asked.content[:, None] & ~named).flatten(0, 1)
-        marks = _shifted(content, label.shape[-1] + 1).view(*facts.shape, -1, content.shape[-1])
-        found: Tensor = ((length > 0) & marks.gather(-2, length)).any(-1).any(-1)
-        return found
-
     def mention(self, names: Tensor, grams: Tensor, asked: AskedWords, withheld: Tensor | None = None) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, as it stands or shortened; (batch, n)."""
-        found = torch.maximum(self.coverage(names, grams), self.short_form(names, asked, withheld))
-        return found.masked_fill(self.other_number(names, asked), 0.0)
-
-
-def _shifted(rows: Tensor, times: int) -> Tensor:
-    """Rows (batch, m) moved to the right by 0 and more, (batch, times, m), filled with -1 or False."""
-    pad = -1 if rows.dtype == torch.int64 else 0
-    return torch.stack([nn.functional.pad(rows, (by, 0), value=pad)[:, : rows.shape[1]] for by in range(times)], dim=1)
+        return torch.maximum(self.coverage(names, grams), self.short_form(names, asked, withheld))
 
 
 def each_once(numbers: Tensor) -> Tensor:
@@ -366,22 +324,19 @@ class AskedWords(NamedTuple):
         every: Hashes of all words, those of times too, (batch, most words of all) int64, -1 after the last.
         numbers: Which of them begin with a digit and may be part of a name, of the shape of `every`: not "2012" in "in
             2012", but in "the Vero 2012".
-        content: Which of them can make the noun after them another thing's, of the same shape.
     """
 
     words: Tensor
     strange: Tensor
     every: Tensor
     numbers: Tensor
-    content: Tensor
 
 
 def asked_words(questions: Sequence[str]) -> AskedWords:
     """The words of questions (n,)."""
     made = [(*_asked_words(question), *_asked_numbers(question)) for question in questions]
-    words, strange, every, numbers, content = zip(*made, strict=True) if made else ((), (), (), (), ())
-    marks = (_filled(rows, 0).bool() for rows in (strange, numbers, content))
-    return AskedWords(_filled(words, -1), next(marks), _filled(every, -1), *marks)
+    words, strange, every, numbers = zip(*made, strict=True) if made else ((), (), (), ())
+    return AskedWords(_filled(words, -1), _filled(strange, 0).bool(), _filled(every, -1), _filled(numbers, 0).bool())
 
 
 def _filled(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
@@ -404,14 +359,13 @@ def _asked_words(question: str) -> tuple[list[int], list[bool]]:
 
 
 @lru_cache(maxsize=KEPT)
-def _asked_numbers(question: str) -> tuple[list[int], list[bool], list[bool]]:
+def _asked_numbers(question: str) -> tuple[list[int], list[bool]]:
     words, untimed = _words(question)[:MOST_ASKED_WORDS], set(_words(without_time(question)))
     numbers = [word[0].isdigit() for word in words]
     for place, word in enumerate(words):
         if numbers[place] and word not in untimed:
             numbers[place] = place > 1 and _is_proper(words[place - 1])
-    content = [_is_content(word) and word in untimed for word in words]
-    return [_hash(word) for word in words], numbers, content
+    return [_hash(word) for word in words], numbers
 
 
 def _name_words(name: str) -> list[str]:
@@ -427,11 +381,6 @@ def _is_proper(word: str) -> bool:
     """Whether a word of a name can stand for it: no small word, no number."""
     written = len(word) >= LEAST_LETTERS and not word[0].islower() and any(letter.isalpha() for letter in word)
     return written and _plain(word) not in NO_NAMES
-
-
-def _is_content(word: str) -> bool:
-    """Whether a word before a noun can make it another thing's."""
-    return len(word) >= LEAST_LETTERS and word[0].isalpha() and _plain(word) not in SAME_KIND
 
 
 def _hash(word: str) -> int:

@@ -25,6 +25,10 @@ RELATION_START = 2.0
 """Weight of a query's relation block at the start: with `START_LOGIT` the inverse of `tune.temperature`, at which the
 cosines of relations were tuned."""
 
+HOP_CUTS = (-1.0, 0.0)
+"""Logits above which a first and a second hop are taken outside training.  Most questions need no hop, and one too many
+loses what was found; chosen on the base `unseen` (docs/log.md)."""
+
 FEATURE_MIDDLE = 0.5
 """Of what a hop gate looks at."""
 
@@ -136,8 +140,6 @@ class KBQuery(nn.Module):
             self.onward = nn.Linear(len(FEATURES), 1)
             nn.init.zeros_(self.onward.weight)
             nn.init.zeros_(self.onward.bias)
-            # The logit above which a hop is taken outside training; set by calibration.
-            self.hop_cut = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     @torch.no_grad()
     def start_from(self, projections: Projections, questions: Tensor) -> None:
@@ -200,7 +202,7 @@ class KBQuery(nn.Module):
         logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
         logit = logit + GATE_SCALE * self.onward(ahead - FEATURE_MIDDLE)
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
-            due_here = (logit > self.hop_cut) & (ahead[:, -1:] > 0)
+            due_here = (logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) & (ahead[:, -1:] > 0)
             logit = torch.where(due_here, torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])

@@ -15,29 +15,15 @@ DAYS_PER_YEAR = 365.25
 NAMING_FORMS, NAMING_MODES = ("start", "end", "yes_no"), ("before", "after")
 """Forms whose questions also name the fact's other end, and modes whose questions name a neighbour's."""
 
-FIT = (
-    "head",
-    "asked",
-    "name",
-    "other_name",
-    "label",
-    "context",
-    "time",
-    "lead",
-    "passed",
-    "yes_no",
-    "choice",
-    "way",
-    "other_kind",
-)
+FIT = ("head", "asked", "name", "other_name", "label", "context", "time", "lead", "passed", "yes_no", "choice", "way")
 """What is looked at of the best candidate (`FitScorer`): cosines of the query's blocks with its key's, the shares of
 its names and of its relation's label that the question spells, its weighted context score and that of its window (its
 place in a row says nothing of whether there is an answer), its lead over the best that is none of its row, by how much
 another fits better but for the time, how surely the question wants yes or no, the logarithm of how many relations its
-entity has: among many, one is near to whatever is asked; whether it is read from its tail, where phrases lie farther
-from what they mean; and whether the question makes its relation's noun another (`NameTable.other_kind`)."""
-FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.5, 0.5)
-FIT_SCALE = (10.0, 10.0, 4.0, 4.0, 2.0, 2.0, 0.5, 0.25, 0.25, 4.0, 1.0, 2.0, 2.0)
+entity has: among many, one is near to whatever is asked; and whether it is read from its tail, where phrases lie
+farther from what they mean."""
+FIT_MIDDLE = (0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.5)
+FIT_SCALE = (10.0, 10.0, 4.0, 4.0, 2.0, 2.0, 0.5, 0.25, 0.25, 4.0, 1.0, 2.0)
 """Bring them to a spread of about one."""
 NULL_SCALE = 5.0
 """Makes log-odds of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""

@@ -332,9 +332,6 @@ class KBSelector(nn.Module):
             reading.form_of("yes_no")[:, None],
             self._choice(knowledge, found, place[:, 0]),
             found.inverse[:, 0].gather(-1, place[:, 0]).float(),
-            knowledge.base.names.other_kind(
-                found.facts[:, 0].gather(-1, place[:, 0]), knowledge.questions.in_order
-            ).float(),
         ]
         return torch.stack(features, dim=-1)
 
@@ -421,6 +418,8 @@ class _Candidates(NamedTuple):
             named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
+        found_by = torch.where(way, names.tails[flat], names.heads[flat])
+        own = own.masked_fill(names.other_number(found_by, words), 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
         label = names.coverage(names.relations[flat], grams)
         before, after = beside
         return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, label, previous, following)

@@ -30,9 +30,7 @@ class OpenRelation:
         plural: The same for several.
         sentences: Evidence sentences; those of successive relations have `{since}` and `{until}`.
         questions: Ask for the tail; those of successive relations have `{when}`, those of `many` are none.
-        phrases: Noun phrases for the tail, as of today; none of relations of which there are `many`.
-        phrases_at: The same of successive relations, with `{when}`.
-        of_tail: Noun phrases that name the tail and stand for the head.
+        phrases: Noun phrases for the tail, for entities that are not `many`.
         inverse: Name the tail and ask for the head.
         confirm: Yes-or-no questions; some of the successive ones have `{when}`.
         current: Ask who holds it now.
@@ -58,8 +56,6 @@ class OpenRelation:
     sentences: tuple[str, ...]
     questions: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
-    phrases_at: tuple[str, ...] = ()
-    of_tail: tuple[str, ...] = ()
     inverse: tuple[str, ...] = ()
     confirm: tuple[str, ...] = ()
     current: tuple[str, ...] = ()

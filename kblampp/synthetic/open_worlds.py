@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kblampp.core.errors import DataError
@@ -23,8 +23,6 @@ FOLLOWED = (0.15, 0.4, 0.4)
 """How often a tail gets facts of its own, by how far from the main head it is."""
 SINCE = 0.15
 """How often what does not follow one another has a time from which it holds."""
-SAME_LABEL = 0.5
-"""How often a relation is called as one of other heads is, if it can be: "located in" of a mill and of a town."""
 _VALUES = VALUE_TYPES | {"COLOR", "PHRASE"}
 
 
@@ -109,9 +107,7 @@ class _Dossiers:
                 continue
             self._heads.add(head.name)
             for relation in relations:
-                if relation.id not in labels:
-                    labels[relation.id] = self._label(relation, labels.values())
-                label = labels[relation.id]
+                label = labels.setdefault(relation.id, rng.choice(relation.labels))
                 if relation.tail in VALUE_TYPES and relation.id not in makers:
                     makers[relation.id] = value_maker(rng, relation.tail, relation.id)
                 for tail in self._row(head, relation, label, people, makers.get(relation.id)):
@@ -126,11 +122,6 @@ class _Dossiers:
             if len(result) < count and not any(other.id in CONFLICTS[relation.id] for other in result):
                 result.append(relation)
         return result
-
-    def _label(self, relation: OpenRelation, others: Collection[str]) -> str:
-        """What this base calls a relation: often as another, of other heads, is called already."""
-        same = [label for label in relation.labels if label in others]
-        return self._rng.choice(same if same and self._rng.random() < SAME_LABEL else relation.labels)
 
     def _row(
         self,

@@ -1,8 +1,7 @@
-"""What is set after training on a base that nothing was trained on: context score's share, hops, null fact's biases.
+"""What is set after training on a base that nothing was trained on: the context score's share, the null fact's biases.
 
 The context score reads question and sentence through an MLP, and some of what it has learned holds for the training
-base's wordings alone.  As much of it counts as finds about as many facts on the other base as any share does.  In the
-same way hops become as rare as they may: most questions need none, and one too many loses what was found.
+base's wordings alone.  As much of it counts as finds about as many facts on the other base as any share does.
 
 In training about one question in eight has no answer, and names and relations are known; on a stranger's base neither
 holds.  The biases make the null fact outweigh all others for one in twenty of the questions whose fact was found, and
@@ -15,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -41,15 +40,12 @@ CALIBRATION = "unseen"
 
 CONTEXT_SHARES = (0.0, 0.25, 0.5, 1.0)
 """How much of the context score may count."""
-HOP_CUTS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-"""Logits above which a hop may be taken."""
 
 
 def calibrate(model: KBInjectedModel, workspace: Workspace) -> list[float]:
-    """Sets the share of all layers' context scores, the cut of all hop gates, and the null fact's biases in the last
-    layer to `refusal_cuts`.
+    """Sets the share of all layers' context scores, then the null fact's biases in the last layer to `refusal_cuts`.
 
-    All on the questions of `CALIBRATION`; those that want yes or no are left out, since they are never refused.
+    Both on the questions of `CALIBRATION`; those that want yes or no are left out, since they are never refused.
 
     Args:
         model: The trained model, changed in place.
@@ -69,38 +65,22 @@ def calibrate(model: KBInjectedModel, workspace: Workspace) -> list[float]:
     encoded = EncodedQuestions(chosen, base.store.question_vectors(CALIBRATION)[places], windows)
     options = SelectorOptions(top_k=min(TOP_K, base.store.n), over_fetch=OVER_FETCH, as_of=SYNTHETIC_TODAY)
     predictor = Predictor(model.eval(), workspace.backbone, options, batch_size=64, max_new_tokens=1)
-    gates = [query for query in (cast(KBSelector, selector).query for selector in model.selectors) if query.hops]
-
-    def set_share(share: float) -> None:
+    tried = {}
+    for share in CONTEXT_SHARES:
         model.context_share = share
-
-    def set_cut(cut: float) -> None:
-        for gate in gates:
-            gate.hop_cut.data.fill_(cut)
-
-    def choose(name: str, values: Sequence[float], use: Callable[[float], None]) -> list[Prediction]:
-        tried = {}
-        for value in values:
-            use(value)
-            tried[value] = predictor.predict(base, encoded, f"calibration, {name} {value:g}")
-        found = {value: _found(chosen, predictions) for value, predictions in tried.items()}
-        use(kept := largest_as_good(found))
-        said = ", ".join(f"{value:g}: {hits.mean():.3f}" for value, hits in found.items())
-        logger.info("calibration on %d questions: facts found by %s %s; kept: %g", len(chosen), name, said, kept)
-        return tried[kept]
-
-    set_cut(0.0)
-    predictions = choose("share of the context score", CONTEXT_SHARES, set_share)
-    if gates:
-        predictions = choose("cut of the hop gates", HOP_CUTS, set_cut)
-    found = _found(chosen, predictions)
+        predictions = predictor.predict(base, encoded, f"calibration, context {share:g}")
+        tried[share] = predictions, _found(chosen, predictions)
+    model.context_share = kept = largest_as_good({share: found for share, (_, found) in tried.items()})
+    predictions, found = tried[kept]
     groups = np.array([prediction.group for prediction in predictions])
     cuts = refusal_cuts(_odds(predictions)[found], groups[found])
     last = cast(KBSelector, model.selectors[-1])
     with torch.no_grad():
         last.null_by_group.sub_(torch.tensor(cuts, device=last.null_by_group.device))
+    shares = ", ".join(f"{share:g}: {found.mean():.3f}" for share, (_, found) in tried.items())
+    logger.info("calibration on %d questions: facts found by share of the context score %s", len(chosen), shares)
     moved = ", ".join(f"{group}: {-cut:+.2f}" for group, cut in zip(REFUSAL_GROUPS, cuts, strict=True))
-    logger.info("added to the null fact's log-odds, by how the best fact is read: %s", moved)
+    logger.info("%g of it counts; added to the null fact's log-odds, by how the best fact is read: %s", kept, moved)
     return [-cut for cut in cuts]
 
 

@@ -314,7 +314,7 @@ def test_only_added_parameters_get_gradients(case: Case, world: TinyWorld) -> No
             losses.total(LossWeights(*[1.0] * 7)).backward()
     added = {name: p for name, p in model.added_parameters().items() if p.requires_grad}
     held = model.added_parameters().keys() - added.keys()
-    assert {".".join(name.split(".")[2:4]) for name in held} == {"query.names", "query.hop_cut", "null_by_group"}
+    assert {".".join(name.split(".")[2:4]) for name in held} == {"query.names", "null_by_group"}
     assert [name for name, p in added.items() if p.grad is None or not p.grad.any()] == []
     assert [name for name, p in added.items() if not torch.isfinite(p.grad).all()] == []
     assert all(p.grad is None for p in model.backbone.parameters())

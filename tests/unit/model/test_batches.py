@@ -262,16 +262,6 @@ def test_a_negative_is_read_from_the_end_that_its_own_question_reads_it_from() -
         assert sorted(others) == [(5, False), (5, True), (8, False)]
 
 
-def test_of_a_chain_only_the_first_fact_is_read_from_its_tail() -> None:
-    chain = Question("q0", "test", "Who?", "Ada", (), "multi-hop", (5, 8), program={"inverse": True})
-    batch = make([chain, asked(1, 7, answer="Bo")], batch_size=2, in_batch_negatives=10).batch(0)
-    ways = {
-        tuple(row[:3]): way[:3] for row, way in zip(batch.candidates.tolist(), batch.from_tail.tolist(), strict=True)
-    }
-    assert ways[5, 8, -1][:2] == [True, False]
-    assert ways[7, -1, -1][0] is False
-
-
 def test_a_batch_moves_to_a_device_as_a_whole() -> None:
     batch = make().batch(0)
     assert equal(batch.to("cpu"), batch)

@@ -31,8 +31,6 @@ SHARES = {"train": 60, "unseen": 30}
 PLACES = {
     "questions": "x",
     "phrases": "x",
-    "phrases_at": "x",
-    "of_tail": "t",
     "current": "x",
     "first": "x",
     "last": "x",
@@ -383,7 +381,7 @@ def test_whether_it_is_still_so_is_asked_in_words_of_now(part: Part) -> None:
     """In one of the wordings for any relation, or in one about a time of its own, put into the present."""
     past = {"Is": "Was", "Are": "Were", "Does": "Did", "is": "was", "are": "were", "does": "did"}
     general = own = 0
-    asked = [question for seed in range(6) for question in made(part, seed)[1] if question.form == "yes_no"]
+    asked = [question for seed in range(3) for question in made(part, seed)[1] if question.form == "yes_no"]
     for question in (question for question in asked if question.mode == "now"):
         text, relation = asked_anew(question), OPEN_BY_ID[question.program["relations"][0]]
         assert relation.kind == "successive"
@@ -425,11 +423,6 @@ def test_some_untrue_questions_name_somebody_whom_nobody_knows_but_for_a_word(pa
     assert NEAR_NAME / 3 < 1 - known / untrue < 2 * NEAR_NAME
 
 
-def asks_for_one_relation(question: Question) -> bool:
-    """Whether it ends no chain and asks for nothing of another kind ("deputy P6")."""
-    return len(question.program["relations"]) == 1 and question.program["relations"][0] in OPEN_BY_ID
-
-
 def test_missing_relations_are_often_near_one_that_is_there() -> None:
     """Another relation of the head has a word of its labels, or tails of the same type."""
     near = asked = 0
@@ -438,7 +431,7 @@ def test_missing_relations_are_often_near_one_that_is_there() -> None:
         base, questions = made(part, seed)
         for question in questions:
             head = question.program["head"]
-            if question.reason != "missing_relation" or head is None or not asks_for_one_relation(question):
+            if question.reason != "missing_relation" or head is None:
                 continue
             relation = OPEN_BY_ID[question.program["relations"][0]]
             own = [OPEN_BY_ID[other] for name, other in base.rows if name == head]
@@ -479,62 +472,7 @@ def test_missing_relations_are_those_of_known_heads_or_tails() -> None:
             if question.reason == "missing_relation":
                 name = question.program["head"] or question.program["tail"]
                 assert name in solver.names
-                assert not asks_for_one_relation(question) or (name, question.program["relations"][0]) not in base.rows
-
-
-@PARTS
-def test_a_chain_may_end_in_what_the_thing_between_has_no_fact_of(part: Part) -> None:
-    ends = 0
-    for base, questions in (made(part, seed) for seed in range(4)):
-        solver = solver_of(base.facts)
-        for question in questions:
-            program = question.program
-            if question.reason == "missing_relation" and len(program["relations"]) > 1:
-                reached = solver.solve({**program, "relations": program["relations"][:-1]})
-                assert reached is not None, question
-                assert (reached[0], program["relations"][-1]) not in base.rows
-                ends += 1
-    assert ends
-
-
-@PARTS
-def test_what_is_of_another_kind_by_a_word_is_what_no_label_says(part: Part) -> None:
-    asked = 0
-    for base, questions in (made(part, seed) for seed in range(4)):
-        labels = {fact.relation.name for fact in base.facts}
-        for question in questions:
-            kind, _, relation = question.program["relations"][0].rpartition(" ")
-            if kind:
-                assert question.reason == "missing_relation"
-                said = f"{kind} {OPEN_BY_ID[relation].noun}".replace("- ", "-")
-                assert said in question.question or said.casefold() in question.question.casefold() or len(kind) > 2
-                assert (question.program["head"], relation) in base.rows  # the thing that the word makes another
-                assert said not in labels
-                asked += 1
-    assert asked
-
-
-@PARTS
-def test_chains_begin_at_a_head_at_a_head_at_a_time_or_at_a_tail(part: Part) -> None:
-    starts: Counter[str] = Counter()
-    for base, questions in (made(part, seed) for seed in range(4)):
-        for question in (question for question in questions if question.program["kind"] in ("two_hop", "three_hop")):
-            facts = [base.facts[number] for number in question.supporting_facts]
-            first, second, *_ = facts
-            if question.inverse:
-                assert first.tail.name == question.program["tail"]
-                assert second.head == first.head
-                starts["tail"] += 1
-            else:
-                assert first.head.name == question.program["head"]
-                assert second.head == first.tail
-                starts["time" if question.question_time and first.window.known else "head"] += 1
-            if question.question_time:
-                assert all(fact.window.overlaps(question.question_time) for fact in facts)
-            assert question.answer == facts[-1].tail.name
-            assert question.answer not in {fact.head.name for fact in facts}
-    assert min(starts.values()) > 10
-    assert set(starts) == {"head", "tail", "time"}
+                assert (name, question.program["relations"][0]) not in base.rows
 
 
 def test_relations_have_the_places_that_they_need() -> None:

@@ -22,7 +22,6 @@ from kblampp.training import calibration
 from kblampp.training.calibration import (
     CALIBRATION,
     CONTEXT_SHARES,
-    HOP_CUTS,
     calibrate,
     largest_as_good,
     refusal_cut,
@@ -104,8 +103,7 @@ def test_calibration_moves_the_biases_of_the_last_null_fact_alone_and_by_what_it
         before = {name: tensor.clone() for name, tensor in model.added_parameters().items()}
         moved = calibrate(model, Workspace(world, model))  # type: ignore[arg-type]
         after = model.added_parameters()
-        every = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
-        (changed,) = (name for name in every if not name.endswith("query.hop_cut"))
+        (changed,) = (name for name, tensor in before.items() if not torch.equal(tensor, after[name]))
         assert changed == f"selectors.{len(model.selectors) - 1}.null_by_group"
         assert (after[changed] - before[changed]).tolist() == pytest.approx(moved, abs=1e-5)
         ends.append([each + bias for each in after[changed].tolist()])
@@ -165,44 +163,25 @@ class Oracle:
 
 
 @pytest.mark.parametrize(
-    ("shares", "kept", "cuts", "cut"),
-    [
-        ((3, 5, 9, 6), 2, (1, 2, 9, 3, 1), 2),
-        ((3, 9, 9, 5), 2, (9, 9, 4, 3, 2), 1),
-        ((9, 5, 4, 3), 0, (5, 5, 5, 5, 5), 4),
-        ((1, 2, 3, 9), 3, (9, 2, 3, 4, 5), 0),
-        ((5, 5, 5, 5), 3, (1, 2, 3, 4, 9), 4),
-        ((0, 0, 0, 0), 3, (0, 0, 0, 0, 0), 4),
-    ],
+    ("counts", "kept"),
+    [((3, 5, 9, 6), 2), ((3, 9, 9, 5), 2), ((9, 5, 4, 3), 0), ((1, 2, 3, 9), 3), ((5, 5, 5, 5), 3), ((0, 0, 0, 0), 3)],
 )
-def test_of_what_is_tried_the_largest_that_finds_most_counts(
-    world: TinyWorld,
-    shares: tuple[int, ...],
-    kept: int,
-    cuts: tuple[int, ...],
-    cut: int,
-    monkeypatch: pytest.MonkeyPatch,
+def test_each_share_of_the_context_score_is_tried_and_the_largest_that_finds_most_counts(
+    world: TinyWorld, counts: tuple[int, ...], kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shares of the context score first, then cuts of the hop gates; the biases fit what is kept."""
     model, seen = with_context(world), list[float]()
     before = {name: tensor.detach().clone() for name, tensor in model.added_parameters().items()}
-    predictor = Oracle(model, seen, (*shares, *cuts).__getitem__)
+    predictor = Oracle(model, seen, counts.__getitem__)
     monkeypatch.setattr(calibration, "Predictor", lambda *_, **__: predictor)
     moved = calibrate(model, Workspace(world, model))  # type: ignore[arg-type]
-    assert CONTEXT_SHARES == (0.0, 0.25, 0.5, 1.0)
-    assert tuple(seen) == (*CONTEXT_SHARES, *[CONTEXT_SHARES[kept]] * len(cuts))
+    assert tuple(seen) == CONTEXT_SHARES == (0.0, 0.25, 0.5, 1.0)
     assert model.context_share == CONTEXT_SHARES[kept]
-    gates = [selector.query for selector in model.selectors if selector.query.hops]
-    assert gates
-    assert {float(gate.hop_cut) for gate in gates} == {HOP_CUTS[cut]}
-    answerable = [place for place, question in enumerate(world.questions) if question.hops][: cuts[cut]]
-    turn = len(shares) + cut
-    odds = np.array([np.log(null / (1 - null)) for null in ((place + 1 + turn) / 100 for place in answerable)])
+    answerable = [place for place, question in enumerate(world.questions) if question.hops][: counts[kept]]
+    odds = np.array([np.log(null / (1 - null)) for null in ((place + 1 + kept) / 100 for place in answerable)])
     assert moved == pytest.approx([-cut for cut in refusal_cuts(odds, np.array(answerable) % 3)], abs=1e-6)
     bias, after = f"selectors.{len(model.selectors) - 1}.null_by_group", model.added_parameters()
     assert (after[bias].detach() - before[bias]).tolist() == pytest.approx(moved, abs=1e-5)
-    changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
-    assert changed <= {bias, *(name for name in before if name.endswith("query.hop_cut"))}
+    assert {name for name, tensor in before.items() if not torch.equal(tensor, after[name])} <= {bias}
 
 
 @settings(deadline=None, max_examples=200)
@@ -245,17 +224,16 @@ def test_after_calibration_nothing_is_left_to_move(world: TinyWorld) -> None:
 def test_to_calibrate_again_tries_the_same_and_the_share_is_saved(
     world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, counts = with_context(world), (3, 9, 5, 6, 1, 9, 2, 3, 4)
+    model, counts = with_context(world), (3, 9, 5, 6)
     for _ in range(2):
         seen = list[float]()
         predictor = Oracle(model, seen, counts.__getitem__)
         monkeypatch.setattr(calibration, "Predictor", lambda *_, predictor=predictor, **__: predictor)
         calibrate(model, Workspace(world, model))  # type: ignore[arg-type]
-        assert tuple(seen) == (*CONTEXT_SHARES, *[0.25] * 5)
+        assert tuple(seen) == CONTEXT_SHARES
         assert model.context_share == 0.25
     save_adapter(tmp_path / "trainA", model, world.backbone(model.backbone), world.projections)
     opened = load_adapter(tmp_path / "trainA", world.backbone(FAMILIES["llama"]()), world.projections)
     assert opened.context_share == 0.25
-    assert {float(each.query.hop_cut) for each in opened.selectors if each.query.hops} == {-0.5}
     for own, loaded in zip(model.selectors, opened.selectors, strict=True):
         assert torch.equal(loaded.context.out.weight, own.context.out.weight.half().float())
