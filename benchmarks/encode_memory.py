@@ -1,10 +1,13 @@
 """Measures the memory of `encode`: ``python benchmarks/encode_memory.py --facts 10000 100000``.
 
 Synthetic facts, whose sentences are all different and whose names and relations repeat, are written to a folder; then
-a process of its own encodes them, projections and all, and its resident memory is looked at a hundred times a second.  The
-encoder is `deterministic`, which has no weights: what is measured is what grows with a base, or does not.  What a
+a process of its own encodes them, projections and all, and its resident memory is looked at a hundred times a second.
+The encoder is `deterministic`, which has no weights: what is measured is what grows with a base, or does not.  What a
 process holds before it begins, its libraries, is given beside it.  The last line on stdout is a JSON object; with
 ``--write`` the rows go to metrics/scale/encode.json.
+
+With ``--kills`` nothing is measured: the process is killed so often at random moments and started again, and the files
+that it ends with are compared with those of a process that was not killed.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Any
 import psutil
 
 from kblampp.core.errors import one_line_errors
-from kblampp.core.files import write_json
+from kblampp.core.files import sha256_file, write_json
 from kblampp.core.params import load_params
 from kblampp.data.dataset import TRAINING_KB, DatasetFiles, DatasetWriter
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
@@ -99,6 +102,40 @@ def measure(n_facts: int, folder: Path) -> dict[str, float | int]:
     }
 
 
+def killed(n_facts: int, kills: int, folder: Path) -> dict[str, float | int | bool]:
+    """One base, encoded once at a stretch and once with kills at random moments of the time that this took."""
+    write_facts(folder / "data", n_facts)
+    rng, context = random.Random(), multiprocessing.get_context("spawn")
+    seconds, done = 0.0, 0
+    for store, wanted in ((folder / "whole", 0), (folder / "killed", kills)):
+        while True:
+            ready, began = context.Event(), context.Event()
+            process = context.Process(target=child, args=(folder / "data", store, ready, began))
+            process.start()
+            ready.wait()
+            start = time.perf_counter()
+            began.set()
+            process.join(rng.uniform(0, 1.5 * seconds / kills) if done < wanted else None)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+                done += 1
+            elif process.exitcode:
+                raise SystemExit(f"encode ended with {process.exitcode}")
+            else:
+                break
+        seconds = seconds or time.perf_counter() - start
+    whole, found = (hashes(folder / store) for store in ("whole", "killed"))
+    return {"facts": n_facts, "seconds": round(seconds, 1), "kills": done, "files": len(whole), "same": whole == found}
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """File -> sha256, also of what is hidden."""
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
 def size(folder: Path) -> int:
     """Bytes on disk of the files in a folder, as far as they are written."""
     total = 0
@@ -119,15 +156,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--write", action="store_true", help=f"write the rows to {RESULTS.relative_to(ROOT).as_posix()}"
     )
+    parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill so often instead (default: 0)")
     arguments = parser.parse_args(argv)
 
     def work() -> None:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for n_facts in arguments.facts:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-                rows.append(measure(n_facts, Path(folder)))
+                if arguments.kills:
+                    rows.append(killed(n_facts, arguments.kills, Path(folder)))
+                else:
+                    rows.append(measure(n_facts, Path(folder)))
             sys.stderr.write(f"{rows[-1]}\n")
-            if arguments.write:
+            if arguments.write and not arguments.kills:
                 write_json(RESULTS, {"rows": rows})
         print(json.dumps({"benchmark": "encode_memory", "rows": rows}))
 

@@ -165,7 +165,7 @@ class RayEngine:
             while pool.has_next():
                 yield pool.get_next_unordered()
         except self._ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", error)  # what a worker raised, without the traceback of its process
+            cause = getattr(error, "cause", None) or error  # what a worker raised, without the traceback of its process
             if isinstance(cause, EncoderError):
                 raise EncoderError(str(cause)) from error
             raise EncoderError(
@@ -177,6 +177,8 @@ class RayEngine:
 @contextmanager
 def ray_engine(load: Callable[[], Encoders], fingerprint: str, workers: int) -> Iterator[RayEngine]:
     """Workers of the Ray that the environment variable RAY_ADDRESS names; without it one is started on this machine.
+
+    A Ray that this process has started before is used as it is, and goes on afterwards.
 
     Args:
         load: Makes a worker's encoders.
@@ -197,15 +199,21 @@ def ray_engine(load: Callable[[], Encoders], fingerprint: str, workers: int) -> 
     options: dict[str, Any] = {}
     if not os.environ.get("RAY_ADDRESS"):
         options = {"num_cpus": workers, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
+    own = not ray.is_initialized()
     try:
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+        if own:
+            ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
     except Exception as error:  # Ray raises a dozen unrelated types for a cluster that is not there
         raise EncoderError(
             f"Ray cannot be started or reached at RAY_ADDRESS={os.environ.get('RAY_ADDRESS', '')!r} "
             f"({first_line(error)}): start it with `ray start --head`, unset RAY_ADDRESS, or set encode.engine to local"
         ) from error
+    actor = ray.remote(max_restarts=RESTARTS, max_task_retries=RESTARTS, num_cpus=1)(Worker)
+    started = [actor.remote(load, fingerprint) for _ in range(workers)]
     try:
-        actor = ray.remote(max_restarts=RESTARTS, max_task_retries=RESTARTS, num_cpus=1)(Worker)
-        yield RayEngine(ray, [actor.remote(load, fingerprint) for _ in range(workers)])
+        yield RayEngine(ray, started)
     finally:
-        ray.shutdown()
+        for worker in started:
+            ray.kill(worker)
+        if own:
+            ray.shutdown()

