@@ -153,7 +153,8 @@ def _read_base(work: WorkFolder, dataset: DatasetFiles, kb: str, count: int, spa
             stack.enter_context(RowFile(path) if done else RowFile.create(path, *shape))
             for path, shape in shapes.items()
         ]
-        lines = stack.enter_context(open(folder / FACTS, "r+b" if done else "wb"))
+        (folder / FACTS).touch()
+        lines = stack.enter_context(open(folder / FACTS, "r+b"))
         lines.truncate(length)  # behind it is what a killed run has not noted
         lines.seek(length)
         while block := list(islice(facts, BLOCK)):

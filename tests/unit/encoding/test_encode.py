@@ -149,6 +149,16 @@ class Breaking:
             yield block
 
 
+def test_blocks_may_come_back_in_any_order(files: DatasetFiles, tmp_path: Path) -> None:
+    class Backwards(LocalEngine):
+        def encode(self, blocks: Iterable[TextBlock]) -> Iterator[EncodedBlock]:
+            return reversed(list(super().encode(blocks)))
+
+    encode_dataset(files, tmp_path / "out", PARAMS, two_encoders(), engine=Backwards(two_encoders()))
+    encode_dataset(files, tmp_path / "whole", PARAMS, two_encoders())
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
+
+
 def test_a_killed_run_leaves_the_outputs_and_the_next_encodes_what_is_left(files: DatasetFiles, tmp_path: Path) -> None:
     output = tmp_path / "out"
     encode_dataset(files, tmp_path / "whole", PARAMS, two_encoders())
