@@ -80,13 +80,13 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        _swap(temporary, path)
+        move_into_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _swap(new: Path, path: Path) -> None:
-    """Moves folder `new` to `path`; puts the former folder back when that fails."""
+def move_into_place(new: Path, path: Path) -> None:
+    """Moves a folder to `path` on the same disk, for what stands there; puts that back when it fails."""
     if not (path.exists() or path.is_symlink()):
         os.rename(new, path)
         return
@@ -136,7 +136,16 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """
     with atomic_write(path) as file:
         for row in rows:
-            file.write(json.dumps(dict(row), ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(jsonl_line(row))
+
+
+def jsonl_line(row: Mapping[str, Any]) -> str:
+    """A line of what `write_jsonl` writes.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    return json.dumps(dict(row), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> None:

@@ -159,6 +159,13 @@ class EncoderParams(Section):
     store_dtype: Literal["float16", "float32"]
 
 
+class EncodeParams(Section):
+    """How the stage `encode` works; what it writes does not depend on it."""
+
+    engine: Literal["local", "ray"]
+    workers: Count
+
+
 class TuneParams(Section):
     """Tuning of the encoder of relations and questions."""
 
@@ -292,6 +299,7 @@ class Params(Section):
     convert: ConvertParams
     backbone: BackboneParams
     encoder: EncoderParams
+    encode: EncodeParams
     tune: TuneParams
     index: IndexParams
     selector: SelectorParams

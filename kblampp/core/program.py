@@ -23,12 +23,17 @@ _TALKATIVE = ("transformers", "sentence_transformers", "httpx", "httpcore", "url
 
 
 def run_stage(
-    name: str, function: Callable[[Params], None], argv: Sequence[str] | None = None, *, several: bool = False
+    name: str,
+    function: Callable[[Params], None],
+    argv: Sequence[str] | None = None,
+    *,
+    several: bool = False,
+    beside: Sequence[str] = (),
 ) -> int:
     """Runs one stage of the pipeline as a program.
 
     The stage gets the parameters that `dvc.yaml` of the working directory declares for it and no others, so that DVC
-    knows of everything that it reads.  "threads" and "seed" among them set torch's threads and all random
+    knows of everything that its files depend on.  "threads" and "seed" among them set torch's threads and all random
     generators before the start.
 
     Args:
@@ -36,6 +41,8 @@ def run_stage(
         function: The work; its docstring is the program's help.
         argv: The arguments; None takes the program's own.
         several: Whether several processes can do the work together (`core.processes`).
+        beside: Parameters that the stage gets without a declaration: those on which none of its files depends, so that
+            DVC must not run it again for another value.
 
     Returns:
         The exit status: 0, 1 after an error of the package, told in one line on stderr, or 130 after an interrupt. Any
@@ -52,7 +59,7 @@ def run_stage(
     def work() -> None:
         with joined(name, several=several):
             declared = declared_params(name)
-            params = load_params(arguments.params, only=declared)
+            params = load_params(arguments.params, only=[*declared, *beside])
             _prepare(params, declared)
             function(params)
             logger.info("%s: done", name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from kblampp.core.errors import DataError
-from kblampp.core.files import atomic_dir, read_json, write_json
-from kblampp.data.facts import FiveTuple, Question, read_facts, read_questions
+from kblampp.core.files import atomic_dir, fingerprint, read_json, sha256_file, write_json
+from kblampp.data.facts import FiveTuple, Question, iterate_facts, read_facts, read_questions
 
 TRAINING_KB = "train"
 """The knowledge base that training asks about, on which projections are fitted; every dataset has it."""
@@ -84,6 +84,70 @@ class Dataset:
             for split, kb in kb_of_split.items()
         }
         return Dataset(name, kbs, questions, kb_of_split)
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """A dataset as it lies on disk: facts are read one at a time, questions a split at a time.
+
+    Attributes:
+        data: The folder.
+        name: Name of the dataset.
+        kbs: Names of its knowledge bases.
+        kb_of_split: Split name -> the knowledge base that it asks about.
+    """
+
+    data: Path
+    name: str
+    kbs: tuple[str, ...]
+    kb_of_split: Mapping[str, str]
+
+    @classmethod
+    def open(cls, data: Path, name: str) -> DatasetFiles:
+        """Reads the manifest alone.
+
+        Raises:
+            DataError: It is missing, or is of another dataset.
+        """
+        manifest = _manifest(data, name)
+        return cls(data, name, tuple(manifest["kbs"]), manifest["kb_of_split"])
+
+    def facts(self, kb: str, start: int = 0) -> Iterator[FiveTuple]:
+        """The facts of a base from number `start` on.
+
+        Raises:
+            DataError: The file is missing or empty, or, when it comes to it, a line is not a fact.
+        """
+        return iterate_facts(self._facts_file(kb), start)
+
+    def n_facts(self, kb: str) -> int:
+        """How many facts a base has: the lines of its file, which are not looked at.
+
+        Raises:
+            DataError: The file is missing.
+        """
+        with open(self._facts_file(kb), "rb") as file:
+            return sum(1 for _ in file)
+
+    def questions(self, split: str, n_facts: int) -> list[Question]:
+        """The questions of a split, whose base has so many facts.
+
+        Raises:
+            DataError: The file is missing or malformed.
+        """
+        return read_questions(self._questions_file(split), n_facts=n_facts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every file of facts and questions."""
+        files = [self._facts_file(kb) for kb in self.kbs] + [self._questions_file(split) for split in self.kb_of_split]
+        return fingerprint(self.name, *(f"{path.name} {sha256_file(path)}" for path in files))
+
+    def _facts_file(self, kb: str) -> Path:
+        return _made(self.data / "5tuple" / f"{kb}.jsonl")
+
+    def _questions_file(self, split: str) -> Path:
+        return _made(self.data / "qa" / f"{self.name}_{split}.jsonl")
 
 
 class DatasetWriter(AbstractContextManager["DatasetWriter"]):

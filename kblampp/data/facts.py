@@ -6,7 +6,7 @@ field and stop at the first problem, naming file, line (from 1), field, what was
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -276,7 +276,16 @@ def read_facts(path: Path) -> list[FiveTuple]:
     Raises:
         DataError: if the file is missing, empty, or a line is not a fact.
     """
-    return [FiveTuple.from_row(row, where) for where, row in read_rows(path)]
+    return list(iterate_facts(path))
+
+
+def iterate_facts(path: Path, start: int = 0) -> Iterator[FiveTuple]:
+    """Reads a facts file from the fact of number `start` on, one fact in memory at a time.
+
+    Raises:
+        DataError: as `read_facts`, when it comes to the line.
+    """
+    return (FiveTuple.from_row(row, where) for where, row in read_rows(path, start))
 
 
 def read_questions(path: Path, n_facts: int | None = None) -> list[Question]:

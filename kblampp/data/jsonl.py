@@ -76,14 +76,15 @@ def wrong_field(where: str, name: str, expected: str, found: object) -> DataErro
     return DataError(f"{where}: field {name!r}: expected {expected}, found {shown} ({type(found).__name__})")
 
 
-def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields "file:line" and the object of each line, one line in memory at a time."""
+def read_rows(path: Path, start: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields "file:line" and the object of each line, one line in memory at a time; the first `start` are passed by."""
     where = str(path)
     try:
         with open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 where = f"{path}:{number}"
-                yield where, _parse_line(line, where)
+                if number > start:
+                    yield where, _parse_line(line, where)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): expected a JSONL file") from None
     if where == str(path):

@@ -17,6 +17,7 @@ from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
 from kblampp.encoding.growing import Gathered
 
 KEYS, VALUES, CONTEXTS = "K.npy", "V.npy", "meta/ctx_vec.npy"
+SENTENCES = "meta/sent_vec.npy"
 FIRST_DAYS, LAST_DAYS = "meta/tau_min.npy", "meta/tau_max.npy"
 ENTITIES, RELATIONS = "meta/entity_ids.npy", "meta/rel_ids.npy"
 """The arrays that a model reads, by their files' names in a store."""

@@ -10,12 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from kblampp.core.errors import StoreError
-from kblampp.data.facts import FiveTuple, evidence_sentence
+from kblampp.data.facts import Entity, FiveTuple, Relation, evidence_sentence
 from kblampp.data.windows import window_bounds
-from kblampp.encoding.encoded_facts import CONTEXTS, ENTITIES, FIRST_DAYS, KEYS, LAST_DAYS, RELATIONS, VALUES
+from kblampp.encoding.encoded_facts import (
+    CONTEXTS,
+    ENTITIES,
+    FIRST_DAYS,
+    KEYS,
+    LAST_DAYS,
+    RELATIONS,
+    SENTENCES,
+    VALUES,
+)
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.growing import Numbering, numbers_of
+from kblampp.encoding.linear_maps import IntArray
 from kblampp.encoding.projections import Projections
+from kblampp.encoding.sentence_encoder import DoubleArray
 
 
 def encode_facts(
@@ -46,15 +57,51 @@ def encode_facts(
             f"{projections.d_sent}; run `dvc repro encode`"
         )
     symbols = SymbolNumbers().arrays(facts)
-    tau_min, tau_max = symbols[FIRST_DAYS], symbols[LAST_DAYS]
+    days = symbols[FIRST_DAYS], symbols[LAST_DAYS]
+    keys, inverse_keys, floats = float_rows(FactVectors(head, tail, relation, context), days, projections, dtype)
     return {
-        KEYS: np.concatenate([projections.keys(head, relation), projections.keys(tail, relation)]).astype(dtype),
-        VALUES: projections.values(tail, context, tau_min, tau_max).astype(dtype),
-        CONTEXTS: projections.contexts(context).astype(dtype),
-        "meta/sent_vec.npy": context.astype(dtype),
+        KEYS: np.concatenate([keys, inverse_keys]),
+        **floats,
         **symbols,
         **{f"questions/{split}.npy": encoders.embed_questions(t).astype(dtype) for split, t in questions.items()},
     }
+
+
+@dataclass(frozen=True)
+class FactVectors:
+    """What encoders make of the texts of facts, each `(n, d_sent)` float64.
+
+    Attributes:
+        head: Of the heads' names.
+        tail: Of the tails' names.
+        relation: Of the relations' labels.
+        context: Of the evidence sentences.
+    """
+
+    head: DoubleArray
+    tail: DoubleArray
+    relation: DoubleArray
+    context: DoubleArray
+
+
+def float_rows(
+    vectors: FactVectors, days: tuple[IntArray, IntArray], projections: Projections, dtype: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
+    """The rows of some facts in the float arrays of a store: keys, inverse keys, and the others by their files' names.
+
+    Args:
+        vectors: Of the facts.
+        days: First days and first days after the windows, ``(n,)`` each.
+        projections: The fitted maps.
+        dtype: Of the rows.
+    """
+    keys, inverse = (projections.keys(end, vectors.relation).astype(dtype) for end in (vectors.head, vectors.tail))
+    others = {
+        VALUES: projections.values(vectors.tail, vectors.context, *days).astype(dtype),
+        CONTEXTS: projections.contexts(vectors.context).astype(dtype),
+        SENTENCES: vectors.context.astype(dtype),
+    }
+    return keys, inverse, others
 
 
 @dataclass(frozen=True)
@@ -71,17 +118,21 @@ class SymbolNumbers:
 
     def arrays(self, facts: Sequence[FiveTuple]) -> dict[str, npt.NDArray[np.int32]]:
         """The arrays that need no encoder: days of the windows and numbers of entities and relations."""
-        tau_min, tau_max = window_bounds([fact.window for fact in facts])
-        ends = [_symbol(end.id, end.name) for fact in facts for end in (fact.head, fact.tail)]
-        relations = [_symbol(fact.relation.id, fact.relation.name) for fact in facts]
+        ends = [symbol(end) for fact in facts for end in (fact.head, fact.tail)]
+        relations = [symbol(fact.relation) for fact in facts]
         return {
-            FIRST_DAYS: tau_min.astype(np.int32),
-            LAST_DAYS: tau_max.astype(np.int32),
+            **day_rows(facts),
             ENTITIES: numbers_of(ends, self.entities).reshape(-1, 2),
             RELATIONS: numbers_of(relations, self.relations),
         }
 
 
-def _symbol(identifier: str | None, name: str) -> str:
+def day_rows(facts: Sequence[FiveTuple]) -> dict[str, npt.NDArray[np.int32]]:
+    """The rows of some facts in the arrays of days, by their files' names."""
+    tau_min, tau_max = window_bounds([fact.window for fact in facts])
+    return {FIRST_DAYS: tau_min.astype(np.int32), LAST_DAYS: tau_max.astype(np.int32)}
+
+
+def symbol(of: Entity | Relation) -> str:
     """What tells an entity or relation from others: its id, or its name where it has none."""
-    return f"id {identifier}" if identifier else f"name {name}"
+    return f"id {of.id}" if of.id else f"name {of.name}"

@@ -147,21 +147,22 @@ class Numbering:
     def _early(self, text: str) -> int | None:
         if not len(self._digests):
             return None
-        digest = _digest(text)
+        digest = digest_of(text)
         place = int(np.searchsorted(self._digests, np.bytes_(digest)))
         found = place < len(self._digests) and bytes(self._digests[place]).ljust(DIGEST_BYTES, b"\0") == digest
         return int(self._numbers[place]) if found else None
 
     def arrays(self) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int32]]:
         """`digests` and `numbers` of all texts, from which the same numbering is made."""
-        late = np.array([_digest(text) for text in self._late], dtype=f"S{DIGEST_BYTES}")
+        late = np.array([digest_of(text) for text in self._late], dtype=f"S{DIGEST_BYTES}")
         digests = np.concatenate([self._digests, late])
         numbers = np.concatenate([self._numbers, np.fromiter(self._late.values(), np.int32, len(self._late))])
         order = np.argsort(digests)
         return digests[order], numbers[order].astype(np.int32)
 
 
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
+    """What stands for a text where texts are told apart and not kept, `DIGEST_BYTES` long."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 

@@ -56,8 +56,59 @@ class LinearMap:
         return unit(self(vectors))
 
 
+class Moments:
+    """Number, sums and products of vectors, which may come in blocks and in any order.
+
+    The vectors are put on a grid.  Sums and products of whole numbers are exact in float64, in any order, up to 2^53:
+    for unit vectors up to 2^27 of them.
+    """
+
+    def __init__(self, what: str) -> None:
+        """Of no vector yet; `what` they are of is said in errors."""
+        self.what = what
+        self.count = 0
+        self._total = self._product = self._least = self._most = np.zeros(0)
+
+    def add(self, vectors: npt.NDArray[np.floating[Any]]) -> Moments:
+        """Counts `(n, d_in)` more; itself.
+
+        Raises:
+            DataError: They are not finite, or not two-dimensional.
+        """
+        samples = np.asarray(vectors, dtype=np.float64)
+        if samples.ndim != 2 or not np.isfinite(samples).all():
+            raise DataError(
+                f"{self.what} vectors must be finite and two-dimensional, got shape {samples.shape}; run "
+                "`dvc repro encode` with a working encoder"
+            )
+        if not len(samples):
+            return self
+        samples = np.rint(samples * _STEPS)
+        if not self.count:
+            self._total, self._product = np.zeros(samples.shape[1]), np.zeros((samples.shape[1],) * 2)
+            self._least = self._most = samples[0]
+        self.count += len(samples)
+        self._total = self._total + samples.sum(axis=0)
+        self._product = self._product + samples.T @ samples
+        self._least = np.minimum(self._least, samples.min(axis=0))
+        self._most = np.maximum(self._most, samples.max(axis=0))
+        return self
+
+    @property
+    def distinct(self) -> bool:
+        """Whether there are two vectors that differ."""
+        return bool((self._most > self._least).any())
+
+    def mean_and_covariance(self, *, centred: bool) -> tuple[DoubleArray, DoubleArray]:
+        """In units of the vectors, number by number; around zero where they are not centred."""
+        if not centred:
+            return np.zeros_like(self._total), self._product / (self.count * _STEPS**2)
+        covariance = (self.count * self._product - np.outer(self._total, self._total)) / float(self.count) ** 2
+        return self._total / (self.count * _STEPS), covariance / _STEPS**2
+
+
 def fit_whitened(
-    vectors: npt.NDArray[np.floating[Any]], d_out: int, whitening: float, what: str, *, centred: bool = True
+    vectors: npt.NDArray[np.floating[Any]] | Moments, d_out: int, whitening: float, what: str, *, centred: bool = True
 ) -> LinearMap:
     """Principal components of ``(n, d_in)``, each divided by its deviation to the ``whitening``.
 
@@ -70,44 +121,24 @@ def fit_whitened(
     Raises:
         DataError: If there are fewer than two distinct vectors.
     """
-    samples = np.asarray(vectors, dtype=np.float64)
-    if samples.ndim != 2 or not np.isfinite(samples).all():
-        raise DataError(
-            f"{what} vectors must be finite and two-dimensional, got shape {samples.shape}; run "
-            "`dvc repro encode` with a working encoder"
-        )
-    samples = np.rint(samples * _STEPS)
-    if len(samples) < 2 or np.ptp(samples, axis=0).max(initial=0.0) == 0:
+    moments = vectors if isinstance(vectors, Moments) else Moments(what).add(vectors)
+    if not moments.distinct:
         raise DataError(
             f"the {what} projection needs at least two distinct {what} vectors, got "
-            f"{len(samples)} equal ones; add facts to the training KB"
+            f"{moments.count} equal ones; add facts to the training KB"
         )
-    mean, covariance = _moments(samples)
-    if not centred:
-        mean, covariance = np.zeros_like(mean), (samples.T @ samples) / (len(samples) * _STEPS**2)
+    mean, covariance = moments.mean_and_covariance(centred=centred)
     eigenvalues, components = eigh(covariance)
     rank = int((eigenvalues > _RANK_TOLERANCE * eigenvalues[-1]).sum())
-    kept = min(d_out, rank, len(samples) - 1)
+    kept = min(d_out, rank, moments.count - 1)
     largest_first = slice(None, -kept - 1, -1)
     axes = components.T[largest_first]
     # float32: a power is the one operation here whose last bit may depend on the processor.
     scale = (eigenvalues[largest_first] ** (-whitening / 2)).astype(np.float32)
-    weight = np.zeros((d_out, samples.shape[1]))
+    weight = np.zeros((d_out, len(mean)))
     weight[:kept] = axes * (_signs(axes) * scale.astype(np.float64))[:, None]
     bias = np.array([-math.fsum(row * mean) for row in weight])
     return LinearMap(weight.astype(np.float32), bias.astype(np.float32))
-
-
-def _moments(samples: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-    """Mean and covariance of whole numbers, in units of the vectors.
-
-    Sums and products of whole numbers are exact in float64, in any order, up to 2^53: for unit vectors up to 2^27 of
-    them.  What follows works number by number.
-    """
-    count = len(samples)
-    total = samples.sum(axis=0)
-    covariance = (count * (samples.T @ samples) - np.outer(total, total)) / float(count) ** 2
-    return total / (count * _STEPS), covariance / _STEPS**2
 
 
 def _signs(axes: DoubleArray) -> DoubleArray:

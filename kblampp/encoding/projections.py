@@ -22,7 +22,7 @@ from kblampp.core.errors import ParamsError, StoreError
 from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_manifest
 from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.encoding.encoders import Encoders
-from kblampp.encoding.linear_maps import IntArray, LinearMap, TauEncoder, fit_whitened, unit
+from kblampp.encoding.linear_maps import IntArray, LinearMap, Moments, TauEncoder, fit_whitened, unit
 from kblampp.encoding.sentence_encoder import DoubleArray
 
 __all__ = [
@@ -123,9 +123,9 @@ class Projections:
     @classmethod
     def fit(
         cls,
-        entity_vectors: DoubleArray,
-        relation_vectors: DoubleArray,
-        context_vectors: DoubleArray,
+        entity_vectors: DoubleArray | Moments,
+        relation_vectors: DoubleArray | Moments,
+        context_vectors: DoubleArray | Moments,
         *,
         d_k: int,
         d_v: int,
@@ -135,7 +135,7 @@ class Projections:
         encoder_name: str,
         encoder_fingerprint: str,
     ) -> Projections:
-        """Fit the three maps on sentence vectors of distinct strings, each ``(n, d_sent)``.
+        """Fit the three maps on sentence vectors of distinct strings, each ``(n, d_sent)``, or on their moments.
 
         ``relation_vectors`` are those of the KB's relations and of ``general_relation_labels()``.
 

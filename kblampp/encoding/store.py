@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from kblampp.encoding.encoded_facts import (
     KEYS,
     LAST_DAYS,
     RELATIONS,
+    SENTENCES,
     VALUES,
     EncodedFacts,
 )
@@ -100,17 +101,10 @@ class KBValueStore(EncodedFacts):
             DataError: If there are no facts.
         """
         questions = dict(questions or {})
-        _check_build(facts, projections, dtype, encoders.fingerprint, questions)
+        check_build(len(facts), projections, dtype, encoders.fingerprint, questions)
         arrays = encode_facts(facts, encoders, projections, dtype, questions)
-        fields = {
-            "n": len(facts),
-            "dims": projections.dims(),
-            "dtype": dtype,
-            "encoder": {"name": encoders.name, "fingerprint": encoders.fingerprint},
-            "projection_fingerprint": projections.fingerprint,
-            "questions": {split: len(texts) for split, texts in questions.items()},
-            "questions_sha256": {split: fingerprint(*texts) for split, texts in questions.items()},
-        }
+        asked = {split: (len(texts), fingerprint(*texts)) for split, texts in questions.items()}
+        fields = manifest_fields(len(facts), encoders, projections, dtype, asked)
         with atomic_dir(directory) as folder:
             for name, array in arrays.items():
                 save_array(folder / name, array)
@@ -157,7 +151,7 @@ class KBValueStore(EncodedFacts):
     def sentence_vectors(self) -> FloatArray:
         """Vectors of the evidence sentences as the encoder made them, ``(n, d_sent)`` float32; for dense retrieval."""
         shape = (self.n, self.dims["d_sent"])
-        return self._open("meta/sent_vec.npy", shape, self.dtype).astype(np.float32)
+        return self._open(SENTENCES, shape, self.dtype).astype(np.float32)
 
     @property
     def splits(self) -> list[str]:
@@ -199,14 +193,39 @@ class KBValueStore(EncodedFacts):
         return opened
 
 
-def _check_build(
-    facts: Sequence[FiveTuple],
-    projections: Projections,
-    dtype: str,
-    encoder_fingerprint: str,
-    questions: Mapping[str, Sequence[str]],
+def manifest_fields(
+    n: int, encoders: Encoders, projections: Projections, dtype: str, questions: Mapping[str, tuple[int, str]]
+) -> dict[str, Any]:
+    """What the manifest of a store states.
+
+    Args:
+        n: Number of facts.
+        encoders: Those of the store.
+        projections: The fitted maps.
+        dtype: Of the float arrays.
+        questions: Of each split the number of questions and the `fingerprint` of their texts.
+    """
+    return {
+        "n": n,
+        "dims": projections.dims(),
+        "dtype": dtype,
+        "encoder": {"name": encoders.name, "fingerprint": encoders.fingerprint},
+        "projection_fingerprint": projections.fingerprint,
+        "questions": {split: count for split, (count, _) in questions.items()},
+        "questions_sha256": {split: digest for split, (_, digest) in questions.items()},
+    }
+
+
+def check_build(
+    n: int, projections: Projections, dtype: str, encoder_fingerprint: str, questions: Iterable[str]
 ) -> None:
-    if not facts:
+    """Whether a store can be made of `n` facts and of questions of these splits.
+
+    Raises:
+        StoreError: Encoder and projections do not fit, or dtype or the name of a split is not one of a store.
+        DataError: There are no facts.
+    """
+    if not n:
         raise DataError("a store needs at least one fact, got none; check the stage's input file")
     if dtype not in _DTYPES:
         raise StoreError(f"encoder.store_dtype must be float16 or float32, got {dtype!r}; set it in params.yaml")

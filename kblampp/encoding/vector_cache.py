@@ -56,8 +56,7 @@ class VectorCache:
         self.folder = folder
         self._dim = dim
         self._size_limit = size_limit
-        versions = [f"{library} {version(library)}" for library in _LIBRARIES]
-        self._mark = fingerprint(_RULE, *versions, encoder_fingerprint)
+        self._mark = fingerprint(*computed_with(), encoder_fingerprint)
         self._usable = True
         self._opened: diskcache.Cache | None = None
 
@@ -184,6 +183,11 @@ def with_disk_cache(encoder: SentenceEncoder) -> CachedEncoder:
     if folder is None or encoder.name == DETERMINISTIC:
         return CachedEncoder(encoder, None)
     return CachedEncoder(encoder, VectorCache(folder, encoder.fingerprint, encoder.dim))
+
+
+def computed_with() -> list[str]:
+    """Besides the weights, all that decides what a text's vector is."""
+    return [_RULE, *(f"{library} {version(library)}" for library in _LIBRARIES)]
 
 
 def cache_folder() -> Path | None:

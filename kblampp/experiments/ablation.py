@@ -27,7 +27,7 @@ import torch
 from kblampp.core.errors import DataError, ParamsError
 from kblampp.core.files import MANIFEST, atomic_dir, fingerprint, read_json, write_json
 from kblampp.core.params import Params, load_params
-from kblampp.data.dataset import Dataset, knowledge_bases
+from kblampp.data.dataset import DatasetFiles, knowledge_bases
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import TUNED, load_encoders
 from kblampp.encoding.projections import PROJECTION
@@ -208,7 +208,7 @@ def _train(row: Row, params: Params, data: Path, store: Path) -> Figures:
     if not all(_there(folder / part, source and source / part) for part in STORE_PARTS):
         _start("encode", own)
         encoders = load_encoders(own.encoder.model, made_store, batch_size=own.encoder.batch_size)
-        encode_dataset(Dataset.load(own_data, own.dataset), folder, own.encoder, encoders)
+        encode_dataset(DatasetFiles.open(own_data, own.dataset), folder, own.encoder, encoders)
         build_indexes(knowledge_bases(own_data, own.dataset), folder, own.index)
     _there(made_store / BACKBONE, store / BACKBONE)
     if not _there(folder / own.eval.adapter):

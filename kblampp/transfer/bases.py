@@ -10,7 +10,7 @@ from kblampp.backbone.load import Backbone
 from kblampp.converters.registry import convert_dataset
 from kblampp.core.errors import DataError
 from kblampp.core.params import ConvertParams, Params
-from kblampp.data.dataset import TRAINING_KB, Dataset
+from kblampp.data.dataset import TRAINING_KB, Dataset, DatasetFiles
 from kblampp.data.windows import day
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import Encoders, load_encoders
@@ -159,7 +159,9 @@ def open_dataset(
     Raises:
         KBLaMError: Projections or encoder are missing or do not fit.
     """
-    encode_dataset(dataset, scratch, params.encoder, encoders, start=store / params.dataset)
+    dataset.save(scratch / "data")
+    files = DatasetFiles.open(scratch / "data", dataset.name)
+    encode_dataset(files, scratch, params.encoder, encoders, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
     as_of = day(params.selector.as_of)

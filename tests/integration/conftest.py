@@ -17,7 +17,7 @@ import torch
 from kblampp.backbone.load import backbone_manifest
 from kblampp.core.params import load_params
 from kblampp.core.program import run_stage
-from kblampp.data.dataset import Dataset, knowledge_bases
+from kblampp.data.dataset import DatasetFiles, knowledge_bases
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import load_encoders
 from kblampp.index.build import build_indexes
@@ -71,7 +71,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         manifest = json.dumps(backbone_manifest(params.backbone.name))
         (store / "backbone" / "manifest.json").write_text(manifest, encoding="utf-8")
         encoders = load_encoders(params.encoder.model, store)
-        encode_dataset(Dataset.load(data, NAME), store / NAME, params.encoder, encoders)
+        encode_dataset(DatasetFiles.open(data, NAME), store / NAME, params.encoder, encoders)
         build_indexes(knowledge_bases(data, NAME), store / NAME, params.index)
         torch.manual_seed(0)
         train_stage_a(params, data=data, store=store, metrics=Path("metrics/trainA"), checkpoints=Path(".ckpt"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kblampp.core.params import load_params
-from kblampp.data.dataset import Dataset
+from kblampp.data.dataset import DatasetFiles
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import load_encoders
 from kblampp.model import workspace as opening
@@ -44,7 +44,7 @@ def test_stores_and_training_are_the_same_on_another_day(later: Path, prepared: 
     for name in ("kb", "projection", "trainA"):
         shutil.rmtree(store / name)
     encoders = load_encoders(params.encoder.model, Path("store"))
-    encode_dataset(Dataset.load(Path("data"), NAME), store, params.encoder, encoders)
+    encode_dataset(DatasetFiles.open(Path("data"), NAME), store, params.encoder, encoders)
     assert stage("trainA") == 0
     for name in ("kb", "projection", "trainA"):
         assert digest(store / name) == digest(prepared / store / name), name

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 
 from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.core.params import load_params
-from kblampp.data.dataset import TRAINING_KB, Dataset
+from kblampp.data.dataset import TRAINING_KB, Dataset, DatasetFiles
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import general_relation_labels
@@ -67,7 +67,10 @@ def encode(output: Path, batch_size: int, tuned: Path) -> None:
     params = load_params(ROOT / "params.yaml").encoder.model_copy(update={"batch_size": batch_size})
     encoder = load_encoder(BUNDLED, batch_size=batch_size)
     encoders = Encoders.of(encoder, load_encoder(BUNDLED, batch_size=batch_size, adapter=tuned))
-    encode_dataset(make_dataset(), output, params, encoders)
+    data = output.parent / "data"
+    dataset = make_dataset()
+    dataset.save(data)
+    encode_dataset(DatasetFiles.open(data, dataset.name), output, params, encoders)
     assert isinstance(encoder, TransformerEncoder)
     encoder._model.float()
     vectors = encoder.encode(general_relation_labels()[:100])

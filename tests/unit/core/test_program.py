@@ -76,6 +76,12 @@ def test_package_error_is_one_line_and_status_one(argv: list[str], capsys: pytes
     assert capsys.readouterr().err == "error: facts.jsonl line 3: tail is missing\n"
 
 
+def test_what_no_file_depends_on_is_handed_over_without_a_declaration(argv: list[str]) -> None:
+    seen: list[str] = []
+    assert run_stage("encode", lambda params: seen.append(params.encode.engine), argv, beside=["encode"]) == 0
+    assert seen == ["local"]
+
+
 def test_undeclared_parameter_stops_the_stage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_stage("encode", read_seed, argv) == 1
     assert "seed is read, but not declared" in capsys.readouterr().err
