@@ -53,8 +53,8 @@ def _answers(rows: list[dict[str, Any]], sizes: list[str]) -> str:
                 lines.append(table_line([f"{label}: {part}", *cells]))
     first = rows[0]
     note = (
-        f"{first['questions']} questions, the same at each size; in context only where all facts of a base fit into the "
-        "backbone's window."
+        f"{first['questions']} questions, the same at each size; in context only where all facts of a base fit into "
+        "the backbone's window."
     )
     return "\n".join([*lines, "", note])
 
