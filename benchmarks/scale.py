@@ -7,9 +7,10 @@ into half of a base, they are parted among several bases of that size.  Beside t
 8 nearest sentences (`rag_8`) and with all facts in its prompt (`in_context`, where they fit), and search without
 training (`phrase_lookup`).
 
-Each base is filled and asked by processes of their own, whose highest memory is told.  Times to the first token and to
-each further one are those of one question at a time, the model's with encoding and search, and RAG's with the same and
-a longer prompt; of the embedded backbone, and of random weights of the shape of SmolLM2-135M.
+Each base is filled and asked by processes of their own, whose highest memory is told (resident, without mapped files).
+Times to the first token and to each further one are those of one question at a time, the model's with encoding and
+search, and RAG's with the same and a longer prompt; of the embedded backbone, and of random weights of the shape of
+SmolLM2-135M.
 
 A size that `--output` has for the same model and questions is not measured again, and a base that lies in `--work` with
 the same vectors is asked as it is; a killed run goes on.  `--write` puts the table into docs/scale.md.
@@ -184,7 +185,7 @@ def _tell(work: Callable[[argparse.Namespace, int], dict[str, Any]], arguments: 
 
 
 class Memory:
-    """The most that this process has resident while it is there, in MB."""
+    """The most that this process has resident, in MB; without mapped files, where the system tells them apart."""
 
     def __init__(self) -> None:
         self.before = self.peak = self._now()
@@ -193,7 +194,8 @@ class Memory:
         self._thread.start()
 
     def _now(self) -> int:
-        return round(psutil.Process().memory_info().rss / 1e6)
+        found = psutil.Process().memory_info()
+        return round((found.rss - getattr(found, "shared", 0)) / 1e6)
 
     def _watch(self) -> None:
         while self._going:

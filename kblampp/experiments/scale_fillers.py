@@ -1,9 +1,9 @@
 """Facts that fill a base up to any size and change no answer: near misses, the rest of the sources, and other worlds.
 
-A near miss has the relation of a fact that answers and a neighbour of its head's name (another given name with the same
-family name, "Kvitnes Quay" beside Kvitnes Lighthouse), or its very head with a relation that nobody asks about.  Other
-worlds are open worlds of another seed, again and again with their names dealt anew among the entities of a type: so a
-million facts need some ten thousands of names, which are encoded once.
+A near miss has the relation of a fact that answers and a neighbour of its head's name (another word before its last, as
+people of one family have, or "Kvitnes Quay" beside Kvitnes Lighthouse), or its very head with a relation that nobody
+asks about.  Other worlds are open worlds of another seed, again and again with their names dealt anew among the
+entities of a type: so a million facts need some ten thousands of names, which are encoded once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -81,9 +81,11 @@ class Fillers:
 
     def may_stand(self, fact: FiveTuple) -> bool:
         """Whether a fact of another world changes no answer."""
-        return all(
-            entity.name.casefold() not in self.names and self._is_free(entity.name) for entity in (fact.head, fact.tail)
-        )
+        known = any(entity.name.casefold() in self.names for entity in (fact.head, fact.tail))
+        return not known and self._names_are_free(fact)
+
+    def _names_are_free(self, fact: FiveTuple) -> bool:
+        return self._is_free(fact.head.name) and self._is_free(fact.tail.name)
 
     def _is_free(self, name: str) -> bool:
         return not self.questions.reserved.intersection(words_of(name))
@@ -95,10 +97,10 @@ class Fillers:
             chunk: The questions.
         """
         facts = self.questions.facts
-        core = list(dict.fromkeys(number for asked in chunk for number in asked.core))
+        core = dict.fromkeys(number for asked in chunk for number in asked.core)
         yield from (facts[number] for number in core)
-        rest = (fact for number, fact in enumerate(facts) if number not in set(core))
-        streams: list[Iterator[FiveTuple]] = [self._near(core), self._of_the_rest(rest, set(core)), self._worlds()]
+        rest = (fact for number, fact in enumerate(facts) if number not in core and self._names_are_free(fact))
+        streams: list[Iterator[FiveTuple]] = [self._near(list(core)), rest, self._worlds()]
         while streams:  # in turn, as long as each has some; the worlds never end
             for stream in list(streams):
                 following = next(stream, None)
@@ -106,11 +108,6 @@ class Fillers:
                     streams.remove(stream)
                 else:
                     yield following
-
-    def _of_the_rest(self, rest: Iterator[FiveTuple], core: Container[int]) -> Iterator[FiveTuple]:
-        """Facts of the sources that no question of the base rests on; short names that are asked for are theirs."""
-        del core
-        return (fact for fact in rest if self._is_free(fact.head.name) and self._is_free(fact.tail.name))
 
     def _near(self, core: Sequence[int]) -> Iterator[FiveTuple]:
         """Near misses of facts, the first of each, then the second of each."""
@@ -131,7 +128,8 @@ class Fillers:
         if not tails:
             return None
         for _ in range(8):
-            if len(words) == 2 and not any(letter.isdigit() for letter in fact.head.name):
+            two = len(words) == 2 and not any(letter.isdigit() for letter in fact.head.name)
+            if two and rng.random() < 0.5:  # perhaps a person
                 name = f"{rng.choice(self.people)} {words[-1]}"
             else:
                 kept = words[:-1] if len(words) > 1 else words
