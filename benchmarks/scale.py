@@ -381,11 +381,11 @@ def time_tokens(
             vector = plain.encode([without_time(text)])[0].astype(np.float32)
             shown = searched.sentences(searched.nearest_sentences(vector))
             prompt = tokenizer([in_context_prompt(text, shown)], return_tensors="pt")
-            backbone.model.generate(**prompt, **told)
+            backbone.model.generate(prompt["input_ids"], attention_mask=prompt["attention_mask"], **told)
 
         def bare(place: int, **told: Any) -> None:
             prompt = tokenizer([closed_book_prompt(encoded.questions[place].question)], return_tensors="pt")
-            backbone.model.generate(**prompt, **told)
+            backbone.model.generate(prompt["input_ids"], attention_mask=prompt["attention_mask"], **told)
 
         runs: dict[str, Callable[..., None]] = {"model": with_model, "rag_8": with_rag, "bare": bare}
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}

@@ -235,29 +235,23 @@ def ask(
         if state.base is None:
             raise StoreError(f"{folder} holds no fact: remove the folder, it is made anew")
         encoded = questions_of(folder, chunk, encoder.encoders, predictor.options.as_of)
-        queries = []
+        recorder = Recorder(state.base.index)
+        recorded = replace(state.base, index=recorder)
+        options = replace(predictor.options, top_k=min(predictor.options.top_k, recorded.store.n))
+        asking, queries = replace(predictor, options=options), []
         for place, asked in enumerate(chunk):
+            recorder.calls.clear()
             start = time.perf_counter()
-            prediction, first = _asked(state.base, encoded.part([place]), predictor)
+            (prediction,) = asking.predict(recorded, encoded.part([place]))
             said.seconds.append(time.perf_counter() - start)
             said.texts["model"].append(prediction.text)
             said.null.append(prediction.null or 0.0)
-            query, scores, ids = first
+            query, scores, ids = recorder.calls[0]
             queries.append((query, scores))
             if asked.answerable:
                 said.found.append(_found(encoded.questions[place], ids[0] % state.base.store.n, prediction))
         said.index += _recalls(state.base, queries[:exact])
     said.asked += chunk
-
-
-def _asked(
-    base: EncodedBase, encoded: EncodedQuestions, predictor: Predictor
-) -> tuple[Prediction, tuple[npt.NDArray[Any], FloatArray, npt.NDArray[np.int64]]]:
-    """What the model says to one question, and its first search."""
-    recorder = Recorder(base.index)
-    options = replace(predictor.options, top_k=min(predictor.options.top_k, base.store.n))
-    (prediction,) = replace(predictor, options=options).predict(replace(base, index=recorder), encoded)
-    return prediction, recorder.calls[0]
 
 
 def _found(question: Question, searched: npt.NDArray[np.int64], prediction: Prediction) -> list[bool]:
