@@ -3,9 +3,9 @@
 The same questions (of the open dossiers, YAGO and the worlds `swap` and `novel`) are asked of living bases of each
 size.  A base holds the facts that answer them, and is filled up with near misses, other facts of the sources, and other
 worlds (`kblampp/experiments/scale_fillers.py`), which change no answer.  Where the facts of all questions do not fit
-into half of a base, they are parted among several bases of that size.  Beside the model are the same backbone with the
-8 nearest sentences (`rag_8`) and with all facts in its prompt (`in_context`, where they fit), and search without
-training (`phrase_lookup`).
+into four fifths of a base, they are parted among several bases of that size.  Beside the model are the same backbone
+with the 8 nearest sentences (`rag_8`) and with all facts in its prompt (`in_context`, where they fit), and search
+without training (`phrase_lookup`).
 
 Each base is filled and asked by processes of their own, whose highest memory is told (resident, without mapped files).
 Times to the first token and to each further one are those of one question at a time, the model's with encoding and

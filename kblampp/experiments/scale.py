@@ -55,7 +55,7 @@ EXACT = 1 << 16
 
 def room_of(facts: int) -> int:
     """How many of the facts of a base answers may rest on: the others are there to be passed over."""
-    return max(1, facts // 2)
+    return facts * 4 // 5
 
 
 def fill(folder: Path, facts: int, chunk: Sequence[Asked], fillers: Fillers, encoder: FactEncoder) -> dict[str, Any]:
@@ -164,8 +164,8 @@ class Said:
         asked: The questions.
         texts: The answers of each system.
         null: The model's weights of the null fact.
-        found: For each answerable question whether one of the facts that answer it is among the first `KS` keys of the
-            first search, and then among the first `KS` facts that the last layer weighed.
+        found: For each question whose source says which facts answer it, whether one of them is among the first `KS`
+            keys of the first search, and then among the first `KS` facts that the last layer weighed.
         index: Shares of the 8 best keys that the first search found, of some questions.
         seconds: What each question took the model, one after the other.
     """
@@ -195,13 +195,15 @@ class Said:
         refused = [is_abstention(text) for text in self.texts["model"]]
         found = np.array(self.found)
         names = [f"{what}_recall_at_{k}" for what in ("search", "last_layer") for k in KS]
+        recalls = [round(float(share), 4) for share in found.mean(0)] if len(found) else [None] * len(names)
         area = auroc(self.null, [not each for each in answerable])
         return {
             "questions": len(self.asked),
             "systems": table,
             "auroc": None if area is None else round(area, 4),
             "answerable_refused": round(float(np.mean(np.array(refused)[answerable])), 4),
-            **{name: round(float(share), 4) for name, share in zip(names, found.mean(0), strict=True)},
+            "with_facts": len(found),
+            **dict(zip(names, recalls, strict=True)),
             "index_recall_at_8": round(statistics.mean(self.index), 4) if self.index else None,
             "index_compared": len(self.index),
             "answer_ms": round(1000 * statistics.median(self.seconds), 2),
@@ -248,7 +250,7 @@ def ask(
             said.null.append(prediction.null or 0.0)
             query, scores, ids = recorder.calls[0]
             queries.append((query, scores))
-            if asked.answerable:
+            if asked.question.supporting_facts:
                 said.found.append(_found(encoded.questions[place], ids[0] % state.base.store.n, prediction))
         said.index += _recalls(state.base, queries[:exact])
     said.asked += chunk

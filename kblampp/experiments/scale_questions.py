@@ -7,6 +7,7 @@ what it is about among the facts of all sources, and words that stand for a name
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +22,9 @@ from kblampp.transfer.bases import read_base, sources
 
 WORLDS = ("swap", "novel")
 DOSSIERS = "dossiers"
-MOST_CORE = 40
-"""Facts that an answer may rest on; a question with more is left out."""
+MOST_CORE, MOST_ABOUT = 80, 40
+"""Facts that an answer may rest on; a question with more is left out.  And facts that are taken about what an
+unanswerable one names."""
 
 
 @dataclass(frozen=True)
@@ -228,11 +230,22 @@ class _Rows:
                 about[name].append(number)
         return cls(facts, of_head, of_tail, about, frozenset(about), _names_of_words(facts))
 
+    def _onward(self, met: dict[str, None]) -> Iterator[str]:
+        """The names at the other ends of the facts about names, the nearest first; `met` grows by them."""
+        queue = list(met)
+        while queue:
+            for number in self.about[queue.pop(0)]:
+                for entity in (self.facts[number].head, self.facts[number].tail):
+                    if entity.name not in met:
+                        met[entity.name] = None
+                        queue.append(entity.name)
+                        yield entity.name
+
     def core(self, question: Question, named: Sequence[str]) -> list[int] | None:
         """The facts that must be there for the answer to be right; None where they are too many.
 
-        These are the facts that answer it with the rest of their rows, read from both ends, and where none does, all
-        about what it names.
+        These are the facts that answer it with the rest of their rows, read from both ends.  Where the source does not
+        say which do, as the dossiers, they are those about what it names, about the other ends of these, and so on.
         """
         found: dict[int, None] = dict.fromkeys(question.supporting_facts)
         for number in question.supporting_facts:
@@ -241,6 +254,8 @@ class _Rows:
             if question.kind in ("inverse", "count", "list", "yes_no"):
                 found |= dict.fromkeys(self.of_tail[fact.tail.name, fact.relation.name])
         if not question.supporting_facts:
-            about = [number for name in named for number in self.about[name]]
-            found |= dict.fromkeys(about[:MOST_CORE])
+            most = MOST_ABOUT if question.type == UNANSWERABLE else MOST_CORE
+            met = dict.fromkeys(named)
+            for name in itertools.chain(named, self._onward(met) if question.type != UNANSWERABLE else ()):
+                found |= dict.fromkeys(self.about[name][: most - len(found)])
         return list(found) if len(found) <= MOST_CORE else None

@@ -202,6 +202,8 @@ def made_rows() -> dict[str, Any]:
     row = {
         "systems": {"model": kinds, "rag_8": kinds},
         "questions": 4,
+        "with_facts": 2,
+        "index_compared": 3,
         **dict.fromkeys(("search_recall_at_1", "search_recall_at_8", "last_layer_recall_at_1"), 0.5),
         **dict.fromkeys(("last_layer_recall_at_8", "index_recall_at_8", "answerable_refused"), 0.5),
         "auroc": None,
