@@ -180,12 +180,15 @@ def draw_curve(path: Path, output: Path) -> None:
                 left.plot(*zip(*points, strict=True), marker="o", markersize=4, color=COLOURS[system])
                 ends[label] = (*points[-1], COLOURS[system])
         left.set(xscale="log", ylim=(0, 1.02), xlabel="facts of the base", title="EM, all questions")
-        label_lines(left, ends, size=8)
-        ends = {}
+        of_left, ends = ends, {}
         for system, label in (*list(SYSTEMS.items())[:3:2], ("bare", "bare backbone")):
             times = [row["timing"]["smollm2_135m"][system]["first_ms"] for row in rows]
             right.plot(sizes, times, marker="o", markersize=4, color=COLOURS.get(system, GREY))
             ends[label] = (sizes[-1], times[-1], COLOURS.get(system, GREY))
         right.set(xscale="log", xlabel="facts of the base", title="First token, ms (SmolLM2's shape)")
         right.set_ylim(bottom=0)
+        for axes in (left, right):
+            axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axes.minorticks_off()
+        label_lines(left, of_left, size=8)
         label_lines(right, ends, size=8)
