@@ -111,13 +111,27 @@ class VectorTable:
     def make_missing(self) -> int:
         """Makes the vectors that facts of the present state lack; how many."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT v.digest, v.content FROM versions v WHERE v.until IS NULL AND NOT EXISTS "
-                "(SELECT 1 FROM vectors x WHERE x.encoder = ? AND x.digest = v.digest)",
-                (self._encoder.fingerprint,),
-            ).fetchall()
-        self._encode({digest: read_content(content) for digest, content in rows})
-        return len(rows)
+            numbers = [
+                number
+                for (number,) in connection.execute(
+                    "SELECT v.id FROM versions v WHERE v.until IS NULL AND NOT EXISTS "
+                    "(SELECT 1 FROM vectors x WHERE x.encoder = ? AND x.digest = v.digest)",
+                    (self._encoder.fingerprint,),
+                )
+            ]
+        with progress_bar(
+            total=len(numbers), desc="Encoding facts", unit="facts", leave=False, disable=len(numbers) <= FEW
+        ) as progress:
+            for start in range(0, len(numbers), BATCH):  # a few at a time: all texts and vectors need not be held
+                page = numbers[start : start + BATCH]
+                marks = ", ".join("?" * len(page))
+                with self._database.reading() as connection:
+                    rows = connection.execute(
+                        f"SELECT digest, content FROM versions WHERE id IN ({marks}) ORDER BY id", page
+                    ).fetchall()
+                self._encode({digest: read_content(content) for digest, content in rows})
+                progress.update(len(page))
+        return len(numbers)
 
     def forget_others(self) -> int:
         """Removes vectors of other encoders, and of facts that no state of the base has any more; how many."""

@@ -70,6 +70,11 @@ class Encoders:
         """One where a single encoder serves both."""
         return {self.names, self.relations}
 
+    def forget(self, most: int) -> None:
+        """Forgets the vectors of an encoder that holds more than `most`."""
+        for cache in self._caches:
+            cache.forget(most)
+
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> DoubleArray:
         """Vectors of names and sentences, `(n, d_sent)` float64 unit rows."""
         return self.names.embed(texts, progress)

@@ -47,11 +47,12 @@ class GrowingRows:
 
     Args:
         first: The rows that never change; those added follow them.
+        room: Where those go, as long as there is room; elsewhere from then on.
     """
 
-    def __init__(self, first: Readable) -> None:
+    def __init__(self, first: Readable, room: npt.NDArray[Any] | None = None) -> None:
         self._first = first
-        self._late = np.empty((0, *first.shape[1:]), dtype=first.dtype)
+        self._late = np.empty((0, *first.shape[1:]), dtype=first.dtype) if room is None else room
         self._size = 0
 
     @classmethod
@@ -74,8 +75,9 @@ class GrowingRows:
         return np.arange(start, stop, dtype=np.int64) + self._first.shape[0]
 
     def whole(self) -> npt.NDArray[Any]:
-        """All rows there are, as one array."""
-        return np.concatenate([self._first[:], self._late[: self._size]])
+        """All rows there are, as one array, which is no copy where all of them lie in one."""
+        late = self._late[: self._size]
+        return late if not self._first.shape[0] else np.concatenate([self._first[:], late])
 
     def take(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
         """The rows of numbers of any shape."""

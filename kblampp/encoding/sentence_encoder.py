@@ -163,10 +163,16 @@ class EmbeddingCache:
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if new:
             vectors = self.encoder.encode(new, progress=progress)
-            self._rows.update((text, row) for row, text in enumerate(new, start=self.n_encoded))
+            self._rows.update((text, row) for row, text in enumerate(new, start=len(self._rows)))
             self._vectors = np.concatenate([self._vectors, vectors])
             self.n_encoded += len(new)
         return self._vectors[[self._rows[text] for text in texts]]
+
+    def forget(self, most: int) -> None:
+        """Forgets all vectors where there are more than `most`; who goes through many facts needs those of few."""
+        if len(self._rows) > most:
+            self._rows = {}
+            self._vectors = np.zeros((0, self.encoder.dim), dtype=np.float64)
 
 
 def load_encoder(

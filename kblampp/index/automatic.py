@@ -1,9 +1,11 @@
 """`index.factory: auto`: the kind of index that suits a number of keys, said in one line of the log.
 
-Up to `FLAT` keys a search compares them all.  Up to `GRAPH` it walks a graph (HNSW, Malkov and Yashunin 2018) over keys
-of a byte a dimension, and beyond visits cells of product-quantised keys (Jégou et al. 2011) of half a byte a dimension,
-without links.  Both fetch more than is asked for, and the stored keys give the scores.  What they find and cost is
-measured by `benchmarks/index_scale.py`.
+Up to `FLAT` keys a search compares them all.  Beyond it visits half of the cells of product-quantised keys (Jégou et
+al. 2011) of four bits for two dimensions, whose distances are looked up in registers (André et al. 2015, "Cache
+locality is not enough: high-performance nearest neighbor search with product quantization fast scan").  It fetches more
+than is asked for, and the stored keys give the scores.  Half of the cells are many, and needed: keys of one name lie in
+many cells, since half of a key is of its relation.  What it finds and costs is measured by
+`benchmarks/index_scale.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +20,8 @@ logger = logging.getLogger(__name__)
 AUTO = "auto"
 FLAT = 100_000
 """Up to so many distinct keys an exact search takes milliseconds."""
-GRAPH = 2_000_000
-"""Up to so many distinct keys the links of a graph and its build, on one thread, are bearable."""
-_GRAPH_FACTORY, _GRAPH_SEARCH = "HNSW32_SQ8", "efConstruction=200,efSearch=256"
-_LEAST_DIMENSIONS = 2  # of a key that a byte of the product quantiser stands for
+_DIMENSIONS = 2  # of a key that four bits of the product quantiser stand for
+_VISITED = 2  # one in so many cells
 
 
 def resolve(factory: str, search: str | None, n_keys: int, d_k: int) -> tuple[str, str | None]:
@@ -58,8 +58,7 @@ def resolve(factory: str, search: str | None, n_keys: int, d_k: int) -> tuple[st
 def _choice(n_keys: int, d_k: int) -> tuple[str, str | None, str]:
     if n_keys <= FLAT:
         return "Flat", None, f"up to {FLAT} are compared one by one, exactly"
-    if n_keys <= GRAPH:
-        return _GRAPH_FACTORY, _GRAPH_SEARCH, f"a graph over byte codes up to {GRAPH}, scored again by the keys"
-    cells = 2 ** round(math.log2(4 * math.sqrt(n_keys)))
-    codes = max(m for m in range(1, max(1, d_k // _LEAST_DIMENSIONS) + 1) if d_k % m == 0)
-    return f"IVF{cells},PQ{codes}x8", f"nprobe={max(1, cells // 16)}", "cells of short codes, scored again by the keys"
+    cells = 2 ** round(math.log2(math.sqrt(n_keys)))
+    codes = max(m for m in range(1, max(1, d_k // _DIMENSIONS) + 1) if d_k % m == 0)
+    why = "half of the cells of short codes are visited, scored again by the keys"
+    return f"IVF{cells},PQ{codes}x4fs", f"nprobe={max(1, cells // _VISITED)}", why

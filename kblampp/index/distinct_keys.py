@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kblampp.encoding.growing import Readable
 from kblampp.encoding.sentence_encoder import FloatArray
 
 IdArray = npt.NDArray[np.int64]
@@ -42,13 +44,37 @@ class DistinctKeys:
         rows = np.ascontiguousarray(keys + keys.dtype.type(0))  # -0.0 becomes 0.0, which it equals
         as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
         _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        group = rank[inverse]
-        counts = np.bincount(group, minlength=len(first)).astype(np.int64)
-        ids = np.argsort(group, kind="stable").astype(np.int64)
-        return cls(rows[first[order]], np.cumsum(counts) - counts, counts, ids, group.astype(np.int64))
+        first, groups = _in_order(first, inverse)
+        return cls._of_groups(rows[first], groups)
+
+    @classmethod
+    def of_many(cls, keys: Readable, room: npt.NDArray[Any]) -> DistinctKeys:
+        """The same where the rows of ``(n, d_k)`` float16 are too many to be held.
+
+        Rows are compared by a hash and then, those of one hash, with each other.
+
+        Args:
+            keys: The rows, of which some are read at a time.
+            room: Where the distinct ones go, such as a mapped file; at least ``(n, d_k)`` float16.
+        """
+        for seed in itertools.count():
+            _, first, inverse = np.unique(_hashes(keys, seed), return_index=True, return_inverse=True)
+            first, groups = _in_order(first, inverse)
+            for start in range(0, len(first), _BLOCK):
+                block = first[start : start + _BLOCK]
+                room[start : start + len(block)] = _without_minus_zero(keys[block])
+            if all(
+                np.array_equal(room[groups[start : start + _BLOCK]], _without_minus_zero(keys[start : start + _BLOCK]))
+                for start in range(0, len(groups), _BLOCK)
+            ):
+                break  # else two keys had one hash
+        return cls._of_groups(room[: len(first)], groups)
+
+    @classmethod
+    def _of_groups(cls, keys: npt.NDArray[Any], groups: IdArray) -> DistinctKeys:
+        counts = np.bincount(groups, minlength=len(keys)).astype(np.int64)
+        ids = np.argsort(groups, kind="stable").astype(np.int64)
+        return cls(keys, np.cumsum(counts) - counts, counts, ids, groups)
 
     @property
     def n(self) -> int:
@@ -108,6 +134,30 @@ class DistinctKeys:
         found_ids = np.full((len(scores), k), -1, dtype=np.int64)
         found_scores[row, place], found_ids[row, place] = scores.ravel()[item], ids
         return found_scores, found_ids
+
+
+def _in_order(first: IdArray, inverse: IdArray) -> tuple[IdArray, IdArray]:
+    """First rows of groups, ascending, and the group of each row by its place among them."""
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse].astype(np.int64)
+
+
+def _without_minus_zero(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Rows in which -0.0 is 0.0, which it equals."""
+    return np.ascontiguousarray(rows + rows.dtype.type(0))
+
+
+def _hashes(keys: Readable, seed: int) -> npt.NDArray[np.uint64]:
+    """A hash of each row, a sum of its words times odd random numbers (Dietzfelbinger et al. 1997), (n,)."""
+    n, width = keys.shape
+    factors = np.random.default_rng(seed).integers(0, 1 << 63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    found = np.empty(n, dtype=np.uint64)
+    for start in range(0, n, _BLOCK):
+        words = _without_minus_zero(keys[start : start + _BLOCK]).view(np.uint16).astype(np.uint64)
+        found[start : start + _BLOCK] = words @ factors
+    return found
 
 
 def certain(scores: FloatArray, last: FloatArray, n_keys: int) -> Mask:

@@ -1,6 +1,7 @@
 """The keys of a living base, of half precision: each distinct one once, searched and read where it lies.
 
-In memory or in files that are mapped, they are the only copy of the keys.
+In memory or in files that are mapped, they are the only copy of the keys.  Few are compared with a query one by one;
+many have an index beside them (`automatic`), and what it finds is scored by the keys.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from kblampp.core.errors import StoreError
-from kblampp.core.files import map_array, save_array
+from kblampp.core.files import map_array, read_json, save_array, write_json
+from kblampp.encoding.growing import Readable
+from kblampp.index.automatic import AUTO, FLAT, resolve
 from kblampp.index.distinct_keys import DistinctKeys
 from kblampp.index.knowledge_index import KnowledgeIndex
 from kblampp.index.searchers import Searcher
 
 KEYS = "keys.faiss"
+MANY_KEYS, INDEX, CHOICE = "keys.npy", "index.faiss", "index.json"
+"""Instead of `KEYS` where there is an index: the keys, it, and how it was made."""
 _COLUMNS = ("starts", "counts", "ids", "groups")
+_HALF = "SQfp16"
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,29 +36,60 @@ class HalfIndex:
     Attributes:
         distinct: The keys.
         searcher: Finds candidates among them.
+        factory: What the searcher was made from.
+        search: The options set on it, if any.
     """
 
     distinct: DistinctKeys
     searcher: Searcher
+    factory: str = _HALF
+    search: str | None = None
 
     @classmethod
     def build(cls, keys: npt.NDArray[np.float16]) -> HalfIndex:
-        """Of keys ``(n, d_k)``.
+        """Of keys ``(n, d_k)``, searched exactly.
 
         Raises:
             StoreError: There are none, or some are not finite.
         """
         if keys.ndim != 2 or not keys.size or not np.isfinite(keys).all():
-            raise StoreError(
-                f"an index needs finite keys of shape (n, d_k), got {keys.shape}: make the vectors of the facts anew"
-            )
-        found = DistinctKeys.of(keys)
+            raise _unfit(keys.shape)
+        return cls._exact(DistinctKeys.of(keys))
+
+    @classmethod
+    def build_many(cls, keys: Readable, folder: Path) -> HalfIndex:
+        """Of keys ``(n, d_k)`` float16 of which some are read at a time, searched as `automatic` chooses.
+
+        Args:
+            keys: The keys.
+            folder: An empty folder, where the distinct keys go; the index may be read as long as they lie there.
+
+        Raises:
+            StoreError: There are none, or some are not finite.
+        """
+        n, width = keys.shape
+        if not n or not all(np.isfinite(keys[start : start + _BLOCK]).all() for start in range(0, n, _BLOCK)):
+            raise _unfit((n, width))
+        room = np.lib.format.open_memmap(folder / MANY_KEYS, mode="w+", dtype=np.float16, shape=(n, width))
+        found = DistinctKeys.of_many(keys, room)
+        if found.n_distinct <= FLAT:
+            return cls._exact(found)
+        factory, search = resolve(AUTO, None, found.n_distinct, width)
+        return cls(found, Searcher.build(found.keys, factory, search), factory, search)
+
+    @classmethod
+    def _exact(cls, found: DistinctKeys) -> HalfIndex:
         searcher = Searcher.build_half(found.keys)
         return cls(DistinctKeys(searcher.half_keys, found.starts, found.counts, found.ids, found.groups), searcher)
 
     def write(self, folder: Path) -> None:
         """Writes it to a folder that is there; the caller makes it atomic."""
-        self.searcher.write(folder / KEYS)
+        if self.factory == _HALF:
+            self.searcher.write(folder / KEYS)
+        else:
+            save_array(folder / MANY_KEYS, self.distinct.keys)
+            self.searcher.write(folder / INDEX)
+            write_json(folder / CHOICE, {"factory": self.factory, "search": self.search})
         for name in _COLUMNS:
             save_array(folder / f"key_{name}.npy", getattr(self.distinct, name))
 
@@ -62,8 +100,18 @@ class HalfIndex:
         Raises:
             StoreError: It is missing or damaged.
         """
-        searcher, keys = Searcher.map_half(folder / KEYS)
-        return cls(DistinctKeys(keys, *(map_array(folder / f"key_{name}.npy") for name in _COLUMNS)), searcher)
+        columns = [map_array(folder / f"key_{name}.npy") for name in _COLUMNS]
+        if not (folder / CHOICE).is_file():
+            searcher, keys = Searcher.map_half(folder / KEYS)
+            return cls(DistinctKeys(keys, *columns), searcher)
+        choice = read_json(folder / CHOICE)
+        try:
+            factory, search = str(choice["factory"]), choice["search"]
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{folder / CHOICE} does not say how the index was made: remove the folder") from error
+        keys = map_array(folder / MANY_KEYS)
+        searcher = Searcher.map(folder / INDEX, keys, factory, search)
+        return cls(DistinctKeys(keys, *columns), searcher, factory, search)
 
     @property
     def index(self) -> KnowledgeIndex:
@@ -71,12 +119,16 @@ class HalfIndex:
         return KnowledgeIndex(
             self.distinct,
             self.searcher,
-            factory="SQfp16",
-            search=None,
+            factory=self.factory,
+            search=self.search,
             similarity="ip",
             keys_sha256=None,
             validity=None,
         )
+
+
+def _unfit(shape: tuple[int, ...]) -> StoreError:
+    return StoreError(f"an index needs finite keys of shape (n, d_k), got {shape}: make the vectors of the facts anew")
 
 
 class KeyRows:

@@ -16,6 +16,9 @@ from kblampp.encoding.sentence_encoder import FloatArray
 from kblampp.index.distinct_keys import IdArray
 from kblampp.index.knowledge_index import KnowledgeIndex
 
+_SOME = 16
+"""Keys that are fetched beyond those wanted, in place of those that are gone."""
+
 
 class LayeredIndex:
     """Finds the same as a `KnowledgeIndex` of all keys would.
@@ -47,8 +50,7 @@ class LayeredIndex:
         """
         if not 0 <= k <= self.n:
             raise StoreError(f"search for k={k} of an index of {self.n} keys; k must lie between 0 and {self.n}")
-        scores, rows = self._segment.search(queries, min(self._segment.n, k + self._gone))
-        places = np.where(rows >= 0, self._places[rows], -1)
+        scores, places = self._of_segment(queries, k)
         if len(self._fresh_places):
             new = self._scores_of_fresh(np.asarray(queries, dtype=np.float32))
             scores = np.concatenate([scores, new], axis=1)
@@ -57,6 +59,20 @@ class LayeredIndex:
         order = np.lexsort((places, -scores), axis=-1)[:, :k]
         best, ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(places, order, axis=1)
         return best, np.where(best > -np.inf, ids, -1)
+
+    def _of_segment(self, queries: npt.NDArray[Any], k: int) -> tuple[FloatArray, IdArray]:
+        """The best keys of the segment with their places, -1 for one that is gone: `k` at least that are not.
+
+        Few of those found are gone, so some more are asked for first, and twice as many where they are not enough.
+        """
+        most = min(self._segment.n, k + self._gone)
+        width = min(most, k + _SOME)
+        while True:
+            scores, rows = self._segment.search(queries, width)
+            places = np.where(rows >= 0, self._places[rows], -1)
+            if width == most or ((places >= 0).sum(1) >= k).all():
+                return scores, places
+            width = min(most, 2 * width)
 
     def _scores_of_fresh(self, queries: FloatArray) -> FloatArray:
         """As `exact_scores`, of all fresh keys, without a copy of them for each query."""

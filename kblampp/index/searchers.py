@@ -26,7 +26,9 @@ from kblampp.index.distinct_keys import IdArray, Mask, exact_scores
 logger = logging.getLogger(__name__)
 
 _MARGIN = 8  # flat candidates beyond k: float32 search may order near-ties wrongly
-_BLOCK = 1 << 16  # keys of half precision that are added at a time
+_BLOCK = 1 << 16  # keys that are added at a time
+_LEARNED = 1 << 16  # keys from which cells and codes are learned where there are more; at least so many a cell:
+_LEARNED_A_CELL = 64
 _FEW = 4096  # so few keys are compared one by one: exact, and cheaper than a graph in which hardly any may be found
 _WIDER = 4  # at most so many times the cells are visited where most keys may not be found
 _PROBES = 16  # keys that try a new index out
@@ -60,8 +62,8 @@ class Searcher:
         self._error = 0.0 if self.misses_none else _error(index, keys)
 
     @classmethod
-    def build(cls, keys: FloatArray, factory: str, search: str | None) -> Searcher:
-        """Index ``keys`` ``(n, d_k)``.
+    def build(cls, keys: npt.NDArray[Any], factory: str, search: str | None) -> Searcher:
+        """Index ``keys`` ``(n, d_k)``, which may lie in a file that is mapped.
 
         Faiss draws its random numbers with seeds of its own that never change, and works on one thread here since links
         and centroids depend on the order of the work: one input gives one index.
@@ -79,8 +81,10 @@ class Searcher:
         what = f"index.factory {factory!r} makes no index of {n_keys} distinct keys of width {d_k}"
         with _one_thread(), _refused(what, _OTHER_FACTORY):
             with _warnings_logged(f"index.factory {factory!r} of {n_keys} distinct keys"):
-                index.train(keys)
-            index.add(keys)
+                index.train(_to_learn_from(index, keys))
+            block = _BLOCK if isinstance(index, faiss.IndexIVF) else n_keys  # the others depend on how keys are added
+            for start in range(0, n_keys, block):
+                index.add(np.asarray(keys[start : start + block], dtype=np.float32))
         with _refused(f"index.factory {factory!r} with index.search {search!r} cannot be searched", _OTHER_SEARCH):
             return cls(index, keys)
 
@@ -103,6 +107,22 @@ class Searcher:
                 f"{keys.shape[1]}; run `dvc repro index`"
             )
         _set_options(index, factory, search)  # not every kind of index keeps them in its file
+        return cls(index, keys)
+
+    @classmethod
+    def map(cls, path: Path, keys: npt.NDArray[Any], factory: str, search: str | None) -> Searcher:
+        """Open the index of ``keys`` that `write` wrote, what of it can be left in its file and mapped.
+
+        Raises:
+            StoreError: If the file is not an index of that many keys.
+        """
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise StoreError(f"{path} is not a readable index: remove its folder, which is made anew") from error
+        if (index.ntotal, index.d) != keys.shape:
+            raise StoreError(f"{path} is an index of other keys: remove its folder, which is made anew")
+        _set_options(index, factory, search)
         return cls(index, keys)
 
     @classmethod
@@ -206,6 +226,17 @@ def _empty(factory: str, search: str | None, d_k: int) -> Any:
         raise StoreError(f"{what}: faiss has it for distances only, not for the inner product; {_OTHER_FACTORY}")
     _set_options(index, factory, search)
     return index
+
+
+def _to_learn_from(index: Any, keys: npt.NDArray[Any]) -> FloatArray:
+    """The keys that cells and codes are learned from: all, or as many as are enough, drawn with a seed of their own."""
+    enough = len(keys)
+    if isinstance(index, faiss.IndexIVF):
+        enough = min(enough, max(_LEARNED, _LEARNED_A_CELL * index.nlist))
+    if enough == len(keys):
+        return np.asarray(keys, dtype=np.float32)
+    rows = np.sort(np.random.default_rng(0).choice(len(keys), enough, replace=False))
+    return np.asarray(keys[rows], dtype=np.float32)
 
 
 def _set_options(index: Any, factory: str, search: str | None) -> None:

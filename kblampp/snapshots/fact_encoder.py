@@ -16,6 +16,10 @@ from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.fact_arrays import encode_facts
 from kblampp.encoding.projections import Projections
 
+MOST_STRINGS = 1 << 14
+"""Texts whose vectors are held from one call to the next, 48 MB an encoder: names come again in facts that stand near
+one another, and a million facts must not be held."""
+
 
 @dataclass(frozen=True, eq=False)
 class FactEncoder:
@@ -42,6 +46,7 @@ class FactEncoder:
 
     def encode(self, facts: Sequence[FiveTuple]) -> npt.NDArray[np.float16]:
         """Key, inverse key, value and context vector of each fact side by side, (n, sum of `widths`)."""
+        self.encoders.forget(MOST_STRINGS)
         # Names and sentences in one pass, kept by the encoders: of a few texts, a pass mostly reads the weights.
         self.encoders.embed([text for fact in facts for text in _texts(fact)])
         arrays = encode_facts(facts, self.encoders, self.projections, DTYPE, {})

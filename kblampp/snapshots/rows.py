@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -13,6 +18,7 @@ import torch
 
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.vectors import DTYPE, VectorTable
+from kblampp.core.progress import progress_bar
 from kblampp.data.facts import FiveTuple
 from kblampp.encoding.encoded_facts import CONTEXTS, VALUES, EncodedFacts
 from kblampp.encoding.fact_arrays import SymbolNumbers
@@ -21,6 +27,7 @@ from kblampp.index.half_index import HalfIndex, KeyRows
 from kblampp.model.mentions import NameRows
 from kblampp.snapshots.fact_encoder import FactEncoder
 
+logger = logging.getLogger(__name__)
 Columns = dict[str, npt.NDArray[Any]]
 """Arrays with a row a fact, by their names."""
 STATES, SLOTS, NAMES = "states.npy", "slots.npy", "names.npy"
@@ -30,6 +37,9 @@ _NUMBERINGS = (("entity_digests.npy", "entity_numbers.npy"), ("relation_digests.
 KEPT_TEXTS = 1 << 12
 PAGE = 256
 """Facts whose texts are read at a time."""
+MANY = 50_000
+"""Facts whose vectors are not held: what is made of more of them goes to files beside the base, a block at a time."""
+BLOCK = 1 << 14
 
 
 class Texts:
@@ -93,6 +103,15 @@ class BaseRows:
         vectors = tuple(GrowingRows.of_shape((width,), DTYPE) for width in encoder.widths)
         return cls(Texts(base), SymbolNumbers(), NameRows(), vectors)
 
+    def with_room(self, facts: int, folder: Path) -> BaseRows:
+        """The same without vectors, of which those of so many facts will lie in files of a folder."""
+        vectors = []
+        for place, rows in enumerate(self.vectors):
+            empty = rows.take(np.empty(0, dtype=np.int64))
+            room = _room(folder / f"vectors_{place}.npy", (facts, empty.shape[1]))
+            vectors.append(GrowingRows(empty, room))
+        return replace(self, vectors=tuple(vectors))
+
     @classmethod
     def of_arrays(cls, base: KnowledgeBase, arrays: Mapping[str, npt.NDArray[Any]], index: HalfIndex) -> BaseRows:
         """From what `arrays` gave, which is left where it is, and the index of the keys."""
@@ -111,10 +130,21 @@ class BaseRows:
         """The keys of facts by their slots (n,), and then their inverse keys, (2 n, d_k)."""
         return np.concatenate([rows.take(slots) for rows in self.vectors[:2]])
 
-    def compacted(self, slots: npt.NDArray[np.int64]) -> tuple[BaseRows, HalfIndex]:
-        """The same with the vectors of the facts of some slots (n,) alone, in this order, and their index."""
-        index = HalfIndex.build(self.keys(slots))
-        values, contexts = (rows.take(slots) for rows in self.vectors[2:])
+    def compacted(self, slots: npt.NDArray[np.int64], folder: Path | None = None) -> tuple[BaseRows, HalfIndex]:
+        """The same with the vectors of the facts of some slots (n,) alone, in this order, and their index.
+
+        Args:
+            slots: The slots.
+            folder: Where they go, whose files are mapped; None for memory, where they are searched exactly.
+        """
+        if folder is None:
+            index = HalfIndex.build(self.keys(slots))
+            values, contexts = (rows.take(slots) for rows in self.vectors[2:])
+        else:
+            index = HalfIndex.build_many(_KeysOf(self.vectors[:2], slots), folder)
+            values, contexts = (
+                _copied(rows, slots, folder / f"compact_{place}.npy") for place, rows in enumerate(self.vectors[2:])
+            )
         return replace(self, vectors=_vectors(index, values, contexts)), index
 
     def add(self, numbers: npt.NDArray[np.int64], encoder: FactEncoder) -> Columns:
@@ -122,20 +152,82 @@ class BaseRows:
         base = self.texts.base
         table = VectorTable(base.database, encoder)
         pages = []
-        for start in range(0, len(numbers), PAGE):
-            page = numbers[start : start + PAGE]
-            digests, facts = zip(*base.contents(page.tolist()), strict=True)
-            vectors = table.rows(facts, digests)
-            parts = ([f.head.name for f in facts], [f.tail.name for f in facts], [f.relation.name for f in facts])
-            columns = {
-                **self.symbols.arrays(facts),
-                NAMES: np.stack([self.names.add(part) for part in parts], axis=1),
-                STATES: page,
-            }
-            for rows, part in zip(self.vectors, encoder.split(vectors), strict=True):
-                columns[SLOTS] = rows.append(part)
-            pages.append(columns)
+        few = len(numbers) <= BLOCK
+        with progress_bar(total=len(numbers), desc="Facts", unit="facts", leave=False, disable=few) as progress:
+            for start in range(0, len(numbers), PAGE):
+                page = numbers[start : start + PAGE]
+                digests, facts = zip(*base.contents(page.tolist()), strict=True)
+                vectors = table.rows(facts, digests)
+                parts = ([f.head.name for f in facts], [f.tail.name for f in facts], [f.relation.name for f in facts])
+                columns = {
+                    **self.symbols.arrays(facts),
+                    NAMES: np.stack([self.names.add(part) for part in parts], axis=1),
+                    STATES: page,
+                }
+                for rows, part in zip(self.vectors, encoder.split(vectors), strict=True):
+                    columns[SLOTS] = rows.append(part)
+                pages.append(columns)
+                progress.update(len(page))
         return {name: np.concatenate([page[name] for page in pages]) for name in pages[0]}
+
+
+@contextmanager
+def scratch(base: KnowledgeBase, facts: int, folder: Path) -> Iterator[Path | None]:
+    """A hidden folder beside a base, for what is made of `MANY` facts; None for fewer, or where none can be made.
+
+    It is removed at once, where a system removes files that are mapped, or else with what kills have left.
+    """
+    place: Path | None = None
+    if facts > MANY and not base.database.read_only:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            place = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
+        except OSError as error:
+            logger.warning("vectors of %d facts are held in memory: %s", facts, error)
+    try:
+        yield place
+    finally:
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _room(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    room: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(DTYPE), shape=shape)
+    return room
+
+
+def _copied(rows: GrowingRows, slots: npt.NDArray[np.int64], path: Path) -> npt.NDArray[Any]:
+    """Rows by their numbers, in a file that is mapped; as they are where these are all of them in their order."""
+    if len(rows) == len(slots) and np.array_equal(slots, np.arange(len(slots))):
+        return rows.whole()
+    room = _room(path, (len(slots), rows.take(slots[:1]).shape[1]))
+    for start in range(0, len(slots), BLOCK):
+        room[start : start + BLOCK] = rows.take(slots[start : start + BLOCK])
+    return room
+
+
+class _KeysOf:
+    """The keys of facts by their slots, and then their inverse keys, of which some are read at a time.
+
+    Args:
+        parts: Keys and inverse keys by slots.
+        slots: The slots, (n,).
+    """
+
+    def __init__(self, parts: Sequence[GrowingRows], slots: npt.NDArray[np.int64]) -> None:
+        self._parts, self._slots = parts, slots
+        self.dtype = np.dtype(DTYPE)
+        self.shape = 2 * len(slots), parts[0].take(slots[:1]).shape[1]
+
+    def __getitem__(self, rows: Any, /) -> npt.NDArray[Any]:
+        """The keys of these numbers, or of a slice."""
+        n = len(self._slots)
+        numbers = np.arange(2 * n)[rows] if isinstance(rows, slice) else np.asarray(rows)
+        found = np.empty((*numbers.shape, self.shape[1]), dtype=self.dtype)
+        for place, part in enumerate(self._parts):
+            own = numbers // n == place
+            found[own] = part.take(self._slots[numbers[own] % n])
+        return found
 
 
 def _vectors(index: HalfIndex, values: npt.NDArray[Any], contexts: npt.NDArray[Any]) -> tuple[GrowingRows, ...]:

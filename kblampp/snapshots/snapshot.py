@@ -26,6 +26,7 @@ from kblampp.model.groups import Moved
 from kblampp.model.inputs import EncodedBase
 from kblampp.model.mentions import NameTable, NameUses
 from kblampp.model.onward import FactsByHead
+from kblampp.snapshots import rows as rows_of_base
 from kblampp.snapshots import segments
 from kblampp.snapshots.fact_encoder import FactEncoder
 from kblampp.snapshots.rows import NAMES, SLOTS, STATES, BaseRows, Columns, LiveFacts
@@ -210,18 +211,22 @@ class Snapshot:
         left = self.ids[kept]
         at = np.searchsorted(left, new[:, 0])
         moved = _moved(kept, at + np.arange(len(new)), n)
-        fresh = self._rows.add(new[:, 1], encoder) if len(new) else {}
         if self.base is None or self._indexed is None:
-            columns, uses = fresh, NameUses.of(self._rows.names, fresh[NAMES][:, :2].ravel())
-            rows, index = self._rows.compacted(columns[SLOTS])
+            with rows_of_base.scratch(base, n, base.path / segments.FOLDER) as folder:
+                rows = self._rows if folder is None else self._rows.with_room(n, folder)
+                columns = rows.add(new[:, 1], encoder)
+                uses = NameUses.of(rows.names, columns[NAMES][:, :2].ravel())
+                rows, index = rows.compacted(columns[SLOTS], folder)
             columns[SLOTS], indexed = np.arange(n), _Indexed.of(index)
             return self._made(version, new[:, 0].copy(), columns, indexed, rows, uses, device)
+        fresh = self._rows.add(new[:, 1], encoder) if len(new) else {}
         gone = self._columns[NAMES][~kept, :2].ravel()
         columns = {name: _with_rows(column, kept, at, fresh.get(name)) for name, column in self._columns.items()}
         uses = self.base.uses.moved(gone, fresh[NAMES][:, :2].ravel() if fresh else gone[:0])
         indexed, rows = self._indexed.moved(moved), self._rows
         if indexed.differs(n) > max(FEW, n // PART):
-            rows, index = rows.compacted(columns[SLOTS])
+            with rows_of_base.scratch(base, n, base.path / segments.FOLDER) as folder:
+                rows, index = rows.compacted(columns[SLOTS], folder)
             columns[SLOTS], indexed = np.arange(n), _Indexed.of(index)
         ids = _with_rows(self.ids, kept, at, new[:, 0])
         return self._made(
@@ -240,7 +245,9 @@ class Snapshot:
         """The same state, all of whose facts are in its index."""
         if self.base is None or not self.late:
             return self
-        rows, index = self._rows.compacted(self._columns[SLOTS])
+        base = self._rows.texts.base
+        with rows_of_base.scratch(base, len(self.ids), base.path / segments.FOLDER) as folder:
+            rows, index = self._rows.compacted(self._columns[SLOTS], folder)
         columns = self._columns | {SLOTS: np.arange(len(self.ids))}
         indexed, uses = _Indexed.of(index), self.base.uses
         return self._made(self.version, self.ids, columns, indexed, rows, uses, self.base.device)

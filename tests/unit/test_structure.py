@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, str] = {
     "report": "core data",
     "transfer": "core data converters encoding index backbone model evaluation",
     "experiments": "core data time_expressions synthetic tuning encoding index model evaluation training report "
-    "transfer sentences asking",
+    "transfer sentences base snapshots asking",
     "doctor": "core encoding backbone",
     "base": "core data tables",
     "snapshots": "core data encoding index model base",

@@ -16,6 +16,7 @@ from kblampp.base.editing import changed, fact_of
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.core.files import MANIFEST
 from kblampp.encoding.projections import fit_projections
+from kblampp.index.half_index import INDEX
 from kblampp.snapshots import segments
 from kblampp.snapshots.compaction import Compactor
 from kblampp.snapshots.fact_encoder import FactEncoder
@@ -47,6 +48,7 @@ def from_nothing(base: KnowledgeBase, encoder: FactEncoder, version: int) -> Sna
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kblampp.snapshots.segments.nearest", lambda *_: None)
         patch.setattr("kblampp.snapshots.segments.keep", lambda *_: False)
+        patch.setattr("kblampp.snapshots.rows.MANY", 1 << 30)
         return Snapshot.of(base, encoder, version)
 
 
@@ -54,12 +56,15 @@ def kept(base: KnowledgeBase) -> list[str]:
     return sorted(path.name for path in (base.path / segments.FOLDER).glob("[0-9]*"))
 
 
+@pytest.mark.parametrize("many", [1 << 30, 1], ids=["in memory", "in files"])
 @pytest.mark.parametrize("small", [1 << 8, 1 << 16], ids=["mapped", "read whole"])
 def test_a_state_of_a_segment_is_the_state_made_from_nothing(
-    base: KnowledgeBase, encoder: FactEncoder, small: int, monkeypatch: pytest.MonkeyPatch
+    base: KnowledgeBase, encoder: FactEncoder, small: int, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, after changes, back again, and after what is late was compacted; by another connection too."""
     monkeypatch.setattr("kblampp.core.files._SMALL", small)
+    monkeypatch.setattr("kblampp.snapshots.rows.MANY", many)
+    monkeypatch.setattr("kblampp.snapshots.rows.BLOCK", 5)
     first = base.version
     same(Snapshot.of(base, encoder, first), from_nothing(base, encoder, first), encoder)
     base.change(2, changed(FACTS[1], tail="Somebody Else"))
@@ -76,6 +81,52 @@ def test_a_state_of_a_segment_is_the_state_made_from_nothing(
         same(again.moved(other, encoder, first), from_nothing(base, encoder, first), encoder)
         same(Snapshot.of(other, encoder, first), from_nothing(base, encoder, first), encoder)
     assert len(kept(base)) == 1, "the earlier one has gone"
+
+
+@pytest.fixture
+def _indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All bases are large."""
+    monkeypatch.setattr("kblampp.snapshots.rows.MANY", 1)
+    monkeypatch.setattr("kblampp.index.automatic.FLAT", 8)
+    monkeypatch.setattr("kblampp.index.half_index.FLAT", 8)
+
+
+@pytest.mark.usefixtures("_indexed")
+def test_a_large_base_has_an_index_beside_it_and_what_differs_is_found_too(
+    base: KnowledgeBase, encoder: FactEncoder
+) -> None:
+    Snapshot.of(base, encoder, base.version)
+    (folder,) = (base.path / segments.FOLDER).iterdir()  # and no folder in which it was made
+    assert (folder / INDEX).is_file()
+    new = base.add_fact("New Name", "likes", "42")
+    base.delete([1])
+    state = Snapshot.of(base, encoder, base.version)
+    live, n = state.base, len(FACTS)
+    assert live is not None
+    scores, keys = live.index.search(live.store.keys.astype(np.float32), n)
+    own = np.einsum("qd,qkd->qk", live.store.keys.astype(np.float64), live.store.keys_of(keys).astype(np.float64))
+    found = keys >= 0
+    np.testing.assert_allclose(scores[found], own[found], rtol=1e-5)
+    assert (scores[:, 1:] <= scores[:, :-1]).all()
+    (row,) = np.flatnonzero(state.ids == new)
+    assert keys[row, 0] == row
+    assert 1 not in state.ids
+    ranks = [len(set(keys[each][found[each]])) == found[each].sum() for each in range(len(keys))]
+    assert all(ranks), "each key once"
+
+
+@pytest.mark.usefixtures("_indexed")
+def test_an_index_that_is_lost_is_made_anew(
+    base: KnowledgeBase, encoder: FactEncoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    Snapshot.of(base, encoder, base.version)
+    (folder,) = (base.path / segments.FOLDER).iterdir()
+    before = (folder / INDEX).read_bytes()
+    (folder / INDEX).unlink()
+    with caplog.at_level(logging.WARNING):
+        Snapshot.of(base, encoder, base.version)
+    assert any("passed over" in record.message for record in caplog.records)
+    assert (folder / INDEX).read_bytes() == before
 
 
 def test_opening_a_segment_reads_no_text_and_asking_for_a_fact_reads_one(
