@@ -11,6 +11,9 @@ from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.engines import open_engine
 
+BESIDE = ("encode",)
+"""Parameters on which no file depends: who encodes, and how many."""
+
 
 def main(params: Params) -> None:
     """Encodes every fact and question once; projections are fitted on the training base, or those of `start_from`.
@@ -25,4 +28,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_stage("encode", main, beside=["encode"]))
+    raise SystemExit(run_stage("encode", main, beside=BESIDE))

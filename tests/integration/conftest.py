@@ -84,7 +84,7 @@ def stage(name: str, **changes: Any) -> int:
     script = importlib.import_module(f"stages.{name}")
     threads = torch.get_num_threads()
     try:
-        return run_stage(name, script.main, [])
+        return run_stage(name, script.main, [], beside=getattr(script, "BESIDE", ()))
     finally:
         torch.set_num_threads(threads)
 

@@ -130,7 +130,7 @@ class Bench:
         """Runs a stage in this process, which has torch loaded; returns its status and what it said on stderr."""
         script = importlib.import_module(f"stages.{stage}")
         self._capsys.readouterr()
-        status = run_stage(stage, script.main, [])
+        status = run_stage(stage, script.main, [], beside=getattr(script, "BESIDE", ()))
         return status, self._capsys.readouterr().err
 
     def refuses(self, stage: str, *says: str) -> None:
