@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from kblampp.core.errors import EncoderError, ParamsError, StoreError
+from kblampp.core.errors import DataError, EncoderError, ParamsError, StoreError
 from kblampp.core.files import fingerprint, move_into_place
 from kblampp.core.params import EncoderParams, of_start
 from kblampp.core.progress import progress_bar
@@ -64,20 +64,26 @@ def encode_dataset(
     labels = general_relation_labels() if taken is None else []  # which only a fit reads
     parts = [dataset.fingerprint, encoders.fingerprint, *computed_with(), *labels, f"blocks of {BLOCK} and {TEXTS}"]
     one_encoder = encoders.names is encoders.relations
-    with WorkFolder.open(output, fingerprint(*parts), one_encoder=one_encoder) as work:
-        read_dataset(work, dataset, labels)
-        _encode_texts(work, encoders, engine or LocalEngine(encoders))
-        projections = _projections(work, taken, encoders, params)
-        check_build(1, projections, params.store_dtype, encoders.fingerprint, dataset.kb_of_split)
-        total = sum(work.ledger.note(f"facts {kb}")[0] for kb in dataset.kbs)
-        with progress_bar(total=total, desc="Rows") as shown:
-            for kb in dataset.kbs:
-                splits = [split for split, base in dataset.kb_of_split.items() if base == kb]
-                for done in assemble_store(work, kb, splits, encoders, projections, params.store_dtype):
-                    shown.update(done)
-        projections.save(output / PROJECTION)
-        move_into_place(work.folder / KB, output / KB)
-        work.ledger.clear()  # first: what is half removed must not be gone on with
+    try:
+        with WorkFolder.open(output, fingerprint(*parts), one_encoder=one_encoder) as work:
+            read_dataset(work, dataset, labels)
+            _encode_texts(work, encoders, engine or LocalEngine(encoders))
+            projections = _projections(work, taken, encoders, params)
+            check_build(1, projections, params.store_dtype, encoders.fingerprint, dataset.kb_of_split)
+            total = sum(work.ledger.note(f"facts {kb}")[0] for kb in dataset.kbs)
+            with progress_bar(total=total, desc="Rows") as shown:
+                for kb in dataset.kbs:
+                    splits = [split for split, base in dataset.kb_of_split.items() if base == kb]
+                    for done in assemble_store(work, kb, splits, encoders, projections, params.store_dtype):
+                        shown.update(done)
+            projections.save(output / PROJECTION)
+            move_into_place(work.folder / KB, output / KB)
+            work.ledger.clear()  # first: what is half removed must not be gone on with
+    except (DataError, ParamsError):  # once that is mended, nothing there is of use
+        shutil.rmtree(output / WORK)
+        with suppress(OSError):  # others are there
+            output.rmdir()
+        raise
     shutil.rmtree(output / WORK)
 
 

@@ -243,7 +243,7 @@ def on_call(number: int, function: Callable[..., Any], error: BaseException) -> 
 LATE: dict[str, tuple[Any, str, int]] = {
     "generate": (datasets.DatasetWriter, "add_question", 100),
     "tune": (tuning, "write_manifest", 1),
-    "encode": (encoding.KBValueStore, "build", 2),
+    "encode": (encoding, "assemble_store", 2),
     "index": (indexing.KnowledgeIndex, "save", 2),
     "trainA": (adapters, "write_manifest", 1),
     "eval": (systems, "answer_in_context", 3),
@@ -266,5 +266,7 @@ def test_an_interrupted_stage_leaves_its_former_result(
 
 
 def results(folder: Path) -> dict[str, str]:
-    """sha256 of every file but checkpoints: a training that is stopped after its last step keeps one."""
-    return {name: sha for name, sha in digest(folder).items() if not name.startswith(".ckpt")}
+    """sha256 of every file but those from which stopped work goes on: checkpoints, and what `encode` has so far."""
+    return {
+        name: sha for name, sha in digest(folder).items() if not name.startswith(".ckpt") and "/.encode.tmp" not in name
+    }
