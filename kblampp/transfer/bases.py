@@ -159,8 +159,8 @@ def open_dataset(
     Raises:
         KBLaMError: Projections or encoder are missing or do not fit.
     """
-    dataset.save(scratch / "data")
-    files = DatasetFiles.open(scratch / "data", dataset.name)
+    dataset.save(scratch / "dataset")
+    files = DatasetFiles.open(scratch / "dataset", dataset.name)
     encode_dataset(files, scratch, params.encoder, encoders, start=store / params.dataset)
     build_indexes([TRAINING_KB], scratch, params.index)
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
