@@ -20,7 +20,6 @@ import json
 import random
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +28,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
+from generation import times_of
+from ratios import CLOCKS
 
 from kblampp.core.errors import one_line_errors
 from kblampp.core.params import load_params
@@ -48,7 +48,6 @@ from kblampp.model.prompts import DistractorSampler, closed_book_prompt, in_cont
 from kblampp.model.workspace import backbone_of, selector_options
 from kblampp.time_expressions.parse import without_time
 
-CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 KBLAMPP, IN_CONTEXT, CLOSED_BOOK = "KBLaM++", "in context, gold among 4", "closed book"
 RAG = {f"RAG-{n}": n for n in (1, 4, 8)}
 WAYS = (KBLAMPP, IN_CONTEXT, *RAG, CLOSED_BOOK)
@@ -59,18 +58,6 @@ KEYS_AND_VALUES = (
 """What KBLaM++ reads of a base beside its text; the flat index holds no copy of the keys."""
 SENTENCES = ("meta/sent_vec.npy",)
 """What RAG reads beside its text."""
-
-
-class Clock(StoppingCriteria):
-    """Notes when each token was done; stops nothing."""
-
-    def __init__(self, read: Callable[[], float], start: float) -> None:
-        self.read, self.times = read, [start]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Called by `generate` after each token."""
-        self.times.append(self.read())
-        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 @dataclass(frozen=True)
@@ -118,20 +105,21 @@ class Bench:
         ids = tokenizer([prompt], add_special_tokens=False, return_tensors="pt").to(
             self.predictor.backbone.model.device
         )
-        clock = Clock(self.read, start)
-        model.generate(
-            ids["input_ids"],
-            ids["attention_mask"],
-            tokenizer=tokenizer,
-            knowledge=knowledge,
-            do_sample=False,
-            stopping_criteria=StoppingCriteriaList([clock]),
-            max_new_tokens=self.tokens,
-            min_new_tokens=self.tokens,
-            pad_token_id=tokenizer.pad_token_id,
+        first, further = times_of(
+            partial(
+                model.generate,
+                ids["input_ids"],
+                ids["attention_mask"],
+                tokenizer=tokenizer,
+                knowledge=knowledge,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            ),
+            self.tokens,
+            self.read,
+            start,
         )
-        _, first, *_, last = clock.times
-        return first - start, (last - first) / (self.tokens - 1), int(ids["input_ids"].shape[1])
+        return first, further, int(ids["input_ids"].shape[1])
 
     def answered(self, question: Any) -> tuple[float, str]:
         """Seconds until KBLaM++ has its whole answer, and the answer."""

@@ -35,6 +35,7 @@ import numpy as np
 import psutil
 import torch
 from decode_cost import ENCODERS, make_facts
+from generation import SMOLLM2_SHAPE
 from stored_states import make_batches, make_questions, take_step
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedModel
@@ -61,15 +62,7 @@ TYPES |= {"nf4": ("nf4", "bfloat16")}
 STEPS = ("A", "A recomputing", "B", "B recomputing")
 _LLAMA: dict[str, Any] = {"vocab_size": 128256, "num_key_value_heads": 8}
 SHAPES: dict[str, dict[str, Any]] = {
-    "SmolLM2 135M": {
-        "hidden_size": 576,
-        "num_hidden_layers": 30,
-        "num_attention_heads": 9,
-        "num_key_value_heads": 3,
-        "intermediate_size": 1536,
-        "vocab_size": 49152,
-        "tie_word_embeddings": True,
-    },
+    "SmolLM2 135M": SMOLLM2_SHAPE,
     "Llama 1B": _LLAMA
     | {
         "hidden_size": 2048,

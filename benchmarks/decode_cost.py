@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from generation import EMBEDDED, SMOLLM2, smollm2_shaped, times_of
 from ratios import CLOCKS, Row, add_clock, ratios, result, row, take_turns
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, StoppingCriteria, StoppingCriteriaList
 
 from kblampp.backbone.load import Backbone, load_backbone
 from kblampp.core.errors import one_line_errors
@@ -52,7 +52,6 @@ from kblampp.model.inputs import EncodedQuestions, Knowledge, SelectorOptions, S
 from kblampp.model.prompts import closed_book_prompt, in_context_prompt
 from kblampp.time_expressions.parse import without_time
 
-EMBEDDED, SMOLLM2 = "embedded", "smollm2_135m"
 BATCHES = (1, 8)
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
@@ -80,21 +79,6 @@ class Settings:
     repeats: int
     clock: str
     device: str
-
-
-class Clock(StoppingCriteria):
-    """Notes when each token was done; stops nothing."""
-
-    def __init__(self, read: Callable[[], float]) -> None:
-        self.read = read
-        self.times = [read()]
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        """Called by `generate` after each token."""
-        if input_ids.is_cuda:
-            torch.cuda.synchronize()
-        self.times.append(self.read())
-        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 def make_facts(n_facts: int, seed: int) -> list[FiveTuple]:
@@ -138,29 +122,8 @@ def backbones(names: Sequence[str], device: str) -> Iterator[tuple[str, Backbone
     for name in names:
         backbone = load_backbone(EMBEDDED, device=device)
         if name == SMOLLM2:
-            config = LlamaConfig(
-                hidden_size=576,
-                num_hidden_layers=30,
-                num_attention_heads=9,
-                num_key_value_heads=3,
-                intermediate_size=1536,
-                vocab_size=49152,
-                tie_word_embeddings=True,
-                eos_token_id=backbone.tokenizer.eos_token_id,
-                pad_token_id=backbone.tokenizer.pad_token_id,
-            )
-            torch.manual_seed(0)
-            model = LlamaForCausalLM(config).eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
-            backbone = Backbone(model, backbone.tokenizer, name, name)
+            backbone = smollm2_shaped(backbone.tokenizer, device)
         yield name, backbone
-
-
-def times_of(generate: Callable[..., object], tokens: int, read: Callable[[], float]) -> tuple[float, float]:
-    """Seconds to the first token, and to each further one on average."""
-    clock = Clock(read)
-    generate(stopping_criteria=StoppingCriteriaList([clock]), max_new_tokens=tokens, min_new_tokens=tokens)
-    start, first, *_, last = clock.times
-    return first - start, (last - first) / (tokens - 1)
 
 
 def compare(

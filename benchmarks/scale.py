@@ -35,9 +35,8 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, StoppingCriteria, StoppingCriteriaList
+from generation import EMBEDDED, SMOLLM2, smollm2_shaped, times_of
 
-from kblampp.backbone.load import Backbone
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.core.errors import KBLaMError, one_line_errors
 from kblampp.core.files import MANIFEST, fingerprint, read_json, sha256_file, write_json
@@ -78,7 +77,6 @@ SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 EXACT = 100
 """Questions whose first search is compared with all keys."""
 TIMED, TOKENS, REPEATS = 8, 8, 3
-EMBEDDED, SMOLLM2 = "embedded", "smollm2_135m"
 SAMPLES_S = 0.05
 
 
@@ -311,37 +309,12 @@ def _open_s(folder: Path, encoder: FactEncoder) -> float:
 def _timed_predictors(predictor: Predictor, projections: Projections) -> list[tuple[str, Predictor]]:
     """The trained model, and an untrained one of the shape of SmolLM2-135M that reads the same tokens."""
     own = predictor.backbone
-    config = LlamaConfig(
-        hidden_size=576,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        intermediate_size=1536,
-        vocab_size=49152,
-        tie_word_embeddings=True,
-        max_position_embeddings=8192,
-        eos_token_id=own.tokenizer.eos_token_id,
-        pad_token_id=own.tokenizer.pad_token_id,
-    )
-    torch.manual_seed(0)
-    backbone = Backbone(LlamaForCausalLM(config).eval().requires_grad_(False), own.tokenizer, SMOLLM2, SMOLLM2)
+    backbone = smollm2_shaped(own.tokenizer, positions=8192)
     model = build_model(backbone, projections, layers="auto", d_context_score=16, d_fusion=128).eval()
     rng = np.random.default_rng(0)
     started = rng.standard_normal((64, projections.d_question), dtype=np.float32)
     model.start_from(projections, torch.from_numpy(started / np.linalg.norm(started, axis=1, keepdims=True)))
     return [(EMBEDDED, predictor), (SMOLLM2, replace(predictor, model=model, backbone=backbone))]
-
-
-class Clock(StoppingCriteria):
-    """Notes when each token was done; stops nothing."""
-
-    def __init__(self) -> None:
-        self.times = [time.perf_counter()]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Called by `generate` after each token."""
-        self.times.append(time.perf_counter())
-        return torch.zeros(len(input_ids), dtype=torch.bool)
 
 
 def time_tokens(
@@ -408,16 +381,7 @@ def time_tokens(
 @torch.no_grad()
 def _times_of(work: Callable[..., None], pad: int) -> tuple[float, float]:
     """Seconds to the first token, with all that comes before, and to each further one on average."""
-    start, clock = time.perf_counter(), Clock()
-    work(
-        stopping_criteria=StoppingCriteriaList([clock]),
-        max_new_tokens=TOKENS,
-        min_new_tokens=TOKENS,
-        do_sample=False,
-        pad_token_id=pad,
-    )
-    _, first, *_, last = clock.times
-    return first - start, (last - first) / (TOKENS - 1)
+    return times_of(partial(work, do_sample=False, pad_token_id=pad), TOKENS, time.perf_counter)
 
 
 if __name__ == "__main__":

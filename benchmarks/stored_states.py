@@ -29,7 +29,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from decode_cost import EMBEDDED, ENCODERS, MODULES, SMOLLM2, backbones, make_base, make_facts
+from decode_cost import ENCODERS, MODULES, backbones, make_base, make_facts
+from generation import EMBEDDED, SMOLLM2
 from numpy.typing import NDArray
 from ratios import CLOCKS, Row, add_clock, ratios, result, row, take_turns, timed
 from torch import Tensor, nn

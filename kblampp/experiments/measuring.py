@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from kblampp.core.errors import one_line_errors
+from kblampp.core.files import write_json
 from kblampp.core.params import Params, load_params
 
 METRICS, SOME = Path("metrics/transfer"), Path(".ckpt/transfer")
@@ -55,3 +57,36 @@ def run_measurement(params: Path, measure: Callable[[Params], str], *, level: in
         sys.stdout.write(measure(loaded) + "\n")
 
     return one_line_errors(work)
+
+
+def run_on_backbone(
+    name: str,
+    text: str | None,
+    argv: Sequence[str] | None,
+    measure: Callable[[Params], dict[str, Any]],
+    told: Callable[[dict[str, Any]], str],
+) -> int:
+    """A program that measures with the language model of params.yaml or another one, and writes `<name>.json`.
+
+    Args:
+        name: Of the module in this folder.
+        text: Its docstring.
+        argv: The arguments; None takes the program's own.
+        measure: The work, with parameters whose backbone is the one asked for.
+        told: The lines to print of what it gave.
+
+    Returns:
+        The exit status; see `one_line_errors`.
+    """
+    parser = make_parser(name, text)
+    parser.add_argument("--backbone", help="another language model than that of params.yaml, such as smollm2")
+    arguments = parser.parse_args(argv)
+
+    def work(params: Params) -> str:
+        backbone = arguments.backbone or params.backbone.name
+        section = params.backbone.model_copy(update={"name": backbone})
+        result = measure(params.model_copy(update={"backbone": section}))
+        write_json((arguments.metrics or Path("metrics") / Path(backbone).name) / f"{name}.json", result)
+        return told(result)
+
+    return run_measurement(arguments.params, work)

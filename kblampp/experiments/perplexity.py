@@ -20,6 +20,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,13 @@ import torch
 from torch import Tensor
 
 from kblampp.core.errors import DataError
-from kblampp.core.files import write_json
 from kblampp.core.params import Params
 from kblampp.data.dataset import TRAINING_KB
 from kblampp.data.facts import UNANSWERABLE, Question
 from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.questions import with_times
-from kblampp.experiments.measuring import make_parser, run_measurement
+from kblampp.experiments.measuring import run_on_backbone
 from kblampp.model.batches import padded, tokenize
 from kblampp.model.checkpoint import load_adapter
 from kblampp.model.inputs import EncodedBase, EncodedQuestions, Knowledge, Questions, StoredBase
@@ -70,19 +70,12 @@ class Text:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Reads the texts and writes the figures."""
-    parser = make_parser("perplexity", __doc__)
-    parser.add_argument("--backbone", help="another language model than that of params.yaml, such as smollm2")
-    arguments = parser.parse_args(argv)
+    measure = partial(run_perplexity, data=Path("data"), store=Path("store"))
+    return run_on_backbone("perplexity", __doc__, argv, measure, _told)
 
-    def measure(params: Params) -> str:
-        name = arguments.backbone or params.backbone.name
-        section = params.backbone.model_copy(update={"name": name})
-        result = run_perplexity(params.model_copy(update={"backbone": section}), data=Path("data"), store=Path("store"))
-        folder = arguments.metrics or Path("metrics") / Path(name).name
-        write_json(folder / "perplexity.json", result)
-        return json.dumps(result, indent=2, sort_keys=True)
 
-    return run_measurement(arguments.params, measure)
+def _told(result: dict[str, Any]) -> str:
+    return json.dumps(result, indent=2, sort_keys=True)
 
 
 def run_perplexity(params: Params, *, data: Path, store: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,10 @@ import numpy as np
 
 from kblampp.asking.replies import make_reply
 from kblampp.asking.wording import in_a_sentence, told_by
-from kblampp.core.files import write_json
 from kblampp.core.params import Params
 from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
-from kblampp.experiments.measuring import make_parser, run_measurement
+from kblampp.experiments.measuring import run_on_backbone
 from kblampp.experiments.sentence_figures import Asked, is_whole, perplexity, shuffled, spread, strays
 from kblampp.model.checkpoint import load_adapter
 from kblampp.model.predictor import Predictor
@@ -46,19 +46,12 @@ MOST = {"perplexity": 100, "free": 50}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Asks, writes, counts."""
-    parser = make_parser("sentences", __doc__)
-    parser.add_argument("--backbone", help="another language model than that of params.yaml, such as smollm2")
-    arguments = parser.parse_args(argv)
+    measure = partial(run_sentences, data=Path("data"), store=Path("store"))
+    return run_on_backbone("sentences", __doc__, argv, measure, _told)
 
-    def measure(params: Params) -> str:
-        name = arguments.backbone or params.backbone.name
-        section = params.backbone.model_copy(update={"name": name})
-        result = run_sentences(params.model_copy(update={"backbone": section}), data=Path("data"), store=Path("store"))
-        folder = arguments.metrics or Path("metrics") / Path(name).name
-        write_json(folder / "sentences.json", result)
-        return "\n".join(f"{key}: {value}" for key, value in result.items() if key != "samples")
 
-    return run_measurement(arguments.params, measure)
+def _told(result: dict[str, Any]) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in result.items() if key != "samples")
 
 
 def run_sentences(params: Params, *, data: Path, store: Path) -> dict[str, Any]:

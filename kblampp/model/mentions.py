@@ -334,7 +334,7 @@ class AskedWords(NamedTuple):
 
 def asked_words(questions: Sequence[str]) -> AskedWords:
     """The words of questions (n,)."""
-    made = [(*_asked_words(question), *_asked_numbers(question)) for question in questions]
+    made = [_asked_words(question) for question in questions]
     words, strange, every, numbers = zip(*made, strict=True) if made else ((), (), (), ())
     return AskedWords(_filled(words, -1), _filled(strange, 0).bool(), _filled(every, -1), _filled(numbers, 0).bool())
 
@@ -344,8 +344,9 @@ def _filled(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
 
 
 @lru_cache(maxsize=KEPT)
-def _asked_words(question: str) -> tuple[list[int], list[bool]]:
-    words = _words(without_time(question))[:MOST_ASKED_WORDS]
+def _asked_words(question: str) -> tuple[list[int], list[bool], list[int], list[bool]]:
+    every, untimed = _words(question)[:MOST_ASKED_WORDS], _words(without_time(question))
+    words = untimed[:MOST_ASKED_WORDS]
     written = "".join(words[1:])
     cased = written != written.lower() and written != written.upper()
     hashes, strange = [-1] * len(words), [False] * len(words)
@@ -355,17 +356,11 @@ def _asked_words(question: str) -> tuple[list[int], list[bool]]:
             hashes[place] = _hash(word)
         title = _plain(word) in FORMS_OF_ADDRESS
         strange[place] = number or (cased and place > 0 and word[0].isupper() and not title)
-    return hashes, strange
-
-
-@lru_cache(maxsize=KEPT)
-def _asked_numbers(question: str) -> tuple[list[int], list[bool]]:
-    words, untimed = _words(question)[:MOST_ASKED_WORDS], set(_words(without_time(question)))
-    numbers = [word[0].isdigit() for word in words]
-    for place, word in enumerate(words):
+    numbers = [word[0].isdigit() for word in every]
+    for place, word in enumerate(every):
         if numbers[place] and word not in untimed:
-            numbers[place] = place > 1 and _is_proper(words[place - 1])
-    return [_hash(word) for word in words], numbers
+            numbers[place] = place > 1 and _is_proper(every[place - 1])
+    return hashes, strange, [_hash(word) for word in every], numbers
 
 
 def _name_words(name: str) -> list[str]:
