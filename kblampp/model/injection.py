@@ -28,10 +28,12 @@ from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokeniz
 from kblampp.backbone.decoder_layers import find_decoder_layers, hidden_size, resolve_layers
 from kblampp.core.errors import BackboneError, CheckpointError
 from kblampp.encoding.projections import Projections
+from kblampp.model.answer_kinds import AnswerKinds
 from kblampp.model.answers import Answer, answers
 from kblampp.model.decoding import AnswerProcessor
 from kblampp.model.fusion import KBFusionLayer, normalise
 from kblampp.model.inputs import Knowledge
+from kblampp.model.mentions import WORD_BUCKETS
 from kblampp.model.question_reader import QuestionReader, Reading
 from kblampp.model.selector import KBSelector, Selection
 
@@ -170,6 +172,7 @@ class KBInjectedModel(nn.Module):
         self.copy_gate = nn.Linear(width, 1)
         nn.init.zeros_(self.copy_gate.weight)
         nn.init.constant_(self.copy_gate.bias, 3.0)  # copy unless taught otherwise: also after words never seen
+        self.kinds = AnswerKinds(dims["d_sentence"], dims["d_ent"], dims["d_rel"], WORD_BUCKETS)
         self._handles: list[RemovableHandle] = []
         self._state: CallState | None = None
         self._recomputing = False
@@ -307,8 +310,12 @@ class KBInjectedModel(nn.Module):
             if training is not None and training.question_noise is not None:
                 vectors = vectors + training.question_noise
             state.reading = self.reader(here[:, 0], vectors, questions.windows, questions.words, rows)
+        kinds = None
+        if knowledge.training is None and knowledge.options.answer_kinds and self.kinds.fitted:
+            kinds = self.kinds.asked(knowledge.questions, state.reading, knowledge.base)
         previous = state.selections.get(position - 1)
-        state.selections[position] = self.selectors[position](here, knowledge, previous, state.reading, position)
+        selector = self.selectors[position]
+        state.selections[position] = selector(here, knowledge, previous, state.reading, position, kinds)
 
     def forward(
         self,

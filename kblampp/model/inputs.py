@@ -115,6 +115,7 @@ class SelectorOptions:
         null_fact: Whether the null fact competes.
         ego_graph: Whether the facts around the selected ones are read, by a model that was made for it.
         names: Whether names are compared letter by letter.
+        answer_kinds: Whether an answer has to be of the kind that is asked for (`answer_kinds`).
         time_order: Whether a fact's place among those of its head and relation, by time, counts (`TimeScorer.order`).
         forms: Whether facts are read as the question asks (dates, lists, numbers, yes or no); else each as its tail or,
             read from its tail, as its head.
@@ -133,6 +134,7 @@ class SelectorOptions:
     null_fact: bool = True
     ego_graph: bool = True
     names: bool = True
+    answer_kinds: bool = True
     time_order: bool = True
     forms: bool = True
     as_of: int = field(default_factory=lambda: datetime.date.today().toordinal())

@@ -126,8 +126,9 @@ def hop_features(
     grams: Tensor,
     read: tuple[Tensor, Tensor],
     withheld: Tensor | None,
-) -> Tensor:
-    """What a hop gate looks at (`FEATURES`), (batch, 5); no gradient flows.
+) -> tuple[Tensor, Tensor]:
+    """What a hop gate looks at (`FEATURES`), (batch, 5), and the fact that a hop would most likely read, (batch,), -1
+    for none; no gradient flows.
 
     Args:
         by_head: Of the base.
@@ -154,6 +155,7 @@ def hop_features(
         if onward.shape[1]:
             best = cosines[:, 1:].masked_fill(onward < 0, -2.0).argmax(-1, keepdim=True)
             ahead = [part[:, 1:].gather(-1, best).squeeze(-1) for part in (cosines, labels)]
+            likely = onward.gather(-1, best).squeeze(-1)
         else:
-            ahead = [torch.zeros_like(cosines[:, 0])] * 2
-        return torch.stack([*ahead, cosines[:, 0], labels[:, 0], leads.float()], dim=-1)
+            ahead, likely = [torch.zeros_like(cosines[:, 0])] * 2, torch.full_like(facts, -1)
+        return torch.stack([*ahead, cosines[:, 0], labels[:, 0], leads.float()], dim=-1), likely

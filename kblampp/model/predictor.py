@@ -30,7 +30,7 @@ class Prediction:
             for systems that retrieve nothing.
         alpha: Their weights.
         null: Weight of the null fact in the last layer, the abstention score; None for baselines.
-        group: How the fact that fits best is read, a place in `selector.REFUSAL_GROUPS`; None for baselines.
+        group: How the fact that fits best is read, a place in `candidates.REFUSAL_GROUPS`; None for baselines.
         prompt_tokens: Length of the prompt.
         sources: The facts and fields that the answer was copied from; None where the language model wrote it, empty for
             a refusal.

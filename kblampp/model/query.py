@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kblampp.encoding.projections import Projections
+from kblampp.model.answer_kinds import HOP_WEIGHT, AskedKinds
 from kblampp.model.inputs import Knowledge
 from kblampp.model.onward import FEATURES, hop_features
 
@@ -162,7 +163,14 @@ class KBQuery(nn.Module):
             own.bias.copy_(share * bias / norm)
 
     def forward(
-        self, hidden: Tensor, question: Tensor, previous: Previous | None, knowledge: Knowledge, due: Tensor, depth: int
+        self,
+        hidden: Tensor,
+        question: Tensor,
+        previous: Previous | None,
+        knowledge: Knowledge,
+        due: Tensor,
+        depth: int,
+        kinds: AskedKinds | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, one a question.
 
@@ -176,6 +184,7 @@ class KBQuery(nn.Module):
             knowledge: Its switches; in training, the rows whose hidden state is not read, and the question's noise.
             due: Logits that a hop is due here, as the question by itself says, (batch,).
             depth: How many layers have selected before.
+            kinds: Of which kinds the answers have to be; None where that does not count.
 
         Returns:
             Queries (batch, 1, d_k), what the facts read so far leave of the question (batch, 1, d_sentence), and
@@ -198,9 +207,11 @@ class KBQuery(nn.Module):
         if previous is None:
             return torch.cat([self.scale * self.names(question)[:, None], own], dim=-1), question[:, None], closed
         rest = self.unanswered(previous.rest, previous.key)
-        ahead = self._ahead(wanted, previous, knowledge)
+        ahead, best = self._ahead(wanted, previous, knowledge)
         logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
         logit = logit + GATE_SCALE * self.onward(ahead - FEATURE_MIDDLE)
+        if kinds is not None:  # "Where was the mayor born?" is not answered by the mayor
+            logit = logit + HOP_WEIGHT * _better_kind(kinds, best)
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
             due_here = (logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) & (ahead[:, -1:] > 0)
             logit = torch.where(due_here, torch.inf, -torch.inf)
@@ -209,13 +220,17 @@ class KBQuery(nn.Module):
         onward = torch.cat([name, own], dim=-1)
         return (1 - hop) * previous.query + hop * onward, rest, logit
 
-    def _ahead(self, wanted: Tensor, previous: Previous, knowledge: Knowledge) -> Tensor:
-        """What the facts about the entity that the layer before has read say to a hop (`onward.FEATURES`)."""
+    def _ahead(
+        self, wanted: Tensor, previous: Previous, knowledge: Knowledge
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """What the facts about the entity that the layer before has read say to a hop (`onward.FEATURES`); then the
+        fact that it has read, whether from its tail, and the one that a hop would read, each (batch,)."""
         base = knowledge.base
         best = previous.alpha[:, 0].argmax(-1, keepdim=True)
         read = previous.ids[:, 0].gather(-1, best).squeeze(-1), previous.inverse[:, 0].gather(-1, best).squeeze(-1)
         keys, grams = base.tensors.keys, knowledge.questions.grams
-        return hop_features(base.by_head, base.names, keys, wanted, grams, read, knowledge.withheld)
+        features, onward = hop_features(base.by_head, base.names, keys, wanted, grams, read, knowledge.withheld)
+        return features, (*read, onward)
 
     @torch.no_grad()
     def unanswered(self, question: Tensor, key: Tensor) -> Tensor:
@@ -234,3 +249,11 @@ class KBQuery(nn.Module):
             strength = (question * matched).sum(-1, keepdim=True) * part.norm(dim=-1, keepdim=True)
             question = question - strength * matched
         return question
+
+
+def _better_kind(kinds: AskedKinds, facts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """How much better the kind of what a hop would read fits than that of what was read, (batch, 1), 0 where either
+    is none."""
+    read, inverse, onward = (part[:, None] for part in facts)
+    better = kinds.fit(onward, torch.zeros_like(inverse)) - kinds.fit(read, inverse)
+    return better.masked_fill((read < 0) | (onward < 0), 0)

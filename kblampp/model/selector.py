@@ -17,8 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kblampp.data.windows import OPEN_END, OPEN_START
 from kblampp.encoding.projections import Projections
+from kblampp.model.answer_kinds import NULL_WEIGHT, AskedKinds
+from kblampp.model.candidates import REFUSAL_GROUPS, Candidates, facts_of
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import EncodedBase, Knowledge, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import each_once
@@ -29,18 +30,14 @@ from kblampp.model.scores import (
     FitScorer,
     FormScorer,
     NameScorer,
-    RowPlace,
     TimeScorer,
     disjoint,
-    share_taken,
 )
 
 LEAST = 1e-2
 """A fact read the other way than the question seems to ask is never less probable than this: names may know better."""
 NEVER = 1e-6
 """Nearly so improbable is a hop from tail to head."""
-REFUSAL_GROUPS = ("from its tail", "without a time", "with a time")
-"""How the best candidate is read: in each way the null fact has a bias of its own (`training.calibration`)."""
 NO_SCORE = -30.0
 """Stands for the score of a fact where there is none, as far as the null fact looks at it."""
 
@@ -177,7 +174,13 @@ class KBSelector(nn.Module):
             self.graph.start_from(START_LOGIT * relation.weight, START_LOGIT * relation.bias)
 
     def forward(
-        self, hidden: Tensor, knowledge: Knowledge, previous: Selection | None, reading: Reading, depth: int = 0
+        self,
+        hidden: Tensor,
+        knowledge: Knowledge,
+        previous: Selection | None,
+        reading: Reading,
+        depth: int = 0,
+        kinds: AskedKinds | None = None,
     ) -> Selection:
         """Selects facts.
 
@@ -187,17 +190,19 @@ class KBSelector(nn.Module):
             previous: Selection of the injected layer before.
             reading: What the questions ask for.
             depth: How many layers have selected before.
+            kinds: Of which kinds their answers have to be; None where that does not count.
         """
         options, base = knowledge.options, knowledge.base
         questions = knowledge.questions.vectors
         if not options.question_vector:
             questions = torch.zeros_like(questions)
-        query, rest, hop_logit = self.query(hidden, questions, previous, knowledge, _due(reading, depth), depth)
+        due = _due(reading, depth)
+        query, rest, hop_logit = self.query(hidden, questions, previous, knowledge, due, depth, kinds)
         if knowledge.training is None:
             rows = _search(base, query, max(options.top_k, options.over_fetch), knowledge.withheld)
         else:
             rows = _training_rows(base, query, knowledge.training)
-        found = _Candidates.at(base, rows, knowledge)
+        found = Candidates.at(base, rows, knowledge)
         hopped = hop_logit.sigmoid()
         if previous is not None:  # one that has hopped asks for the same as before, and of no name that it mentions
             hopped = 1 - (1 - hopped) * (1 - previous.hopped)
@@ -209,6 +214,9 @@ class KBSelector(nn.Module):
         fit = self._fit(query, knowledge, found, parts, order, score, place, reading, hopped)  # of the best of all
         group = found.refusal_group(base, place[:, 0])
         null = self._null(fit, group, score, options.temperature)
+        if kinds is not None and self.last:  # an answer of another kind is none
+            fits = kinds.fit(*(part[:, 0].gather(-1, place[:, 0]) for part in (found.ids, found.inverse)))
+            null = null - options.temperature * NULL_WEIGHT * fits.clamp(max=0)
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if knowledge.training is None:
             best = _top(knowledge, found, score)
@@ -239,7 +247,7 @@ class KBSelector(nn.Module):
         query: Tensor,
         questions: Tensor,
         knowledge: Knowledge,
-        found: _Candidates,
+        found: Candidates,
         reading: Reading,
         hopped: Tensor,
         left: Tensor,
@@ -288,7 +296,7 @@ class KBSelector(nn.Module):
         self,
         query: Tensor,
         knowledge: Knowledge,
-        found: _Candidates,
+        found: Candidates,
         parts: ScoreParts,
         order: Tensor,
         score: Tensor,
@@ -336,7 +344,7 @@ class KBSelector(nn.Module):
         return torch.stack(features, dim=-1)
 
     @staticmethod
-    def _choice(knowledge: Knowledge, found: _Candidates, place: Tensor) -> Tensor:
+    def _choice(knowledge: Knowledge, found: Candidates, place: Tensor) -> Tensor:
         """The logarithm of the number of relations of the entity from which the candidate is read, (batch, 1)."""
         by_head, fact, way = (
             knowledge.base.by_head,
@@ -374,7 +382,7 @@ class KBSelector(nn.Module):
         scores = torch.cat([score, null[..., None]], dim=-1)
         weights = torch.softmax(scores / options.temperature, dim=-1)
         alpha, null_weight = weights[..., :-1], weights[..., -1]
-        ids, inverse = _facts(rows, knowledge.base.store.n)
+        ids, inverse = facts_of(rows, knowledge.base.store.n)
         facts, d_ent = ids.clamp(min=0), self.query.d_ent
         values = tensors.values[facts]
         names = torch.where(inverse[..., None], tensors.keys[facts][..., :d_ent], values[..., :d_ent])
@@ -383,90 +391,6 @@ class KBSelector(nn.Module):
         read_later = options.hop and not self.last
         key = mixture(alpha.detach(), tensors.keys[rows.clamp(min=0)]) if read_later else query.new_zeros(0)
         return Selection(query, rest, ids, inverse, alpha, null_weight, scores, parts, key, value, **told)
-
-
-class _Candidates(NamedTuple):
-    """Candidates and what is known of them before any is scored; (batch, 1, n), or (batch, n) where said."""
-
-    rows: Tensor  # of the keys; 0 where there is none
-    ids: Tensor  # facts, -1 where there is none
-    facts: Tensor  # facts, 0 where there is none
-    inverse: Tensor
-    own: Tensor  # (batch, n): how much of the name that it is found by the question mentions
-    other: Tensor  # (batch, n): of the name at its other end
-    before: Tensor  # (batch, n): of the name at the other end of the fact before it
-    after: Tensor  # (batch, n)
-    label: Tensor  # (batch, n): how much of the relation's label the question's words spell
-    previous: Tensor  # (batch, n): the fact before it, -1 for none
-    following: Tensor  # (batch, n)
-
-    @classmethod
-    def at(cls, base: EncodedBase, rows: Tensor, knowledge: Knowledge) -> _Candidates:
-        ids, inverse = _facts(rows, base.store.n)
-        facts, way = ids.clamp(min=0), inverse[:, 0]
-        names, grams, words, hidden = (
-            base.names,
-            knowledge.questions.grams,
-            knowledge.questions.in_order,
-            knowledge.withheld,
-        )
-        flat = facts[:, 0]
-        head, tail = (names.mention(ends[flat], grams, words, hidden) for ends in (names.heads, names.tails))
-        previous, following = base.order.neighbours(flat, hidden)
-        beside = []
-        for neighbour in (previous, following):
-            named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
-            beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
-        own, other = torch.where(way, tail, head), torch.where(way, head, tail)
-        found_by = torch.where(way, names.tails[flat], names.heads[flat])
-        own = own.masked_fill(names.other_number(found_by, words), 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
-        label = names.coverage(names.relations[flat], grams)
-        before, after = beside
-        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, label, previous, following)
-
-    def part(self, columns: Tensor) -> _Candidates:
-        """Those at columns (batch, 1, k)."""
-        flat = columns[:, 0]
-        return _Candidates(*(p.gather(-1, columns if p.dim() == 3 else flat) for p in self))
-
-    def row(self, base: EncodedBase) -> Tensor:
-        """A number for each row of facts: those of one head and relation or, read from the tail, of one tail and
-        relation; (batch, n)."""
-        order, flat = base.order, self.facts[:, 0]
-        return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
-
-    def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
-        """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""
-        way, fact = (part[:, 0].gather(-1, place) for part in (self.inverse, self.facts))
-        return torch.where(way, 0, 1 + base.order.timed[fact].long())
-
-    def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What `FormScorer` looks at, each (batch, n)."""
-        order, tensors, flat, way = knowledge.base.order, knowledge.base.tensors, self.facts[:, 0], self.inverse[:, 0]
-        several = torch.where(way, order.inverse_several[flat], order.several[flat])
-        windows, horizon, beside = (
-            knowledge.questions.windows,
-            knowledge.base.store.horizon,
-            [self.previous, self.following],
-        )
-        taken = [
-            share_taken(
-                windows, horizon, tensors.tau_min[at.clamp(min=0)], tensors.tau_max[at.clamp(min=0)]
-            ).masked_fill(at < 0, 0.0)
-            for at in beside
-        ]
-        shared = torch.maximum(*taken).masked_fill(way, 0.0)
-        names = knowledge.base.names
-        number = names.numbers[torch.where(way, names.heads[flat], names.tails[flat])]
-        return self.other, several.float(), (order.timed[flat] & ~way).float(), shared, number.float()
-
-    def place(self, base: EncodedBase) -> RowPlace:
-        order, tensors, flat = base.order, base.tensors, self.facts[:, 0]
-        before, after = self.previous, self.following
-        previous = torch.where(before >= 0, tensors.tau_min[before.clamp(min=0)], OPEN_START)
-        following = torch.where(after >= 0, tensors.tau_min[after.clamp(min=0)], OPEN_END)
-        low, high = tensors.tau_min[flat], tensors.tau_max[flat]
-        return RowPlace(before < 0, after < 0, order.timed[flat], low, high, previous, following)
 
 
 def _due(reading: Reading, depth: int) -> Tensor:
@@ -483,12 +407,7 @@ def _left(hop_logit: Tensor, previous: Selection | None) -> tuple[Tensor, Tensor
     return torch.cat([previous.left, read], dim=1), torch.cat([previous.left_by, hop * (read >= 0)], dim=1)
 
 
-def _facts(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The facts whose keys stand in rows of the store, -1 for none, and which rows are inverse keys."""
-    return torch.where(rows < 0, rows, rows % n), rows >= n
-
-
-def _top(knowledge: Knowledge, found: _Candidates, score: Tensor) -> Tensor:
+def _top(knowledge: Knowledge, found: Candidates, score: Tensor) -> Tensor:
     """Columns of the `top_k` best candidates; those outside a known question window give way unless eta is 0."""
     options, tensors = knowledge.options, knowledge.base.tensors
     order = score.argsort(dim=-1, descending=True, stable=True)  # equal scores keep the index's order

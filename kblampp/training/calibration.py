@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from kblampp.data.facts import Question
 from kblampp.data.windows import SYNTHETIC_TODAY
+from kblampp.model.candidates import REFUSAL_GROUPS
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, SelectorOptions
 from kblampp.model.predictor import Prediction, Predictor
-from kblampp.model.selector import REFUSAL_GROUPS, KBSelector
+from kblampp.model.selector import KBSelector
 from kblampp.model.workspace import Workspace
 
 logger = logging.getLogger(__name__)

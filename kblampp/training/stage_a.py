@@ -24,6 +24,7 @@ from kblampp.model.checkpoint import KIND, build_model, load_adapter, save_adapt
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions, StoredBase
 from kblampp.model.workspace import Workspace
+from kblampp.training.answer_kinds import fit_answer_kinds
 from kblampp.training.calibration import CALIBRATION, calibrate
 from kblampp.training.loop import MetricLog, Schedule, train
 from kblampp.training.losses import LossWeights
@@ -75,8 +76,11 @@ def train_stage_a(params: Params, *, data: Path, store: Path, metrics: Path, che
         )
     if processes.place():
         return  # all have the same weights now
-    if checkpoint is not None and CALIBRATION in workspace.dataset.questions and section.max_steps:
-        calibrate(model, workspace)
+    if checkpoint is not None and section.max_steps:
+        if not model.kinds.fitted:  # those of another dataset's types are kept
+            fit_answer_kinds(model.kinds, base, TRAIN, workspace.dataset.questions[TRAIN], params.seed)
+        if CALIBRATION in workspace.dataset.questions:
+            calibrate(model, workspace)
     save_adapter(workspace.folder / "trainA", model, workspace.backbone, workspace.projections)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)

@@ -180,7 +180,7 @@ def test_features_are_those_of_plain_loops(seed: int, hidden: bool, most: int, m
     wanted = torch.from_numpy(rng.standard_normal((len(cases), D_REL))).float()
     withheld = random_withheld(base, rng, len(cases)) if hidden else [[]] * len(cases)
     read = torch.tensor([number for number, _ in cases]), torch.tensor([way for _, way in cases])
-    found = hop_features(
+    found, likely = hop_features(
         base.by_head,
         base.names,
         base.keys,
@@ -193,6 +193,12 @@ def test_features_are_those_of_plain_loops(seed: int, hidden: bool, most: int, m
     for row, case in enumerate(cases):
         expected = expected_features(base, wanted[row].tolist(), questions[row], case, withheld[row], most)
         assert found[row].tolist() == pytest.approx(expected, abs=1e-5)
+        if expected[-1]:
+            assert cosine(base.keys[int(likely[row])].tolist(), wanted[row].tolist()) == pytest.approx(
+                expected[0], abs=1e-5
+            )
+        else:
+            assert likely[row] == -1
 
 
 def test_the_random_bases_have_what_is_tested() -> None:
@@ -212,12 +218,12 @@ def test_where_no_fact_of_a_batch_leads_on_there_is_nothing_ahead() -> None:
     base = Base([(0, 0, 1), (0, 1, 3)], torch.eye(4, D_REL))
     read = torch.tensor([0, 1, -1]), torch.tensor([False, False, False])
     wanted = torch.eye(4, D_REL)[[0, 0, 0]]
-    found = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:1] * 3), read, None)
+    found, _ = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:1] * 3), read, None)
     spelt = covered("place of birth", QUESTIONS[0])
     expected = [[0, 0, 1, 1, 0], [0, 0, 0, spelt, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_allclose(found.numpy(), np.array(expected), atol=1e-6)
     whole = read[0], torch.tensor([True, True, True])  # from its tail a fact leads to the other one of its head
-    found = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:1] * 3), whole, None)
+    found, _ = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:1] * 3), whole, None)
     assert found[:, FEATURES.index("leads_on")].tolist() == [1, 1, 0]
     assert found[:2, FEATURES.index("onward")].tolist() == pytest.approx([0, 1])
 
@@ -226,7 +232,7 @@ def test_an_entity_whose_facts_are_all_withheld_leads_nowhere() -> None:
     base = Base([(0, 0, 1), (1, 1, 2), (1, 2, 2)], torch.eye(6, D_REL))
     read, wanted = (torch.tensor([0, 0]), torch.tensor([False, False])), torch.eye(4, D_REL)[[1, 1]]
     withheld = torch.tensor([[1, 2], [1, -1]])
-    found = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:2]), read, withheld)
+    found, _ = hop_features(base.by_head, base.names, base.keys, wanted, question_grams(QUESTIONS[:2]), read, withheld)
     assert found[0, :2].tolist() == [0, 0]
     assert found[:, FEATURES.index("leads_on")].tolist() == [0, 1]
     assert found[1, :2].tolist() == pytest.approx([0, covered("twin town", QUESTIONS[1])])
@@ -236,5 +242,5 @@ def test_no_gradient_flows_through_what_is_looked_at() -> None:
     base = random_base(3)
     keys, wanted = base.keys.requires_grad_(), torch.ones(1, D_REL, requires_grad=True)
     read = torch.tensor([0]), torch.tensor([True])
-    found = hop_features(base.by_head, base.names, keys, wanted, question_grams(QUESTIONS[:1]), read, None)
+    found, _ = hop_features(base.by_head, base.names, keys, wanted, question_grams(QUESTIONS[:1]), read, None)
     assert not found.requires_grad

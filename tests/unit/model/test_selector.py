@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS, FiveTuple
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
+from kblampp.model.answer_kinds import NULL_WEIGHT
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import trigram_buckets
@@ -1437,3 +1438,47 @@ def test_without_the_ego_graph_there_are_no_weights_for_it(world: TinyWorld) -> 
     plain, ego = (dict(untrained(world, hops=True, **each).named_parameters()) for each in ({}, EGO))
     assert plain.keys() < ego.keys()
     assert {name.split(".")[0] for name in ego.keys() - plain.keys()} == {"graph"}
+
+
+class OfKinds:
+    """Stands for `AskedKinds`: how a fact's answer fits a question, read either way; one fact a question is not 0."""
+
+    def __init__(self, facts: list[int], fits: list[float]) -> None:
+        self.facts, self.fits = facts, fits
+
+    def fit(self, facts: Tensor, inverse: Tensor) -> Tensor:
+        assert inverse.shape == facts.shape
+        own, fits = torch.tensor(self.facts)[:, None], torch.tensor(self.fits)[:, None]
+        return torch.where(facts == own, fits, 0.0)
+
+
+def test_an_answer_of_another_kind_speaks_for_the_null_fact_of_the_last_layer_alone(world: TinyWorld) -> None:
+    hidden, knowledge, reading = torch.randn(len(ROWS), 1, HIDDEN), world.ask(ROWS), reading_of()
+    for last in (False, True):
+        selector = make_selector(world, last=last)
+        plain = selector(hidden, knowledge, None, reading)
+        best = plain.best[:, 0].tolist()
+        fits = [-2.0, -2.0, 3.0, 3.0, 3.0]
+        other = OfKinds(best, fits)
+        found = selector(hidden, knowledge, None, reading, 0, other)
+        assert torch.equal(found.ids, plain.ids)
+        moved = (found.scores - plain.scores)[:, 0]
+        assert torch.equal(moved[:, :-1], torch.zeros_like(moved[:, :-1]))
+        worse = [NULL_WEIGHT * last * max(0.0, -fit) for fit in fits]
+        assert moved[:, -1].tolist() == pytest.approx(worse, abs=1e-4)
+
+
+def test_a_hop_is_taken_more_readily_to_an_answer_of_the_kind_asked_for(world: TinyWorld) -> None:
+    selector, first = make_selector(world, hops=True), make_selector(world)
+    hidden, knowledge, reading = torch.randn(len(ROWS), 1, HIDDEN), world.ask(ROWS), reading_of()
+    previous = first(hidden, knowledge, None, reading)
+    by_head = world.base.by_head
+    read = previous.ids[:, 0].gather(-1, previous.alpha[:, 0].argmax(-1, keepdim=True))[:, 0]
+    leads = by_head.relations[by_head.ends[read, 1]] > 0
+    assert bool(leads.any())
+    misfit = OfKinds(read.tolist(), [-50.0] * len(ROWS))
+    hopped = selector(hidden, knowledge, previous, reading, 1, misfit).hop_logit[:, 0]
+    assert hopped[leads].tolist() == [torch.inf] * int(leads.sum())
+    assert hopped[~leads].tolist() == [-torch.inf] * int((~leads).sum())  # from nowhere one does not go on
+    fitting = OfKinds(read.tolist(), [50.0] * len(ROWS))
+    assert (selector(hidden, knowledge, previous, reading, 1, fitting).hop_logit[:, 0] == -torch.inf).all()

@@ -1,0 +1,104 @@
+"""The facts that a question's query finds, and what is known of them before any is scored."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kblampp.data.windows import OPEN_END, OPEN_START
+from kblampp.model.inputs import EncodedBase, Knowledge
+from kblampp.model.scores import RowPlace, share_taken
+
+REFUSAL_GROUPS = ("from its tail", "without a time", "with a time")
+"""How the best candidate is read: in each way the null fact has a bias of its own (`training.calibration`)."""
+
+
+class Candidates(NamedTuple):
+    """Candidates and what is known of them before any is scored; (batch, 1, n), or (batch, n) where said."""
+
+    rows: Tensor  # of the keys; 0 where there is none
+    ids: Tensor  # facts, -1 where there is none
+    facts: Tensor  # facts, 0 where there is none
+    inverse: Tensor
+    own: Tensor  # (batch, n): how much of the name that it is found by the question mentions
+    other: Tensor  # (batch, n): of the name at its other end
+    before: Tensor  # (batch, n): of the name at the other end of the fact before it
+    after: Tensor  # (batch, n)
+    label: Tensor  # (batch, n): how much of the relation's label the question's words spell
+    previous: Tensor  # (batch, n): the fact before it, -1 for none
+    following: Tensor  # (batch, n)
+
+    @classmethod
+    def at(cls, base: EncodedBase, rows: Tensor, knowledge: Knowledge) -> Candidates:
+        ids, inverse = facts_of(rows, base.store.n)
+        facts, way = ids.clamp(min=0), inverse[:, 0]
+        names, grams, words, hidden = (
+            base.names,
+            knowledge.questions.grams,
+            knowledge.questions.in_order,
+            knowledge.withheld,
+        )
+        flat = facts[:, 0]
+        head, tail = (names.mention(ends[flat], grams, words, hidden) for ends in (names.heads, names.tails))
+        previous, following = base.order.neighbours(flat, hidden)
+        beside = []
+        for neighbour in (previous, following):
+            named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
+            beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
+        own, other = torch.where(way, tail, head), torch.where(way, head, tail)
+        found_by = torch.where(way, names.tails[flat], names.heads[flat])
+        own = own.masked_fill(names.other_number(found_by, words), 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
+        label = names.coverage(names.relations[flat], grams)
+        before, after = beside
+        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, label, previous, following)
+
+    def part(self, columns: Tensor) -> Candidates:
+        """Those at columns (batch, 1, k)."""
+        flat = columns[:, 0]
+        return Candidates(*(p.gather(-1, columns if p.dim() == 3 else flat) for p in self))
+
+    def row(self, base: EncodedBase) -> Tensor:
+        """A number for each row of facts: those of one head and relation or, read from the tail, of one tail and
+        relation; (batch, n)."""
+        order, flat = base.order, self.facts[:, 0]
+        return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
+
+    def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
+        """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""
+        way, fact = (part[:, 0].gather(-1, place) for part in (self.inverse, self.facts))
+        return torch.where(way, 0, 1 + base.order.timed[fact].long())
+
+    def form_features(self, knowledge: Knowledge) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What `FormScorer` looks at, each (batch, n)."""
+        order, tensors, flat, way = knowledge.base.order, knowledge.base.tensors, self.facts[:, 0], self.inverse[:, 0]
+        several = torch.where(way, order.inverse_several[flat], order.several[flat])
+        windows, horizon, beside = (
+            knowledge.questions.windows,
+            knowledge.base.store.horizon,
+            [self.previous, self.following],
+        )
+        taken = [
+            share_taken(
+                windows, horizon, tensors.tau_min[at.clamp(min=0)], tensors.tau_max[at.clamp(min=0)]
+            ).masked_fill(at < 0, 0.0)
+            for at in beside
+        ]
+        shared = torch.maximum(*taken).masked_fill(way, 0.0)
+        names = knowledge.base.names
+        number = names.numbers[torch.where(way, names.heads[flat], names.tails[flat])]
+        return self.other, several.float(), (order.timed[flat] & ~way).float(), shared, number.float()
+
+    def place(self, base: EncodedBase) -> RowPlace:
+        order, tensors, flat = base.order, base.tensors, self.facts[:, 0]
+        before, after = self.previous, self.following
+        previous = torch.where(before >= 0, tensors.tau_min[before.clamp(min=0)], OPEN_START)
+        following = torch.where(after >= 0, tensors.tau_min[after.clamp(min=0)], OPEN_END)
+        low, high = tensors.tau_min[flat], tensors.tau_max[flat]
+        return RowPlace(before < 0, after < 0, order.timed[flat], low, high, previous, following)
+
+
+def facts_of(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The facts whose keys stand in rows of the store, -1 for none, and which rows are inverse keys."""
+    return torch.where(rows < 0, rows, rows % n), rows >= n
