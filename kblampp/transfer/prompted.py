@@ -167,13 +167,20 @@ def answer_prompted(predictor: Predictor, split: Split, style: PromptStyle, fact
         style: How.
         facts: How many facts a prompt shows; 0 is closed book.
     """
-    encoded, store = split.encoded, split.base.store
-    nearest = nearest_sentences(store, encoded, facts) if facts else [[]] * len(encoded)
+    nearest = nearest_sentences(split.base.store, split.encoded, facts) if facts else [[]] * len(split.encoded)
+    return answer_shown(predictor, split, style, nearest)
+
+
+def answer_shown(
+    predictor: Predictor, split: Split, style: PromptStyle, shown: Sequence[Sequence[int]]
+) -> tuple[list[str], list[int]]:
+    """As `answer_prompted`, with the facts that are given for each question, (n,)."""
+    facts = split.base.store.facts
     prompts = [
-        _fitting(style, question.question, [style.shown(store.facts[number]) for number in numbers], predictor)
-        for question, numbers in zip(encoded.questions, nearest, strict=True)
+        _fitting(style, question.question, [style.shown(facts[number]) for number in numbers], predictor)
+        for question, numbers in zip(split.encoded.questions, shown, strict=True)
     ]
-    said = predictor.complete(prompts, f"{style}, {facts} facts")
+    said = predictor.complete(prompts, f"{style}, {max(map(len, shown), default=0)} facts")
     return [_first_line(each.text) for each in said], [each.prompt_tokens for each in said]
 
 
