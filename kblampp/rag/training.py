@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.errors import CheckpointError, DataError, ParamsError, TrainingError
-from kblampp.core.files import atomic_dir, atomic_write, fingerprint, write_manifest
+from kblampp.core.files import atomic_write, fingerprint
 from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
 from kblampp.data.facts import UNKNOWN_ANSWER
@@ -32,9 +32,9 @@ from kblampp.model.batches import by_length, padded, tokenize
 from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, StoredBase
-from kblampp.model.lora import change_backbone, save_changes, unload
+from kblampp.model.lora import change_backbone, unload
 from kblampp.model.workspace import Workspace
-from kblampp.rag.adapter import KIND
+from kblampp.rag.adapter import save_rag
 from kblampp.rag.prompts import PromptStyle, fitting
 
 logger = logging.getLogger(__name__)
@@ -345,19 +345,18 @@ def train_rag(
     examples = Examples(base, encoded, backbone, recipe, params.seed)
     pad = int(backbone.tokenizer.pad_token_id)
     history = train(model, examples, recipe, pad=pad, checkpoint=checkpoint, key=key, after_step=after_step)
+    recent = history.losses[-LOG_EVERY:]
     fields = {
-        "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint, "dtype": params.backbone.dtype},
+        "dtype": params.backbone.dtype,
         "style": str(recipe.style),
         "facts": recipe.facts,
         "steps": history.step,
         "questions": history.step * recipe.batch_size,
         "seconds": round(history.seconds, 1),
         "lr": recipe.lr,
-        "loss": round(sum(recent := history.losses[-LOG_EVERY:]) / len(recent), 5),
+        "loss": round(sum(recent) / len(recent), 5),
     }
-    with atomic_dir(out) as folder:
-        save_changes(folder, model, backbone.name)
-        write_manifest(folder, KIND, fields)
+    save_rag(out, model, backbone, fields)
     unload(model)
     checkpoint.unlink(missing_ok=True)
     return history
