@@ -98,13 +98,14 @@ class Asker:
             KBLaMError: Something that was trained is damaged or does not fit, or no prompt is short enough.
         """
         predictor, folder = self.predictor, self.store / self.params.dataset
+        if set(BY_TRAINED_RAG) & set(self.wanted):
+            self.rag = load_rag(folder / RAG, predictor.backbone)  # before the rest, for it may be of another backbone
         self._fill((MODEL, LOOKUP), partial(self._by_model, MODEL, predictor))
         self._fill((PHRASE_LOOKUP,), self._by_phrase_lookup)
         for system, facts in {CLOSED_BOOK: 0, **BY_RAG}.items():
             self._fill((system,), partial(self._by_prompts, system, facts, lambda: self.style[0]))
         self._fill((IN_CONTEXT,), self._in_context, says_gold)
-        if set(BY_TRAINED_RAG) & set(self.wanted):
-            self.rag = rag = load_rag(folder / RAG, predictor.backbone)
+        if (rag := self.rag) is not None:
             with rag.attached():
                 for system, facts in BY_TRAINED_RAG.items():
                     self._fill((system,), partial(self._by_prompts, system, facts, lambda: rag.style))

@@ -18,9 +18,10 @@ from kblampp.evaluation.baselines import answer_by_lookup
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import Workspace
+from kblampp.rag.prompts import PromptStyle
 from kblampp.transfer.bases import DOSSIERS, ON_DEMAND, YAGO, Source, open_base, open_predictor, sources
 from kblampp.transfer.phrase_lookup import phrase_lookup
-from kblampp.transfer.prompted import PromptStyle, choose_style, described, prompted_systems
+from kblampp.transfer.prompted import choose_style, described, prompted_systems
 from kblampp.transfer.scoring import GROUPS, Answer, is_broken, names_of, score
 
 logger = logging.getLogger(__name__)
