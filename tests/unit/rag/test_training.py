@@ -79,9 +79,10 @@ def test_around_a_backbone_in_bfloat16_lora_learns_in_float32(world: TinyWorld, 
     recipe = replace(RECIPE, steps=2)
     history = train(model, examples_of(world, model, recipe), recipe, pad=PAD_ID, checkpoint=tmp_path / "s.pt", key="k")
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters() if parameter.requires_grad)
-    wide = world.model(FAMILIES["llama"]())
+    wide = world.model(FAMILIES["llama"]()).requires_grad_(False)
+    change_backbone(wide, rank=2, alpha=4.0)
     start = backward(wide, examples_of(world, wide).of_step(0), 6, PAD_ID)
-    assert history.losses[0] == pytest.approx(start, rel=0.02)
+    assert history.losses[0] == pytest.approx(start, rel=0.05)
 
 
 def test_an_example_is_prompt_answer_and_end_and_an_unanswerable_one_says_so(world: TinyWorld) -> None:
