@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--alpha", type=float, help="of LoRA; default: trainB.lora_alpha")
     parser.add_argument("--targets", nargs="+", metavar="LAYER", help="of LoRA; default: trainB.lora_targets")
     parser.add_argument("--batch", type=int, default=64, help="questions a step; default: %(default)s")
-    parser.add_argument("--together", type=int, default=16, help="of these at once; default: %(default)s")
+    parser.add_argument("--together", type=int, default=8, help="of these at once; default: %(default)s")
     parser.add_argument("--checkpoint-every", type=int, default=20, metavar="STEPS", help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: store/<dataset>/rag")
     parser.add_argument("--dev", type=int, default=0, metavar="N", help="then ask N questions of each kind of `unseen`")

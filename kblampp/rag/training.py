@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -80,7 +82,7 @@ class Recipe:
     steps: int | None = None
     minutes: float | None = None
     batch_size: int = 64
-    together: int = 16
+    together: int = 8
     checkpoint_every: int = 20
 
     def __post_init__(self) -> None:
@@ -218,11 +220,23 @@ def backward(model: KBInjectedModel, examples: Sequence[Example], together: int,
     device, tokens, total = model.backbone.device, sum(len(each.answer) for each in examples), 0.0
     for part in parts(examples, together, pad):
         at = part.rows.to(device), part.columns.to(device)
-        logits = model(part.ids.to(device), logits_at=at, use_cache=False).logits
+        with _computing(model):
+            logits = model(part.ids.to(device), logits_at=at, use_cache=False).logits
         loss = cross_entropy(logits.float(), part.wanted.to(device), reduction="sum") / tokens
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     return total
+
+
+@contextmanager
+def _computing(model: KBInjectedModel) -> Iterator[None]:
+    """Around a backbone in bfloat16 LoRA, whose weights are float32, computes in bfloat16 too."""
+    backbone = model.backbone
+    if backbone.dtype != torch.bfloat16:
+        yield
+        return
+    with torch.autocast(backbone.device.type, dtype=torch.bfloat16), disable_input_dtype_casting(backbone):
+        yield
 
 
 @dataclass

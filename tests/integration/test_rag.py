@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_the_program_writes_what_was_trained_and_asks_unseen(folder: Path, capsy
     with working_in(folder):
         assert program.main(["--steps", "2", *options]) == 0
     out = capsys.readouterr().out
-    assert f"2 steps of 4 questions in 0 s, written to store/{NAME}/rag\n" in out.replace(" 1 s", " 0 s")
+    assert re.match(rf"2 steps of 4 questions in \d+ s, written to store/{NAME}/rag\n", out)
     assert " questions of unseen right (" in out
     manifest = read_json(folder / "store" / NAME / "rag" / "manifest.json")
     assert (manifest["style"], manifest["facts"], manifest["steps"], manifest["questions"]) == (

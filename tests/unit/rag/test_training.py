@@ -73,6 +73,18 @@ def test_the_loss_is_that_of_the_answers_tokens_alone(world: TinyWorld, family: 
             torch.testing.assert_close(gradient, wanted[name], rtol=1e-3, atol=1e-6)
 
 
+def test_around_a_backbone_in_bfloat16_lora_learns_in_float32(world: TinyWorld, tmp_path: Path) -> None:
+    model = world.model(FAMILIES["llama"]().to(torch.bfloat16)).requires_grad_(False)
+    change_backbone(model, rank=2, alpha=4.0)
+    recipe = replace(RECIPE, steps=2)
+    history = train(model, examples_of(world, model, recipe), recipe, pad=PAD_ID, checkpoint=tmp_path / "s.pt", key="k")
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters() if parameter.requires_grad)
+    wide = world.model(FAMILIES["llama"]()).requires_grad_(False)
+    change_backbone(wide, rank=2, alpha=4.0)
+    start = backward(wide, examples_of(world, wide).of_step(0), 6, PAD_ID)
+    assert history.losses[0] == pytest.approx(start, rel=0.05)
+
+
 def test_an_example_is_prompt_answer_and_end_and_an_unanswerable_one_says_so(world: TinyWorld) -> None:
     model = world.model(FAMILIES["llama"]())
     examples, tokenizer = examples_of(world, model), world.tokenizer
@@ -110,10 +122,10 @@ def test_parts_hold_each_example_once_and_the_longest_last(world: TinyWorld) -> 
 def test_training_lowers_the_loss_and_touches_nothing_but_lora(world: TinyWorld, tmp_path: Path) -> None:
     model = learner(world)
     before = {name: p.detach().clone() for name, p in model.named_parameters() if not p.requires_grad}
-    recipe = replace(RECIPE, steps=25, checkpoint_every=100)
+    recipe = replace(RECIPE, steps=12, checkpoint_every=100)
     history = train(model, examples_of(world, model, recipe), recipe, pad=PAD_ID, checkpoint=tmp_path / "s.pt", key="k")
-    assert history.step == 25
-    assert sum(history.losses[-5:]) < 0.7 * sum(history.losses[:5])
+    assert history.step == 12
+    assert sum(history.losses[-3:]) < 0.8 * sum(history.losses[:3])
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters() if not p.requires_grad)
 
 
