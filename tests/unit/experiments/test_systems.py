@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.core.errors import DataError
@@ -26,6 +26,7 @@ def question(base: str, kind: str, number: int) -> Question:
 counts = st.lists(st.lists(st.integers(0, 6), min_size=len(KINDS), max_size=len(KINDS)), min_size=1, max_size=4)
 
 
+@settings(deadline=None, max_examples=50)  # a clock fails on a busy machine
 @given(counts, st.integers(1, 80), st.integers(0, 3))
 def test_questions_are_spread_over_kinds_and_fewer_are_a_part_of_more(
     numbers: list[list[int]], n: int, seed: int
