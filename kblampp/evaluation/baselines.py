@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,15 +24,35 @@ def answer_in_context(
     predictor: Predictor, facts: Sequence[FiveTuple], questions: Sequence[Question], *, distractors: int, seed: int
 ) -> list[Prediction]:
     """Answers with the backbone alone, from the gold evidence sentences among `distractors` others, in random order."""
+    prompts = [
+        in_context_prompt(question.question, [evidence_sentence(facts[number]) for number in shown])
+        for question, shown in zip(
+            questions, gold_among_others(facts, questions, lambda gold: distractors, seed), strict=True
+        )
+    ]
+    return predictor.complete(prompts, "in context")
+
+
+def gold_among_others(
+    facts: Sequence[FiveTuple], questions: Sequence[Question], others: Callable[[int], int], seed: int
+) -> list[list[int]]:
+    """For each question, (n,), the facts that answer it among others, in random order.
+
+    Args:
+        facts: The knowledge base.
+        questions: What is asked; one without gold facts gets others alone.
+        others: How many others stand beside so many gold facts.
+        seed: Of the choice and the order.
+    """
     sampler = DistractorSampler(facts)
-    prompts = []
+    found = []
     for question in questions:
         rng = random.Random(f"in_context/{seed}/{question.qid}")
         gold = list(question.supporting_facts)
-        shown = gold + sampler.draw(gold, distractors, rng)
+        shown = gold + sampler.draw(gold, others(len(gold)), rng)
         rng.shuffle(shown)
-        prompts.append(in_context_prompt(question.question, [evidence_sentence(facts[number]) for number in shown]))
-    return predictor.complete(prompts, "in context")
+        found.append(shown)
+    return found
 
 
 def nearest_sentences(store: KBValueStore, encoded: EncodedQuestions, most: int) -> list[list[int]]:

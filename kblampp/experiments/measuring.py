@@ -19,13 +19,16 @@ METRICS, SOME = Path("metrics/transfer"), Path(".ckpt/transfer")
 """Where figures go; those of a part do not replace those of all."""
 
 
-def make_parser(name: str, text: str | None, *, part: str | None = None) -> argparse.ArgumentParser:
+def make_parser(
+    name: str, text: str | None, *, part: str | None = None, metrics: str = str(METRICS)
+) -> argparse.ArgumentParser:
     """A parser that knows `--params` and `--metrics`.
 
     Args:
         name: Of the module in this folder.
         text: Its docstring, which is the program's help.
         part: What the program says of a call that measures a part; the metrics of such a call go to `SOME`.
+        metrics: What it says of the folder of all others.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m kblampp.experiments.{name}",
@@ -34,7 +37,7 @@ def make_parser(name: str, text: str | None, *, part: str | None = None) -> argp
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     elsewhere = "" if part is None else f", or {SOME} {part}"
-    parser.add_argument("--metrics", type=Path, help=f"default: {METRICS}{elsewhere}")
+    parser.add_argument("--metrics", type=Path, help=f"default: {metrics}{elsewhere}")
     return parser
 
 

@@ -93,6 +93,17 @@ TRANSFER_SYSTEMS: Mapping[str, str] = {
     "rag_8": "RAG, 8 facts",
 }
 """Of the bases that nobody trained on; there is one model, that of `eval.adapter`."""
+COMPARED: Mapping[str, str] = {
+    "model": "**KBLaM++ (Stage A)**",
+    "model_b": "**KBLaM++ (Stage B)**",
+    "lookup": TRANSFER_SYSTEMS["lookup"],
+    "phrase_lookup": TRANSFER_SYSTEMS["phrase_lookup"],
+    "closed_book": TRANSFER_SYSTEMS["closed_book"],
+    "in_context": "in context, gold facts among 4",
+    **{name: TRANSFER_SYSTEMS[name] for name in ("rag_1", "rag_4", "rag_8")},
+    **{f"trained_{name}": f"trained {TRANSFER_SYSTEMS[name]}" for name in ("rag_1", "rag_4", "rag_8")},
+}
+"""All systems with one language model, asked the same questions."""
 TRANSFER_GROUPS: Mapping[str, str] = {
     "facts": "tail, temporal, current",
     "steps": "first/last, before/after, when, inverse, two hops",

@@ -12,12 +12,11 @@ from typing import Any
 from kblampp.core.params import Params
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Predictor
-from kblampp.transfer.bases import Source, open_base, open_predictor, sources
-from kblampp.transfer.measure import DOSSIERS, YAGO_KINDS, Table, answers_of, ask_model, scored
+from kblampp.transfer.bases import DOSSIERS, YAGO, Source, open_base, open_predictor, sources
+from kblampp.transfer.measure import YAGO_KINDS, Table, answers_of, ask_model, scored
 from kblampp.transfer.scoring import GROUPS, Answer
 
 logger = logging.getLogger(__name__)
-YAGO = "yago"
 ASKED: Mapping[str, Mapping[str, Any]] = {
     "full": {},
     "no_names": {"names": False},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,10 @@ HELD_OUT = ("shipyard", "theatre")
 ON_DEMAND: Mapping[str, Mapping[str, str]] = {"timeqa": {"timeqa_human": "test", "timeqa_hard": "test_hard"}}
 """Datasets that are asked only when they are named, since git does not hold their raw files: the splits of each, by the
 name that a split's questions have in all tables."""
-DOSSIERS, YAGO, RAW = Path("dossiers"), Path("raw/yago"), Path("raw")
-"""Below the data folder."""
+DOSSIERS, YAGO, WORLDS = "dossiers", "yago", ("swap", "novel")
+"""Groups of bases: the open dossiers together, YAGO, and the worlds that are new to the model."""
+RAW = Path("raw")
+"""Below the data folder, as the dossiers are."""
 SPLIT = "test"
 WHOLE = ConvertParams(
     max_samples=None,
@@ -88,7 +90,7 @@ def sources(data: Path, *, held_out: bool = False, names: Sequence[str] = (), ra
     folders = sorted(path.parent for path in (data / DOSSIERS).glob("*/facts.csv"))
     found = [Source(path.name, "custom", path) for path in folders if (path.name in HELD_OUT) == held_out]
     if not held_out:
-        found.append(Source("yago", "yago", data / YAGO))
+        found.append(Source(YAGO, YAGO, data / RAW / YAGO))
     known = [source.name for source in found]
     for name in names:
         if name not in known:
@@ -166,3 +168,46 @@ def open_dataset(
     workspace = Workspace(dataset, backbone, Projections.load(scratch / PROJECTION), scratch)
     as_of = day(params.selector.as_of)
     return {name: Split.open(workspace, split, as_of) for name, split in splits.items() if split in dataset.questions}
+
+
+def open_groups(
+    params: Params,
+    data: Path,
+    store: Path,
+    backbone: Backbone,
+    encoders: Encoders,
+    scratch: Path,
+    *,
+    names: Sequence[str] = (DOSSIERS, YAGO, *WORLDS),
+    raw: Path | None = None,
+) -> Iterator[tuple[str, dict[str, Split]]]:
+    """Groups of bases, opened one after the other: the name of each, and its splits by their names in tables.
+
+    Args:
+        params: The parameters; their dataset has the splits of the worlds.
+        data: Holds the bases.
+        store: Holds projections and the worlds' bases.
+        backbone: For its tokenizer.
+        encoders: Those of `params.encoder`.
+        scratch: An empty folder, which must be there as long as the bases are used.
+        names: Which groups, or datasets on demand.
+        raw: The raw files of a dataset on demand; None for its folder in `data/raw`.
+
+    Raises:
+        KBLaMError: An input is missing, damaged, or does not fit the others.
+    """
+    for name in names:
+        if name in WORLDS:
+            folder = store / params.dataset
+            dataset = Dataset.load(data, params.dataset, (name,))
+            workspace = Workspace(dataset, backbone, Projections.load(folder / PROJECTION), folder)
+            yield name, {name: Split.open(workspace, name, day(params.selector.as_of))}
+            continue
+        found = sources(data) if name == DOSSIERS else sources(data, names=[name], raw=raw)
+        splits: dict[str, Split] = {}
+        for source in found:
+            if source.is_dossier == (name == DOSSIERS):
+                place = scratch / source.name
+                place.mkdir()
+                splits |= open_base(source, params, store, backbone, encoders, place)
+        yield name, splits

@@ -18,14 +18,13 @@ from kblampp.evaluation.baselines import answer_by_lookup
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Prediction, Predictor
 from kblampp.model.workspace import Workspace
-from kblampp.transfer.bases import ON_DEMAND, Source, open_base, open_predictor, sources
+from kblampp.rag.prompts import PromptStyle
+from kblampp.transfer.bases import DOSSIERS, ON_DEMAND, YAGO, Source, open_base, open_predictor, sources
 from kblampp.transfer.phrase_lookup import phrase_lookup
-from kblampp.transfer.prompted import PromptStyle, choose_style, described, prompted_systems
+from kblampp.transfer.prompted import choose_style, described, prompted_systems
 from kblampp.transfer.scoring import GROUPS, Answer, is_broken, names_of, score
 
 logger = logging.getLogger(__name__)
-DOSSIERS = "dossiers"
-"""Their figures together."""
 TO_CHOOSE = "unseen"
 """The split on which it is chosen how the backbone is asked."""
 YAGO_KINDS = ("temporal", "tail")
@@ -71,7 +70,7 @@ def run_transfer(
     predictor, encoders = open_predictor(params, store)
     answers: list[Answer] = []
     bases: dict[str, Source] = {}
-    style, shares = _style(params, data, store, predictor, prompted) if prompted else (None, {})
+    style, shares = style_on_unseen(params, data, store, predictor, prompted) if prompted else (None, {})
     lengths: dict[str, dict[str, float]] = {}
     for number, source in enumerate(chosen, start=1):
         logger.info("base %d of %d: %s", number, len(chosen), source.name)
@@ -101,9 +100,14 @@ def ask_model(base: str, split: Split, predictor: Predictor) -> list[Prediction]
     return replace(predictor, options=options).predict(split.base, split.encoded, base)
 
 
-def _style(
+def style_on_unseen(
     params: Params, data: Path, store: Path, predictor: Predictor, per_kind: int
 ) -> tuple[PromptStyle, dict[str, float]]:
+    """What `choose_style` says of so many questions of each kind of `unseen`.
+
+    Raises:
+        KBLaMError: The split or its base is missing, damaged, or does not fit.
+    """
     dataset = Dataset.load(data, params.dataset, (TO_CHOOSE,))
     workspace = Workspace(
         dataset, predictor.backbone, Projections.load(store / params.dataset / PROJECTION), store / params.dataset
@@ -151,7 +155,7 @@ def scored(bases: Mapping[str, Source], answers: Sequence[Answer], params: Param
 def headline(table: Table) -> dict[str, dict[str, Any]]:
     """The model's shares: by group over all dossiers, by kind on YAGO, each with the number of broken answers."""
     figures: dict[str, dict[str, Any]] = {}
-    for base, part, rows in ((DOSSIERS, "groups", tuple(GROUPS)), ("yago", "kinds", YAGO_KINDS)):
+    for base, part, rows in ((DOSSIERS, "groups", tuple(GROUPS)), (YAGO, "kinds", YAGO_KINDS)):
         if base in table:
             model = table[base]["model"]
             figures[base] = {name: model[part][name]["share"] for name in rows if name in model[part]}

@@ -10,116 +10,23 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from kblampp.core.errors import BackboneError
-from kblampp.data.facts import UNANSWERABLE, FiveTuple, Question, evidence_sentence
+from kblampp.data.facts import UNANSWERABLE, Question
 from kblampp.evaluation.baselines import nearest_sentences
 from kblampp.evaluation.metrics import is_abstention
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Predictor
-from kblampp.model.prompts import ANSWER_CUE
+from kblampp.rag.prompts import PLAIN, PromptStyle, first_line, fitting, styles
 from kblampp.transfer.scoring import is_right
 
 logger = logging.getLogger(__name__)
-INSTRUCTION = (
-    "Answer the question. Say only the answer itself: a name, a number, a date, yes or no, or several names with "
-    "semicolons between them. If it is not known, say unknown."
-)
-EXAMPLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (
-        (
-            "harbour master of Port Elsby: Ines Corrado (from 1997 until 2004). Ines Corrado ran the port until 2004.",
-            "harbour master of Port Elsby: Piet Aalders (from 2005). Piet Aalders took over in 2005.",
-        ),
-        "Who was harbour master of Port Elsby in 2001?",
-        "Ines Corrado",
-    ),
-    (
-        ("owner of the ferry Dorte: Lunden Line (from 1990).", "length of the ferry Dorte: 84 m."),
-        "Is the ferry Dorte owned by Lunden Line?",
-        "yes",
-    ),
-    (
-        (
-            "route of Lunden Line: Elsby to Marn.",
-            "route of Lunden Line: Elsby to Tollø.",
-            "founded of Lunden Line: 1952.",
-        ),
-        "Which routes does Lunden Line have?",
-        "Elsby to Marn; Elsby to Tollø",
-    ),
-    (
-        ("length of the ferry Dorte: 84 m.", "owner of the ferry Dorte: Lunden Line (from 1990)."),
-        "How fast is the Dorte?",
-        "unknown",
-    ),
-)
-"""Facts, question and answer, of no base that is asked about."""
 CHOSEN_WITH = 4
 """Facts in the prompts by which a style is chosen."""
 SENTENCES = (1, 4, 8)
 """Facts in the prompts that are measured."""
-
-
-@dataclass(frozen=True)
-class PromptStyle:
-    """How the backbone is asked.
-
-    Attributes:
-        chat: By its chat template; else as running text.
-        examples: Whether worked examples come first.
-        fields: Whether a fact is shown with relation, names and time; else as its sentence.
-    """
-
-    chat: bool
-    examples: bool
-    fields: bool
-
-    def __str__(self) -> str:
-        parts = ("chat", self.chat), ("examples", self.examples), ("fields", self.fields)
-        return " + ".join(name for name, there in parts if there) or "plain"
-
-    def shown(self, fact: FiveTuple) -> str:
-        """A fact as a prompt shows it."""
-        if not self.fields:
-            return evidence_sentence(fact)
-        since, until = (fact.window.in_words(bound) for bound in ("start", "end"))
-        times = [f"{word} {day}" for word, day in (("from", since), ("until", until)) if day]
-        time = f" ({' '.join(times)})" if times else ""
-        sentence = f" {fact.context.sent_span}" if fact.context.sent_span else ""
-        return f"{fact.relation.name} of {fact.head.name}: {fact.tail.name}{time}.{sentence}"
-
-    def prompt(self, question: str, facts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> str:
-        """The text that the backbone goes on from."""
-        examples = EXAMPLES if self.examples else ()
-        asked = [(shown if facts else (), text, answer) for shown, text, answer in examples]
-        blocks = [_block(shown, text) for shown, text, _ in (*asked, (facts, question, ""))]
-        if not self.chat:
-            turns = [f"{block}\n{ANSWER_CUE} {answer}" for block, (*_, answer) in zip(blocks, asked, strict=False)]
-            return "\n\n".join([*([INSTRUCTION] if examples else []), *turns, f"{blocks[-1]}\n{ANSWER_CUE}"])
-        turns_of_chat = [{"role": "system", "content": INSTRUCTION}]
-        for block, (*_, answer) in zip(blocks, asked, strict=False):
-            turns_of_chat += [{"role": "user", "content": block}, {"role": "assistant", "content": answer}]
-        turns_of_chat.append({"role": "user", "content": blocks[-1]})
-        return str(tokenizer.apply_chat_template(turns_of_chat, tokenize=False, add_generation_prompt=True))
-
-
-def _block(facts: Sequence[str], question: str) -> str:
-    return "\n".join([*facts, f"Question: {question}"])
-
-
-PLAIN = PromptStyle(chat=False, examples=False, fields=False)
-
-
-def styles(tokenizer: PreTrainedTokenizerBase) -> list[PromptStyle]:
-    """All that are tried: with a chat template only where the tokenizer has one."""
-    chats = (False, True) if tokenizer.chat_template else (False,)
-    return [PromptStyle(*each) for each in product(chats, (False, True), (False, True))]
 
 
 def choose_style(predictor: Predictor, split: Split, per_kind: int) -> tuple[PromptStyle, dict[str, float]]:
@@ -130,14 +37,7 @@ def choose_style(predictor: Predictor, split: Split, per_kind: int) -> tuple[Pro
         split: Questions that nothing is measured on.
         per_kind: How many of each kind.
     """
-    count: dict[str, int] = defaultdict(int)
-    places = []
-    for place, question in enumerate(split.encoded.questions):
-        kind = str(question.program["kind"]) if question.program else question.type
-        count[kind] += 1
-        if count[kind] <= per_kind:
-            places.append(place)
-    some = replace(split, encoded=split.encoded.part(places))
+    some = some_of_each_kind(split, per_kind)
     shares: dict[PromptStyle, float] = {}
     for style in styles(predictor.backbone.tokenizer):
         try:
@@ -147,10 +47,27 @@ def choose_style(predictor: Predictor, split: Split, per_kind: int) -> tuple[Pro
                 raise
             logger.warning("%s", error)
             continue
-        hits = [_counts(question, text) for question, text in zip(some.encoded.questions, texts, strict=True)]
-        shares[style] = sum(hits) / len(hits)
-        logger.info("prompt %s: %d of %d right", style, sum(hits), len(hits))
+        right = count_right(some, texts)
+        shares[style] = right / len(texts)
+        logger.info("prompt %s: %d of %d right", style, right, len(texts))
     return max(shares, key=shares.__getitem__), {str(style): round(share, 4) for style, share in shares.items()}
+
+
+def some_of_each_kind(split: Split, per_kind: int) -> Split:
+    """The first questions of each kind, so many of them."""
+    count: dict[str, int] = defaultdict(int)
+    places = []
+    for place, question in enumerate(split.encoded.questions):
+        kind = str(question.program["kind"]) if question.program else question.type
+        count[kind] += 1
+        if count[kind] <= per_kind:
+            places.append(place)
+    return replace(split, encoded=split.encoded.part(places))
+
+
+def count_right(split: Split, texts: Sequence[str]) -> int:
+    """How many of the answers to the questions of a split, (n,), are right, or refuse what has none."""
+    return sum(_counts(question, text) for question, text in zip(split.encoded.questions, texts, strict=True))
 
 
 def _counts(question: Question, text: str) -> bool:
@@ -167,37 +84,21 @@ def answer_prompted(predictor: Predictor, split: Split, style: PromptStyle, fact
         style: How.
         facts: How many facts a prompt shows; 0 is closed book.
     """
-    encoded, store = split.encoded, split.base.store
-    nearest = nearest_sentences(store, encoded, facts) if facts else [[]] * len(encoded)
+    nearest = nearest_sentences(split.base.store, split.encoded, facts) if facts else [[]] * len(split.encoded)
+    return answer_shown(predictor, split, style, nearest)
+
+
+def answer_shown(
+    predictor: Predictor, split: Split, style: PromptStyle, shown: Sequence[Sequence[int]]
+) -> tuple[list[str], list[int]]:
+    """As `answer_prompted`, with the facts that are given for each question, (n,)."""
+    facts, backbone, reserve = split.base.store.facts, predictor.backbone, predictor.max_new_tokens
     prompts = [
-        _fitting(style, question.question, [style.shown(store.facts[number]) for number in numbers], predictor)
-        for question, numbers in zip(encoded.questions, nearest, strict=True)
+        fitting(style, question.question, [style.shown(facts[number]) for number in numbers], backbone, reserve)
+        for question, numbers in zip(split.encoded.questions, shown, strict=True)
     ]
-    said = predictor.complete(prompts, f"{style}, {facts} facts")
-    return [_first_line(each.text) for each in said], [each.prompt_tokens for each in said]
-
-
-def _fitting(style: PromptStyle, question: str, facts: Sequence[str], predictor: Predictor) -> str:
-    """The prompt with as many of the facts, the nearest first, as the backbone has positions for.
-
-    Raises:
-        BackboneError: It has none for the prompt without facts.
-    """
-    backbone = predictor.backbone
-    room = getattr(backbone.model.config, "max_position_embeddings", None)
-    for shown in range(len(facts), -1, -1):
-        prompt = style.prompt(question, facts[:shown], backbone.tokenizer)
-        length = len(backbone.tokenizer(prompt)["input_ids"])
-        if room is None or length + predictor.max_new_tokens <= room:
-            return prompt
-    raise BackboneError(
-        f"backbone {backbone.name} takes {room} tokens, and a prompt in the style {style!s} has {length} without any "
-        f"fact, with {predictor.max_new_tokens} more for the answer: take another backbone"
-    )
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n")[0].strip().removesuffix(".")
+    said = predictor.complete(prompts, f"{style}, {max(map(len, shown), default=0)} facts")
+    return [first_line(each.text) for each in said], [each.prompt_tokens for each in said]
 
 
 def prompted_systems(

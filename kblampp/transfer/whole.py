@@ -14,14 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kblampp.backbone.load import Backbone
 from kblampp.core.files import write_json
 from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
-from kblampp.data.dataset import Dataset
-from kblampp.data.windows import day
-from kblampp.encoding.encoders import Encoders
-from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.evaluation.metrics import is_abstention
 from kblampp.evaluation.systems import Split
 from kblampp.model.batches import prompt_batches, tokenize
@@ -29,11 +24,9 @@ from kblampp.model.injection import CallState
 from kblampp.model.inputs import Knowledge
 from kblampp.model.predictor import Predictor
 from kblampp.model.prompts import answer_continuation, closed_book_prompt
-from kblampp.model.workspace import Workspace
-from kblampp.transfer.bases import open_base, open_predictor, sources
+from kblampp.transfer.bases import open_groups, open_predictor
 
 logger = logging.getLogger(__name__)
-DOSSIERS, YAGO, WORLDS = "dossiers", "yago", ("swap", "novel")
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False, "num_beams": 1},
     "sampled": {"do_sample": True, "num_beams": 1, "temperature": 1.0, "top_k": 0, "top_p": 1.0},
@@ -66,8 +59,8 @@ def run_whole(params: Params, *, data: Path, store: Path, metrics: Path, questio
     predictor, encoders = open_predictor(params, store)
     table: Table = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, splits in _groups(params, data, store, predictor.backbone, encoders, Path(scratch)):
-            table[name] = {}
+        for name, bases in open_groups(params, data, store, predictor.backbone, encoders, Path(scratch)):
+            splits, table[name] = list(bases.values()), {}
             for way, options in WAYS.items():
                 logger.info("%s, %s", name, way)
                 found = _ask(predictor, splits, options, questions, params.seed)
@@ -98,31 +91,6 @@ def _begins(text: str, answer: str) -> bool:
     after = text[len(first) : len(first) + 1]
     longer = len(answer) >= LEAST_LETTERS and text.startswith(answer)
     return answer.startswith(text) or longer or (text.startswith(first) and not after.isalnum())
-
-
-def _groups(
-    params: Params,
-    data: Path,
-    store: Path,
-    backbone: Backbone,
-    encoders: Encoders,
-    scratch: Path,
-) -> Iterator[tuple[str, list[Split]]]:
-    """Names of what is asked, and the splits that belong to each."""
-    found = sources(data)
-    for name in (DOSSIERS, YAGO):
-        splits: list[Split] = []
-        for source in found:
-            if source.is_dossier == (name == DOSSIERS):
-                place = scratch / source.name
-                place.mkdir()
-                splits += open_base(source, params, store, backbone, encoders, place).values()
-        yield name, splits
-    dataset = Dataset.load(data, params.dataset, WORLDS)
-    folder = store / params.dataset
-    workspace = Workspace(dataset, backbone, Projections.load(folder / PROJECTION), folder)
-    for name in WORLDS:
-        yield name, [Split.open(workspace, name, day(params.selector.as_of))]
 
 
 def _ask(predictor: Predictor, splits: Sequence[Split], options: dict[str, Any], most: int, seed: int) -> Counter[str]:

@@ -29,9 +29,10 @@ MAY_IMPORT: dict[str, str] = {
     "evaluation": "core data time_expressions encoding model",
     "evidence": "core data time_expressions encoding index backbone model evaluation",
     "report": "core data",
-    "transfer": "core data converters encoding index backbone model evaluation",
+    "rag": "core data backbone model evaluation",
+    "transfer": "core data converters encoding index backbone model evaluation rag",
     "experiments": "core data time_expressions synthetic tuning encoding index model evaluation training report "
-    "transfer sentences base snapshots asking",
+    "transfer sentences base snapshots asking rag",
     "doctor": "core encoding backbone",
     "base": "core data tables",
     "snapshots": "core data encoding index model base",

@@ -15,8 +15,9 @@ from kblampp.data.windows import UNKNOWN, Window, year_window
 from kblampp.evaluation.questions import with_times
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Prediction
+from kblampp.rag.prompts import EXAMPLES, PromptStyle, styles
 from kblampp.transfer import prompted
-from kblampp.transfer.prompted import EXAMPLES, PromptStyle, answer_prompted, choose_style, styles
+from kblampp.transfer.prompted import answer_prompted, choose_style
 
 
 def fact(head: str, relation: str, tail: str, sentence: str = "", window: Window = UNKNOWN) -> FiveTuple:

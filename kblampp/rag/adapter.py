@@ -1,0 +1,141 @@
+"""LoRA that answers from retrieved facts: how it is saved, opened, put into a backbone and taken out of it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import CONFIG_NAME
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from kblampp.backbone.load import Backbone
+from kblampp.core.errors import CheckpointError, StoreError, first_line
+from kblampp.core.files import atomic_dir, read_manifest, write_manifest
+from kblampp.core.low_rank import WEIGHTS, put_updates
+from kblampp.model.injection import KBInjectedModel
+from kblampp.model.lora import LORA, save_changes
+from kblampp.rag.prompts import PromptStyle
+
+KIND = "rag"
+REMEDY = "train it anew with `python -m kblampp.experiments.train_rag`"
+_LOADING_ERRORS = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError)
+
+
+@dataclass(frozen=True)
+class RagAdapter:
+    """What `training.train_rag` has learnt, for one backbone; outside `attached` the backbone is as it was.
+
+    Attributes:
+        style: How it was asked while it learnt.
+        facts: How many facts a prompt showed.
+        seconds: How long it learnt.
+        steps: In how many steps.
+        folder: Where it was read.
+        backbone: The language model.
+    """
+
+    style: PromptStyle
+    facts: int
+    seconds: float
+    steps: int
+    folder: Path
+    backbone: Backbone
+    _config: LoraConfig = field(repr=False)
+    _weights: Mapping[str, Tensor] = field(repr=False)
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Within it the backbone answers with what was learnt.
+
+        Raises:
+            CheckpointError: The backbone holds LoRA already, or this does not fit it.
+        """
+        model: Any = self.backbone.model
+        if hasattr(model, "peft_config"):
+            raise CheckpointError(
+                f"backbone {self.backbone.name} holds LoRA already, so {self.folder} cannot be put into it: unload that"
+            )
+        try:
+            with torch.random.fork_rng(devices=[]), _loading(self.folder / LORA):  # peft draws a start at random
+                put_updates(get_peft_model(model, deepcopy(self._config)), self._weights)
+            model.requires_grad_(False)
+            model.train(False)
+            yield
+        finally:
+            take_out(model)
+
+
+@contextmanager
+def _loading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _LOADING_ERRORS as error:
+        raise CheckpointError(f"{path} cannot be loaded ({first_line(error)}); {REMEDY}") from error
+
+
+def take_out(model: nn.Module) -> None:
+    """Removes LoRA from a model, whose own layers stand in their places again."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            model.set_submodule(name, module.get_base_layer())
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+
+
+def save_rag(folder: Path, model: KBInjectedModel, backbone: Backbone, fields: Mapping[str, Any]) -> None:
+    """Writes the LoRA in a model's backbone, in half precision, and a manifest; the folder is replaced at once.
+
+    Args:
+        folder: Where to.
+        model: Around the backbone.
+        backbone: The language model.
+        fields: Of the manifest, besides those that say which backbone it is: style, facts, steps and seconds at least.
+    """
+    with atomic_dir(folder) as new:
+        save_changes(new, model, backbone.name)
+        which = {"name": backbone.name, "fingerprint": backbone.fingerprint}
+        write_manifest(new, KIND, {**fields, "backbone": which})
+
+
+def load_rag(folder: Path, backbone: Backbone) -> RagAdapter:
+    """Opens what `training.train_rag` has written; the backbone is left as it is.
+
+    Args:
+        folder: Such as `store/<dataset>/rag`.
+        backbone: The language model that it was trained in.
+
+    Raises:
+        CheckpointError: The folder is missing or damaged, or of another backbone.
+    """
+    try:
+        manifest = read_manifest(folder, KIND, remedy=REMEDY)
+    except StoreError as error:
+        raise CheckpointError(str(error)) from error
+    try:
+        trained_in = str(manifest["backbone"]["fingerprint"])
+        style, facts = PromptStyle.parse(manifest["style"]), int(manifest["facts"])
+        seconds, steps = float(manifest["seconds"]), int(manifest["steps"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder}: the manifest lacks or misstates {first_line(error)}; {REMEDY}") from error
+    if trained_in != backbone.fingerprint:
+        raise CheckpointError(
+            f"{folder} was trained in backbone {trained_in[:12]}, expected {backbone.fingerprint[:12]} "
+            f"({backbone.name}); {REMEDY}"
+        )
+    with _loading(folder / LORA / CONFIG_NAME):
+        config: Any = LoraConfig.from_pretrained(str(folder / LORA))
+        config.base_model_name_or_path = None  # the manifest says which; peft would warn of another name
+    with _loading(folder / LORA / WEIGHTS):
+        weights = load_file(folder / LORA / WEIGHTS)
+    adapter = RagAdapter(style, facts, seconds, steps, folder, backbone, config, weights)
+    with adapter.attached():  # so that what does not fit is told here
+        return adapter
