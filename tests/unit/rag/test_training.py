@@ -74,7 +74,7 @@ def test_the_loss_is_that_of_the_answers_tokens_alone(world: TinyWorld, family: 
 
 
 def test_around_a_backbone_in_bfloat16_lora_learns_in_float32(world: TinyWorld, tmp_path: Path) -> None:
-    model = world.model(FAMILIES["llama"]().to(torch.bfloat16)).requires_grad_(False)
+    model = world.model(FAMILIES["llama"]().bfloat16()).requires_grad_(False)
     change_backbone(model, rank=2, alpha=4.0)
     recipe = replace(RECIPE, steps=2)
     history = train(model, examples_of(world, model, recipe), recipe, pad=PAD_ID, checkpoint=tmp_path / "s.pt", key="k")
@@ -177,7 +177,8 @@ def test_the_rate_rises_and_falls_with_the_share_that_is_spent() -> None:
     assert shares[top] == pytest.approx(WARMUP)
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
-    assert (rates[0], max(rates), rates[-1]) == (LEAST, 1.0, pytest.approx(LEAST))
+    assert (rates[0], max(rates)) == (LEAST, 1.0)
+    assert rates[-1] == pytest.approx(LEAST)
     assert RECIPE.spent(2, 1e9) == 0.5
     assert replace(RECIPE, steps=None, minutes=2.0).spent(10**9, 30) == 0.25
 
