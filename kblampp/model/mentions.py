@@ -5,7 +5,7 @@ name's character trigrams that a question contains tells them apart, forgives a 
 a fact's tail, as "Was Oskar Lie keeper …?" does.  Subwords as features of names: Bojanowski et al. 2017, "Enriching
 Word Vectors with Subword Information", section 3.2.
 
-A number is never mistyped: "Line 9" is not Line 7, much as the two have in common.
+A number is never mistyped: "Line 9" is not Line 7, much as the two have in common.  And a deputy mayor is no mayor.
 
 People also shorten: "Lie", "Mr. Lie" or "Keeper Lie" for Oskar Lie, "Kvitnes" for Kvitnes Lighthouse.  A word that few
 names have stands for the whole name, unless a word beside it makes it another one's: "Peter Lie", "Kvitnes Harbour".
@@ -56,6 +56,9 @@ _OPENERS = (
 )
 _NUMBERINGS = (("name_digests.npy", "name_numbers.npy"), ("word_digests.npy", "word_numbers.npy"))
 _NAME_ROWS = ("name_grams.npy", "name_hashes.npy", "name_words.npy", "name_proper.npy", "name_begins.npy")
+RANKS = ("deputy", "vice", "assistant", "associate", "trainee")
+"""Words that make a role another one, of other people."""
+SMALL = ("a", "an", "at", "by", "in", "of", "on", "to")
 NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
 
@@ -193,6 +196,7 @@ class NameUses:
             RowTensors(self._shares, device, torch.float32),
             torch.from_numpy(self.uses).to(device),
             RowTensors(self.rows.numbers.take, device, torch.bool),
+            RowTensors(self.rows.hashes.take, device, torch.int64),
             *(torch.from_numpy(column.astype(np.int64)).to(device) for column in (heads, tails, relations)),
         )
 
@@ -206,7 +210,7 @@ def _longer(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class NameTable:
-    """The trigrams and words of the names of a knowledge base, and the trigrams of its relations' labels.
+    """The trigrams and words of the names of a knowledge base, and of its relations' labels.
 
     Attributes:
         grams: (distinct names, MOST_GRAMS) int64 buckets, -1 after the last.
@@ -216,6 +220,7 @@ class NameTable:
             shape of `words`; 0 for initials and for words that are no names.
         uses: How many heads and tails of facts have the name, (distinct names,).
         numbers: Which begin with a number (`_NUMBER`), as "1,200", "27 metres" and "€ 40" do, (distinct names,).
+        label_words: As `words`, also of what no head or tail is called.
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
         relations: Row of each fact's relation label, (n,).
@@ -226,6 +231,7 @@ class NameTable:
     shares: Gathered
     uses: Tensor
     numbers: Gathered
+    label_words: Gathered
     heads: Tensor
     tails: Tensor
     relations: Tensor
@@ -237,7 +243,7 @@ class NameTable:
         columns = rows.add(heads), rows.add(tails), rows.add(relations)
         table = NameUses.of(rows, np.concatenate(columns[:2])).table(*columns, device)
         every = torch.arange(len(rows.names), device=device)
-        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "numbers")}
+        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "numbers", "label_words")}
         return replace(table, **parts)
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
@@ -300,6 +306,25 @@ class NameTable:
         beside = nn.functional.pad(own, (1, 1))
         strange = asked.numbers[:, None] & ~own & (beside[..., :-2] | beside[..., 2:])
         found: Tensor = missing & strange.any(-1)
+        return found
+
+    def other_rank(self, labels: Tensor, asked: AskedWords) -> Tensor:
+        """Whether questions ask for another rank than labels (batch, n), rows of the table, are about; (batch, n).
+
+        They do where one of `RANKS` stands before a word of the label, which lacks it, or where the label has one and
+        the question all its other words alone: a deputy director is no director.
+        """
+        if not asked.every.shape[1]:
+            return torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
+        words = self.label_words[labels][..., ::2]
+        ranks, small = (hashes.to(labels.device) for hashes in _rank_and_small_hashes())
+        same = words[..., None] == asked.every[:, None, None]  # (batch, n, words of the label, of questions)
+        own, said = same.any(-2), same.any(-1)
+        after = nn.functional.pad(own & ~torch.isin(asked.every, small)[:, None], (0, 2))  # "of" is no role
+        strange = torch.isin(asked.every, ranks)[:, None] & ~own & (after[..., 1:-1] | after[..., 2:])
+        of_label = torch.isin(words, ranks)
+        whole = (said | of_label | (words < 0)).all(-1) & (said & ~of_label).any(-1)
+        found: Tensor = strange.any(-1) | (whole & (of_label & ~said).any(-1))
         return found
 
     def mention(self, names: Tensor, grams: Tensor, asked: AskedWords, withheld: Tensor | None = None) -> Tensor:
@@ -380,6 +405,12 @@ def _is_proper(word: str) -> bool:
 
 def _hash(word: str) -> int:
     return zlib.crc32(_plain(word).encode())
+
+
+@lru_cache(maxsize=1)
+def _rank_and_small_hashes() -> tuple[Tensor, Tensor]:
+    ranks, small = (torch.tensor([_hash(word) for word in words]) for words in (RANKS, sorted({*NO_NAMES, *SMALL})))
+    return ranks, small
 
 
 def question_grams(questions: Sequence[str]) -> Tensor:

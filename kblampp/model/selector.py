@@ -326,6 +326,7 @@ class KBSelector(nn.Module):
         timeless = (parts.meaning + parts.name).masked_fill(found.ids < 0, NO_SCORE)
         passed = (timeless.amax(-1) - timeless.gather(-1, place).squeeze(-1)).detach()
         own = own if knowledge.options.names else torch.ones_like(own)
+        own = own.masked_fill(found.rank.gather(-1, place[:, 0]), 0.0)  # it is about somebody else
         options = knowledge.options
         features = [
             head,

@@ -16,6 +16,7 @@ from kblampp.model.mentions import (
     BUCKETS,
     MOST_ASKED_WORDS,
     MOST_GRAMS,
+    RANKS,
     WORD_BUCKETS,
     NameTable,
     asked_words,
@@ -444,3 +445,32 @@ def test_a_time_or_a_number_elsewhere_makes_no_other_name(question: str, name: s
 def test_of_two_numbers_each_is_mentioned_by_its_own(one: int, other: int) -> None:
     assume(one != other)
     assert other_numbers(f"Who drives Tram {one} now?", f"Tram {one}", f"Tram {other}") == [False, True]
+
+
+def other_ranks(question: str, *labels: str) -> list[bool]:
+    """Which labels are about another rank than a question asks for."""
+    table = NameTable.of([f"head {label}" for label in labels], ["tail"] * len(labels), labels)
+    found: torch.Tensor = table.other_rank(table.relations[None], asked_words([question]))
+    return found[0].tolist()
+
+
+@pytest.mark.parametrize("rank", RANKS)
+def test_a_deputy_is_another_than_the_one_deputised_for(rank: str) -> None:
+    labels = ("director", f"{rank} director", f"{rank.title()} Director", "medical director", "mayor")
+    assert other_ranks(f"Who is the {rank} director?", *labels) == [True, False, False, True, False]
+    assert other_ranks("who is the director", *labels) == [False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("question", "label"),
+    [
+        ("Who was deputy when the director left?", "director"),  # too far before it to belong to it
+        ("Who was the first director?", "director"),
+        ("Who runs it?", "deputy director"),  # says nothing of a rank
+        ("Who is the assistant?", "assistant"),
+        ("Who is the deputy mayor of Port?", "place of birth"),
+        ("", "deputy director"),
+    ],
+)
+def test_what_says_nothing_of_another_rank_asks_for_none(question: str, label: str) -> None:
+    assert other_ranks(question, label) == [False]

@@ -16,6 +16,7 @@ from torch import Tensor
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS, FiveTuple
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
 from kblampp.model.answer_kinds import NULL_WEIGHT
+from kblampp.model.candidates import Candidates
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
 from kblampp.model.mentions import trigram_buckets
@@ -1482,3 +1483,28 @@ def test_a_hop_is_taken_more_readily_to_an_answer_of_the_kind_asked_for(world: T
     assert hopped[~leads].tolist() == [-torch.inf] * int((~leads).sum())  # from nowhere one does not go on
     fitting = OfKinds(read.tolist(), [50.0] * len(ROWS))
     assert (selector(hidden, knowledge, previous, reading, 1, fitting).hop_logit[:, 0] == -torch.inf).all()
+
+
+def test_of_another_rank_the_null_fact_hears_that_the_best_candidate_is_of_somebody_else(world: TinyWorld) -> None:
+    """The deputy mayor is as far from the mayor as a name that the question does not mention."""
+    row = next(row for row, question in enumerate(world.questions) if "mayor" in question.question)
+    texts = [world.questions[row].question, world.questions[row].question.replace("mayor", "deputy mayor")]
+    vectors = torch.from_numpy(world.vectors)[[row, row]]
+    knowledge = replace(world.ask([row, row]), questions=Questions.make(vectors, [None, None], texts))
+    rows = torch.arange(world.base.store.n).expand(2, 1, -1)
+    found = Candidates.at(world.base, rows, knowledge)
+    mayors = torch.tensor([fact.relation.name == "mayor" for fact in world.facts])
+    assert not found.rank[0].any()
+    assert torch.equal(found.rank[1], mayors)
+    assert found.label[1][mayors].tolist() == [0.0] * int(mayors.sum())
+    assert bool((found.label[0][mayors] == 1).all())
+    named = mayors & (found.own[0] == 1)
+    assert bool(named.any())
+    assert bool((found.own[1][named] == 1).all())  # who is found stays found: nobody else takes the place
+    selector = aimed(world, world.base.tensors.keys[int(mayors.nonzero()[0])])
+    torch.nn.init.zeros_(selector.null.inner.weight)
+    own = FIT.index("name")
+    selector.null.inner.weight[:, own], selector.null.out.weight[:] = 1.0, -1.0  # the less of the name, the more null
+    hidden = torch.randn(2, 1, HIDDEN)
+    null = selector(hidden, knowledge, None, reading_of(2)).null[:, 0]
+    assert null[1] > null[0]
