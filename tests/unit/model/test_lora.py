@@ -144,7 +144,7 @@ def test_auto_finds_every_linear_layer_of_the_decoder_layers_and_nothing_else(wo
     assert len(linear) >= 4 * N_LAYERS
     assert all(a is b for a, b in zip(layers, model._decoder[0], strict=True))  # they carry the hooks
     added = {f"backbone.{name}.lora_{part}.default.weight" for name in linear for part in "AB"}
-    held = (".query.names.", ".null_by_group")
+    held = (".query.names.", ".null_by_group", "kinds.")
     own = {name for name in model.added_parameters() if not any(part in name for part in held)}
     assert learning(model) == added | own
 

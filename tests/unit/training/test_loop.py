@@ -122,7 +122,7 @@ def kill_after(step: int) -> Callable[[int], None]:
 
 def weights_of(model: KBInjectedModel) -> dict[str, Tensor]:
     """All that is added and learns: the maps of names are held, and biases are set afterwards."""
-    held = (".query.names.", ".null_by_group")
+    held = (".query.names.", ".null_by_group", "kinds.")
     added = model.added_parameters().items()
     return {name: p.detach().clone() for name, p in added if not any(part in name for part in held)}
 
