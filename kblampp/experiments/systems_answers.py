@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from kblampp.core.files import MANIFEST
+from kblampp.core.files import MANIFEST, read_manifest
 from kblampp.core.params import Params
 from kblampp.data.facts import UNANSWERABLE
 from kblampp.encoding.encoders import Encoders
@@ -17,7 +17,7 @@ from kblampp.evaluation.baselines import answer_by_lookup, gold_among_others
 from kblampp.evaluation.systems import Split
 from kblampp.experiments.systems_asked import Rows
 from kblampp.experiments.systems_kept import RAG, STAGE_A, STAGE_B, Kept, Said
-from kblampp.model.checkpoint import load_trained, same_trained
+from kblampp.model.checkpoint import KIND, load_trained, same_trained
 from kblampp.model.lora import unload
 from kblampp.model.predictor import Predictor
 from kblampp.rag.adapter import RagAdapter, load_rag
@@ -51,11 +51,18 @@ def left_out(params: Params, store: Path) -> dict[str, str]:
     reasons: dict[str, str] = {}
     if not (folder / STAGE_B / MANIFEST).is_file() or same_trained(folder / STAGE_A, folder / STAGE_B):
         reasons[MODEL_B] = f"{STAGE_B} was not trained"
+    elif _backbone(folder / STAGE_B) != _backbone(folder / STAGE_A):  # an older one: said before hours are spent
+        reasons[MODEL_B] = f"{STAGE_B} was trained with another backbone"
     if not params.selector.top_k:
         reasons[LOOKUP] = "selector.top_k is 0"
     if not (folder / RAG / MANIFEST).is_file():
         reasons |= dict.fromkeys(BY_TRAINED_RAG, f"there is no {(folder / RAG).as_posix()}")
     return reasons
+
+
+def _backbone(folder: Path) -> object:
+    """What the manifest of a trained model says of its backbone."""
+    return read_manifest(folder, KIND, verify="none", stage=folder.name).get("backbone")
 
 
 def says_gold(split: Split) -> bool:

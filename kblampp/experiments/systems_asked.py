@@ -78,7 +78,7 @@ def open_rows(
     rows: Rows = {}
     for name, bases in open_groups(params, data, store, predictor.backbone, encoders, scratch, names=names, raw=raw):
         parts = {base: {base: split} for base, split in bases.items()} if name in ON_DEMAND else {name: bases}
-        for row, splits in parts.items():
+        for row, splits in parts.items() if bases else ():  # there may be no open dossier
             places = spread({base: split.encoded.questions for base, split in splits.items()}, questions, params.seed)
             rows[row] = {
                 base: replace(split, encoded=split.encoded.part(places[base]))

@@ -7,9 +7,9 @@ wants its answer, and of which a fact's answer is, and the score is
     kind(q, i) = log sum_k P(k | q) P(k | i) / P(k)
 
 It has a say in two things: a hop that goes on from an answer of another kind to one of the right kind, and the null
-fact where none is of the right kind.  Which of the facts is selected it does not touch (docs/log.md).  The classifiers
-are fitted after Stage A on the training base, whose entities have types (`training.answer_kinds`); until then, and for
-a base without types, they count nothing.
+fact where none is of the right kind.  To a fact's score it adds nothing (docs/log.md).  The classifiers are fitted
+after Stage A on the training base, whose entities have types (`training.answer_kinds`); until then, and after training
+on a base without types, they count nothing.  A base that is asked needs no types.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kblampp.model.inputs import EncodedBase, Questions
+from kblampp.model.inputs import Knowledge
 from kblampp.model.question_reader import Reading
 
 KINDS = ("person", "group", "place", "quantity", "date", "other")
@@ -103,10 +103,11 @@ class AnswerKinds(nn.Module):
         of_question, of_fact = (sure * logits.softmax(-1) + LEAST * self.prior for logits in (wanted, given))
         return (of_question * of_fact / self.prior).sum(-1).log()
 
-    def asked(self, questions: Questions, reading: Reading, base: EncodedBase) -> AskedKinds:
-        """What a batch of questions about a base wants; those for a time, a number or yes or no want no kind."""
+    def asked(self, knowledge: Knowledge, reading: Reading) -> AskedKinds:
+        """What the questions of a call want; those for a time, a number or yes or no want no kind."""
         value = torch.stack([reading.form_of(form) for form in VALUE_FORMS]).sum(0)
-        return AskedKinds(self, self.wanted(questions.vectors, questions.words), value, base)
+        vectors = knowledge.questions.vectors * float(knowledge.options.question_vector)
+        return AskedKinds(self, self.wanted(vectors, knowledge.questions.words), value, knowledge)
 
 
 @dataclass(frozen=True)
@@ -117,32 +118,32 @@ class AskedKinds:
         kinds: The classifiers.
         wanted: Their logits for the questions, (batch, kinds).
         value: Probability that the answer is a name or several, (batch,).
-        base: What is asked.
+        knowledge: What the call reads.
     """
 
     kinds: AnswerKinds
     wanted: Tensor
     value: Tensor
-    base: EncodedBase
+    knowledge: Knowledge
 
     def fit(self, facts: Tensor, inverse: Tensor) -> Tensor:
         """How well the kinds of facts' answers fit, in nats; 0 for what asks for no name, or for no fact.
 
         Args:
-            facts: (batch, n); -1 for none.
-            inverse: Which of them are read from the tail, (batch, n).
+            facts: One for each question, (batch,); -1 for none.
+            inverse: Which of them are read from the tail, (batch,).
 
         Returns:
-            (batch, n).
+            (batch,).
         """
-        base, d_ent = self.base, self.kinds.d_ent
+        base, d_ent = self.knowledge.base, self.kinds.d_ent
         there, facts = facts >= 0, facts.clamp(min=0)
         keys, values = base.tensors.keys[facts], base.tensors.values[facts]
-        names = torch.where(inverse[..., None], keys[..., :d_ent], values[..., :d_ent])
-        labels = keys[..., d_ent:].masked_fill(inverse[..., None], 0)
+        names = torch.where(inverse[:, None], keys[:, :d_ent], values[:, :d_ent])
+        labels = keys[:, d_ent:].masked_fill(inverse[:, None], 0)
         heads, tails = base.by_head.ends[facts].unbind(-1)
-        entities = base.by_head.relations[torch.where(inverse, heads, tails)] > 0
+        entities = base.by_head.relations_of(torch.where(inverse, heads, tails), self.knowledge.withheld) > 0
         table = base.names
         numbers = table.numbers[torch.where(inverse, table.heads[facts], table.tails[facts])]
-        found = self.kinds.score(self.wanted[:, None], self.kinds.given(names, labels, numbers, entities))
-        return (found * self.value[:, None]).masked_fill(~there, 0)
+        found = self.kinds.score(self.wanted, self.kinds.given(names, labels, numbers, entities))
+        return (found * self.value).masked_fill(~there, 0)

@@ -312,7 +312,7 @@ class KBInjectedModel(nn.Module):
             state.reading = self.reader(here[:, 0], vectors, questions.windows, questions.words, rows)
         kinds = None
         if knowledge.training is None and knowledge.options.answer_kinds and self.kinds.fitted:
-            kinds = self.kinds.asked(knowledge.questions, state.reading, knowledge.base)
+            kinds = self.kinds.asked(knowledge, state.reading)
         previous = state.selections.get(position - 1)
         selector = self.selectors[position]
         state.selections[position] = selector(here, knowledge, previous, state.reading, position, kinds)

@@ -220,7 +220,7 @@ class NameTable:
             shape of `words`; 0 for initials and for words that are no names.
         uses: How many heads and tails of facts have the name, (distinct names,).
         numbers: Which begin with a number (`_NUMBER`), as "1,200", "27 metres" and "€ 40" do, (distinct names,).
-        label_words: As `words`, also of what no head or tail is called.
+        label_words: As `words`, also of what no head or tail is called; read when they are asked for.
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
         relations: Row of each fact's relation label, (n,).
@@ -243,7 +243,7 @@ class NameTable:
         columns = rows.add(heads), rows.add(tails), rows.add(relations)
         table = NameUses.of(rows, np.concatenate(columns[:2])).table(*columns, device)
         every = torch.arange(len(rows.names), device=device)
-        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "numbers", "label_words")}
+        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "numbers")}
         return replace(table, **parts)
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:

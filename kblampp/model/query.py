@@ -254,6 +254,6 @@ class KBQuery(nn.Module):
 def _better_kind(kinds: AskedKinds, facts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """How much better the kind of what a hop would read fits than that of what was read, (batch, 1), 0 where either
     is none."""
-    read, inverse, onward = (part[:, None] for part in facts)
+    read, inverse, onward = facts
     better = kinds.fit(onward, torch.zeros_like(inverse)) - kinds.fit(read, inverse)
-    return better.masked_fill((read < 0) | (onward < 0), 0)
+    return better.masked_fill((read < 0) | (onward < 0), 0)[:, None]

@@ -215,8 +215,8 @@ class KBSelector(nn.Module):
         group = found.refusal_group(base, place[:, 0])
         null = self._null(fit, group, score, options.temperature)
         if kinds is not None and self.last:  # an answer of another kind is none
-            fits = kinds.fit(*(part[:, 0].gather(-1, place[:, 0]) for part in (found.ids, found.inverse)))
-            null = null - options.temperature * NULL_WEIGHT * fits.clamp(max=0)
+            chosen = (part[:, 0].gather(-1, place[:, 0])[:, 0] for part in (found.ids, found.inverse))
+            null = null - options.temperature * NULL_WEIGHT * kinds.fit(*chosen).clamp(max=0)[:, None]
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if knowledge.training is None:
             best = _top(knowledge, found, score)

@@ -343,6 +343,11 @@ def train_rag(
     """
     workspace = Workspace.open(params, data, store, (TRAIN,))
     backbone, base = workspace.backbone, workspace.open_base(TRAIN)
+    if recipe.style.chat and not backbone.tokenizer.chat_template:
+        raise ParamsError(
+            f"backbone {backbone.name} has no chat template, so it cannot be asked in the style {recipe.style!s}; "
+            "name a style without chat"
+        )
     questions = workspace.dataset.questions[TRAIN]
     encoded = EncodedQuestions(questions, base.store.question_vectors(TRAIN), (None,) * len(questions))
     settings = [params.seed, params.threads, params.backbone.model_dump(), asdict(recipe)]

@@ -56,6 +56,8 @@ def fit_answer_kinds(kinds: AnswerKinds, base: StoredBase, split: str, questions
     if names is None or not len(asked):
         logger.info("answer kinds: the base has no types, or no question for a name, so they count for nothing")
         return False
+    device = kinds.prior.device
+    kinds.cpu()  # it takes seconds, and noise drawn there is the same on any machine
     parts, given = names
     vectors = torch.from_numpy(base.store.question_vectors(split))[asked].float()
     words = question_words([questions[place].question for place in asked.tolist()])
@@ -74,10 +76,10 @@ def fit_answer_kinds(kinds: AnswerKinds, base: StoredBase, split: str, questions
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-    both = torch.cat([given[of_names], wanted[of_questions]])
-    with torch.no_grad():
-        kinds.prior.copy_(torch.bincount(both, minlength=len(KINDS)) / len(both))
-    kinds.requires_grad_(False)
+    counts = torch.bincount(torch.cat([given[of_names], wanted[of_questions]]), minlength=len(KINDS)).clamp(min=1)
+    with torch.no_grad():  # a kind that the base lacks is rare, not impossible
+        kinds.prior.copy_(counts / counts.sum())
+    kinds.requires_grad_(False).to(device)
     logger.info("answer kinds: learned from %d names and %d questions", len(given), len(wanted))
     return True
 
@@ -96,14 +98,14 @@ def _names(base: StoredBase, d_ent: int) -> tuple[tuple[Tensor, Tensor, Tensor, 
     if not rows:
         return None
     facts, heads, kinds = (torch.tensor(column) for column in zip(*rows.values(), strict=True))
-    keys, values = base.tensors.keys[facts], base.tensors.values[facts]
-    labels = keys[:, d_ent:].masked_fill(heads[:, None], 0)
-    names = torch.where(heads[:, None], keys[:, :d_ent], values[:, :d_ent])
-    table = base.names
-    numbers = table.numbers[torch.where(heads, table.heads[facts], table.tails[facts])]
-    ends = base.by_head.ends[facts]
-    entities = base.by_head.relations[torch.where(heads, ends[:, 0], ends[:, 1])] > 0
-    return (names, labels, numbers, entities), kinds
+    at, by_head = facts.to(base.device), heads.to(base.device)
+    keys, values = base.tensors.keys[at], base.tensors.values[at]
+    labels = keys[:, d_ent:].masked_fill(by_head[:, None], 0)
+    names = torch.where(by_head[:, None], keys[:, :d_ent], values[:, :d_ent])
+    table, ends = base.names, base.by_head.ends[at]
+    numbers = table.numbers[torch.where(by_head, table.heads[at], table.tails[at])]
+    entities = base.by_head.relations[torch.where(by_head, ends[:, 0], ends[:, 1])] > 0
+    return (names.cpu(), labels.cpu(), numbers.cpu(), entities.cpu()), kinds
 
 
 def _questions(base: StoredBase, questions: list[Question]) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,29 +79,52 @@ def made_up(world: TinyWorld) -> AnswerKinds:
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-def test_a_fact_fits_by_the_end_that_it_answers_with(world: TinyWorld, inverse: bool) -> None:
-    kinds, d_ent, questions = made_up(world), world.projections.d_ent, world.ask([0, 1]).questions
-    asked = kinds.asked(questions, reading("value", 2), world.base)
-    facts = torch.tensor([[3, 0, -1], [5, -1, 2]])
-    found = asked.fit(facts, torch.full_like(facts, inverse, dtype=torch.bool))
-    wanted, heads = kinds.wanted(questions.vectors, questions.words), {fact.head.name for fact in world.facts}
-    for row in range(2):
-        for column, number in enumerate(facts[row].tolist()):
-            if number < 0:
-                assert found[row, column] == 0
-                continue
-            key, value = (part[number] for part in (world.base.tensors.keys, world.base.tensors.values))
-            name = world.facts[number].head.name if inverse else world.facts[number].tail.name
-            label = torch.zeros_like(key[d_ent:]) if inverse else key[d_ent:]
-            flags = torch.tensor(name[0].isdigit()), torch.tensor(name in heads)
-            given_logits = kinds.given((key if inverse else value)[:d_ent], label, *flags)
-            assert float(found[row, column]) == pytest.approx(float(kinds.score(wanted[row], given_logits)), abs=1e-5)
+@pytest.mark.parametrize("number", [0, 3, 30, 60, 70, -1])
+def test_a_fact_fits_by_the_end_that_it_answers_with(world: TinyWorld, inverse: bool, number: int) -> None:
+    kinds, d_ent, knowledge = made_up(world), world.projections.d_ent, world.ask([0, 1])
+    found = kinds.asked(knowledge, reading("value", 2)).fit(torch.tensor([number] * 2), torch.tensor([inverse] * 2))
+    if number < 0:
+        assert found.tolist() == [0, 0]
+        return
+    key, value = (part[number] for part in (world.base.tensors.keys, world.base.tensors.values))
+    name = world.facts[number].head.name if inverse else world.facts[number].tail.name
+    label = torch.zeros_like(key[d_ent:]) if inverse else key[d_ent:]
+    flags = torch.tensor(name[0].isdigit()), torch.tensor(name in {fact.head.name for fact in world.facts})
+    given_logits = kinds.given((key if inverse else value)[:d_ent], label, *flags)
+    wanted = kinds.wanted(knowledge.questions.vectors, knowledge.questions.words)
+    assert found.tolist() == pytest.approx(kinds.score(wanted, given_logits).tolist(), abs=1e-5)
+
+
+def test_an_entity_whose_facts_are_all_withheld_is_none(world: TinyWorld, tmp_path: Path) -> None:
+    """As if they were deleted: the kind of a name hangs on whether the base has facts about it."""
+    kinds, knowledge = made_up(world), world.ask([0, 1])
+    number = next(place for place, fact in enumerate(world.facts) if fact.relation.name == "founder")
+    gone = [place for place, fact in enumerate(world.facts) if fact.head.name == world.facts[number].tail.name]
+    hidden = replace(knowledge, withheld=torch.tensor([gone, [-1] * len(gone)]))
+    facts, inverse = torch.tensor([number] * 2), torch.tensor([False] * 2)
+    plain, without = (kinds.asked(each, reading("value", 2)).fit(facts, inverse) for each in (knowledge, hidden))
+    assert without[1] == plain[1]
+    assert without[0] != plain[0]
+    base, kept = world.without(gone, tmp_path)
+    deleted = kinds.asked(replace(knowledge, base=base), reading("value", 2))
+    there = torch.tensor([kept.index(number)] * 2)
+    assert float(deleted.fit(there, inverse)[0]) == pytest.approx(float(without[0]), abs=1e-3)
+
+
+def test_without_the_question_vector_the_words_alone_say_what_is_wanted(world: TinyWorld) -> None:
+    kinds, facts, inverse = made_up(world), torch.tensor([0]), torch.tensor([False])
+    found = kinds.asked(world.ask([0], question_vector=False), reading("value", 1))
+    words = world.ask([0]).questions.words
+    assert torch.equal(found.wanted, kinds.wanted(torch.zeros_like(world.ask([0]).questions.vectors), words))
+    assert not torch.equal(
+        found.fit(facts, inverse), kinds.asked(world.ask([0]), reading("value", 1)).fit(facts, inverse)
+    )
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form not in ("value", "list")])
 def test_what_asks_for_no_name_asks_for_no_kind(world: TinyWorld, form: str) -> None:
-    asked = made_up(world).asked(world.ask([0]).questions, reading(form, 1), world.base)
-    facts = torch.tensor([[0, 1]])
+    asked = made_up(world).asked(world.ask([0, 1]), reading(form, 2))
+    facts = torch.tensor([0, 1])
     assert asked.fit(facts, torch.zeros_like(facts, dtype=torch.bool)).abs().max() < 1e-6
 
 

@@ -1449,8 +1449,7 @@ class OfKinds:
 
     def fit(self, facts: Tensor, inverse: Tensor) -> Tensor:
         assert inverse.shape == facts.shape
-        own, fits = torch.tensor(self.facts)[:, None], torch.tensor(self.fits)[:, None]
-        return torch.where(facts == own, fits, 0.0)
+        return torch.where(facts == torch.tensor(self.facts), torch.tensor(self.fits), 0.0)
 
 
 def test_an_answer_of_another_kind_speaks_for_the_null_fact_of_the_last_layer_alone(world: TinyWorld) -> None:

@@ -92,6 +92,8 @@ def test_the_same_seed_gives_the_same_classifiers(world: TinyWorld, monkeypatch:
     assert not torch.equal(weights[0], weights[2])
     assert not any(parameter.requires_grad for parameter in once.parameters())
     assert float(once.prior.sum()) == pytest.approx(1, abs=1e-5)
+    scores = once.score(50 * torch.eye(len(KINDS)), 50 * torch.eye(len(KINDS)))
+    assert bool(scores.isfinite().all())  # also of kinds that this base lacks
 
 
 @pytest.mark.parametrize("without", ["types", "questions"])
