@@ -211,7 +211,8 @@ class KBQuery(nn.Module):
         logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
         logit = logit + GATE_SCALE * self.onward(ahead - FEATURE_MIDDLE)
         if kinds is not None:  # "Where was the mayor born?" is not answered by the mayor
-            logit = logit + HOP_WEIGHT * _better_kind(kinds, best)
+            read = previous.alpha.sum(-1)  # nor does a hop help where no fact was found to go on from
+            logit = logit + HOP_WEIGHT * read * _better_kind(kinds, best)
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
             due_here = (logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) & (ahead[:, -1:] > 0)
             logit = torch.where(due_here, torch.inf, -torch.inf)

@@ -1476,12 +1476,15 @@ def test_a_hop_is_taken_more_readily_to_an_answer_of_the_kind_asked_for(world: T
     read = previous.ids[:, 0].gather(-1, previous.alpha[:, 0].argmax(-1, keepdim=True))[:, 0]
     leads = by_head.relations[by_head.ends[read, 1]] > 0
     assert bool(leads.any())
-    misfit = OfKinds(read.tolist(), [-50.0] * len(ROWS))
+    misfit = OfKinds(read.tolist(), [-1e6] * len(ROWS))
     hopped = selector(hidden, knowledge, previous, reading, 1, misfit).hop_logit[:, 0]
     assert hopped[leads].tolist() == [torch.inf] * int(leads.sum())
     assert hopped[~leads].tolist() == [-torch.inf] * int((~leads).sum())  # from nowhere one does not go on
-    fitting = OfKinds(read.tolist(), [50.0] * len(ROWS))
+    fitting = OfKinds(read.tolist(), [1e6] * len(ROWS))
     assert (selector(hidden, knowledge, previous, reading, 1, fitting).hop_logit[:, 0] == -torch.inf).all()
+    nothing = replace(previous, alpha=torch.zeros_like(previous.alpha))  # all weight is the null fact's
+    plain = selector(hidden, knowledge, nothing, reading, 1).hop_logit
+    assert torch.equal(selector(hidden, knowledge, nothing, reading, 1, misfit).hop_logit, plain)
 
 
 def test_of_another_rank_the_null_fact_hears_that_the_best_candidate_is_of_somebody_else(world: TinyWorld) -> None:
