@@ -21,16 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kblampp.model.inputs import Knowledge
-from kblampp.model.question_reader import Reading
+from kblampp.model.inputs import EncodedBase, Knowledge
+from kblampp.model.question_reader import LOGIT_SCALE, Reading, word_shares
 
 KINDS = ("person", "group", "place", "quantity", "date", "other")
 VALUE_FORMS = ("value", "list")
 """Of `FORMS`, those whose answer is a name, or several: a time, a number or yes is of no kind of a fact."""
 LEAST = 0.02
 """Share of both classifiers' probabilities that is spread over all kinds: neither is ever quite sure."""
-LOGIT_SCALE = 5.0
-"""Makes logits of the words' weights (`question_reader.LOGIT_SCALE`)."""
 HOP_WEIGHT, NULL_WEIGHT = 1.0, 0.5
 """What a nat counts, in the log-odds of a hop and of the null fact; the latter hears much of it from the label already.
 Chosen on the open dossiers (docs/log.md)."""
@@ -75,9 +73,8 @@ class AnswerKinds(nn.Module):
         Returns:
             (batch, kinds).
         """
-        there = words / words.sum(-1, keepdim=True).clamp(min=1).sqrt()
         inner = torch.tanh(self.from_question(vectors * math.sqrt(vectors.shape[-1])))
-        logits: Tensor = self.of_question(inner) + LOGIT_SCALE * self.of_words(there)
+        logits: Tensor = self.of_question(inner) + LOGIT_SCALE * self.of_words(word_shares(words))
         return logits
 
     def given(self, names: Tensor, labels: Tensor, numbers: Tensor, entities: Tensor) -> Tensor:
@@ -136,14 +133,29 @@ class AskedKinds:
         Returns:
             (batch,).
         """
-        base, d_ent = self.knowledge.base, self.kinds.d_ent
-        there, facts = facts >= 0, facts.clamp(min=0)
-        keys, values = base.tensors.keys[facts], base.tensors.values[facts]
-        names = torch.where(inverse[:, None], keys[:, :d_ent], values[:, :d_ent])
-        labels = keys[:, d_ent:].masked_fill(inverse[:, None], 0)
-        heads, tails = base.by_head.ends[facts].unbind(-1)
-        entities = base.by_head.relations_of(torch.where(inverse, heads, tails), self.knowledge.withheld) > 0
-        table = base.names
-        numbers = table.numbers[torch.where(inverse, table.heads[facts], table.tails[facts])]
-        found = self.kinds.score(self.wanted, self.kinds.given(names, labels, numbers, entities))
-        return (found * self.value).masked_fill(~there, 0)
+        answers = answers_of(
+            self.knowledge.base, facts.clamp(min=0), inverse, self.kinds.d_ent, self.knowledge.withheld
+        )
+        found = self.kinds.score(self.wanted, self.kinds.given(*answers))
+        return (found * self.value).masked_fill(facts < 0, 0)
+
+
+def answers_of(
+    base: EncodedBase, facts: Tensor, inverse: Tensor, d_ent: int, withheld: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `AnswerKinds.given` takes of the answers of facts.
+
+    Args:
+        base: Holds the facts.
+        facts: (batch,).
+        inverse: Which of them are read from the tail, (batch,).
+        d_ent: Width of the entity block.
+        withheld: Facts that are as if deleted, (batch, m); -1 pads.
+    """
+    keys, values = base.tensors.keys[facts], base.tensors.values[facts]
+    names = torch.where(inverse[:, None], keys[:, :d_ent], values[:, :d_ent])
+    labels = keys[:, d_ent:].masked_fill(inverse[:, None], 0)
+    table, (heads, tails) = base.names, base.by_head.ends[facts].unbind(-1)
+    numbers = table.numbers[torch.where(inverse, table.heads[facts], table.tails[facts])]
+    entities = base.by_head.relations_of(torch.where(inverse, heads, tails), withheld) > 0
+    return names, labels, numbers, entities

@@ -28,7 +28,7 @@ from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokeniz
 from kblampp.backbone.decoder_layers import find_decoder_layers, hidden_size, resolve_layers
 from kblampp.core.errors import BackboneError, CheckpointError
 from kblampp.encoding.projections import Projections
-from kblampp.model.answer_kinds import AnswerKinds
+from kblampp.model.answer_kinds import AnswerKinds, AskedKinds
 from kblampp.model.answers import Answer, answers
 from kblampp.model.decoding import AnswerProcessor
 from kblampp.model.fusion import KBFusionLayer, normalise
@@ -48,6 +48,7 @@ class CallState:
         knowledge: What the call reads.
         start: Position of the token that writes the first of the answer, (batch,); None for the last of the sequence.
         reading: What the questions ask for.
+        kinds: Of which kinds their answers have to be; None where that does not count.
         silent: Rows that ask nothing, (batch,), into which nothing is read; None where each asks something.
         selections: By injected layer; made when the prompt is read, and kept while the answer is written.
         beta: Fusion gates by injected layer, of the latest forward pass, (batch, seq).
@@ -57,6 +58,7 @@ class CallState:
     knowledge: Knowledge
     start: Tensor | None = None
     reading: Reading | None = None
+    kinds: AskedKinds | None = None
     silent: Tensor | None = None
     selections: dict[int, Selection] = field(default_factory=dict)
     beta: dict[int, Tensor] = field(default_factory=dict)
@@ -310,12 +312,11 @@ class KBInjectedModel(nn.Module):
             if training is not None and training.question_noise is not None:
                 vectors = vectors + training.question_noise
             state.reading = self.reader(here[:, 0], vectors, questions.windows, questions.words, rows)
-        kinds = None
-        if knowledge.training is None and knowledge.options.answer_kinds and self.kinds.fitted:
-            kinds = self.kinds.asked(knowledge, state.reading)
+            if training is None and knowledge.options.answer_kinds and self.kinds.fitted:
+                state.kinds = self.kinds.asked(knowledge, state.reading)
         previous = state.selections.get(position - 1)
         selector = self.selectors[position]
-        state.selections[position] = selector(here, knowledge, previous, state.reading, position, kinds)
+        state.selections[position] = selector(here, knowledge, previous, state.reading, position, state.kinds)
 
     def forward(
         self,

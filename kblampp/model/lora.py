@@ -153,6 +153,13 @@ def _learnt(backbone: nn.Module) -> dict[str, _Learnt]:
     }
 
 
+def lora_config(folder: Path) -> LoraConfig:
+    """That of the LoRA which `save_changes` has written to a folder."""
+    config: LoraConfig = LoraConfig.from_pretrained(str(folder / LORA))
+    config.base_model_name_or_path = None  # the manifest says which; peft would warn of another name
+    return config
+
+
 def load_changes(folder: Path, model: KBInjectedModel, names: list[str], *, stage: str) -> None:
     """Puts what `save_changes` has written into a model's backbone, frozen.
 
@@ -165,16 +172,15 @@ def load_changes(folder: Path, model: KBInjectedModel, names: list[str], *, stag
     Raises:
         CheckpointError: A file is damaged or does not fit the backbone, which may then be changed in part.
     """
-    backbone = model.backbone
+    backbone, remedy = model.backbone, f"run `dvc repro {stage}`"
     if LORA in names:
-        with _loading(folder / LORA / CONFIG_NAME, stage):
-            config = LoraConfig.from_pretrained(str(folder / LORA))
-            config.base_model_name_or_path = None  # the manifest says which; peft would warn of another name
+        with loading(folder / LORA / CONFIG_NAME, remedy):
+            config = lora_config(folder)
             peft_model = get_peft_model(backbone, config)
-        with _loading(folder / LORA / WEIGHTS, stage) as path:
+        with loading(folder / LORA / WEIGHTS, remedy) as path:
             put_updates(peft_model, load_file(path))
     if LAYERS in names:
-        with _loading(folder / LAYERS, stage) as path:
+        with loading(folder / LAYERS, remedy) as path:
             for name, tensor in load_file(path).items():
                 where, _, leaf = name.rpartition(".")
                 module = backbone.get_submodule(where)
@@ -186,11 +192,20 @@ def load_changes(folder: Path, model: KBInjectedModel, names: list[str], *, stag
 
 
 @contextmanager
-def _loading(path: Path, stage: str) -> Iterator[Path]:
+def loading(path: Path, remedy: str) -> Iterator[Path]:
+    """Within it, whatever goes wrong is said of the file or folder that is read.
+
+    Args:
+        path: What is read.
+        remedy: What to do.
+
+    Raises:
+        CheckpointError: It is damaged, or does not fit.
+    """
     try:
         yield path
     except _LOADING_ERRORS as error:
-        raise CheckpointError(f"{path} cannot be loaded ({first_line(error)}); run `dvc repro {stage}`") from error
+        raise CheckpointError(f"{path} cannot be loaded ({first_line(error)}); {remedy}") from error
 
 
 @contextmanager
@@ -218,11 +233,16 @@ def unload(model: KBInjectedModel) -> None:
     """Removes a model from its backbone, hooks and changes alike, so that another one can be loaded into it."""
     model.detach()
     backbone = model.backbone
-    for name, module in list(backbone.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            backbone.set_submodule(name, module.get_base_layer())
+    take_out_lora(backbone)
     for name in _learnt(backbone):
         where, _, leaf = name.rpartition(".")
         parametrize.remove_parametrizations(backbone.get_submodule(where), leaf, leave_parametrized=False)
+
+
+def take_out_lora(backbone: PreTrainedModel) -> None:
+    """Removes LoRA from a backbone, whose own layers stand in their places again; one without stays as it is."""
+    for name, module in list(backbone.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            backbone.set_submodule(name, module.get_base_layer())
     if hasattr(backbone, "peft_config"):
         del backbone.peft_config

@@ -85,10 +85,14 @@ class QuestionReader(nn.Module):
         features = torch.cat([question * math.sqrt(question.shape[-1]), named], dim=-1)
         read = self.from_hidden(hidden)
         inner = self.from_question(features) + (read if read_hidden is None else read * read_hidden[:, None])
-        there = words / words.sum(-1, keepdim=True).clamp(min=1).sqrt()
-        logits = LOGIT_SCALE * (self.out(torch.tanh(inner)) + self.from_words(there))
+        logits = LOGIT_SCALE * (self.out(torch.tanh(inner)) + self.from_words(word_shares(words)))
         inverse, form, mode, hops = logits.split(SIZES, dim=-1)
         return Reading(inverse.squeeze(-1), form.log_softmax(-1), mode.log_softmax(-1), hops)
+
+
+def word_shares(words: Tensor) -> Tensor:
+    """Words of questions, (batch, WORD_BUCKETS) boolean, as unit vectors; zero for none."""
+    return words / words.sum(-1, keepdim=True).clamp(min=1).sqrt()
 
 
 def _first(n: int) -> list[float]:

@@ -11,23 +11,20 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import CONFIG_NAME
-from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.errors import CheckpointError, StoreError, first_line
 from kblampp.core.files import atomic_dir, read_manifest, write_manifest
 from kblampp.core.low_rank import WEIGHTS, put_updates
 from kblampp.model.injection import KBInjectedModel
-from kblampp.model.lora import LORA, save_changes
+from kblampp.model.lora import LORA, loading, lora_config, save_changes, take_out_lora
 from kblampp.rag.prompts import PromptStyle
 
 KIND = "rag"
 REMEDY = "train it anew with `python -m kblampp.experiments.train_rag`"
-_LOADING_ERRORS = (SafetensorError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -65,30 +62,13 @@ class RagAdapter:
                 f"backbone {self.backbone.name} holds LoRA already, so {self.folder} cannot be put into it: unload that"
             )
         try:
-            with torch.random.fork_rng(devices=[]), _loading(self.folder / LORA):  # peft draws a start at random
+            with torch.random.fork_rng(devices=[]), loading(self.folder / LORA, REMEDY):  # peft draws a start at random
                 put_updates(get_peft_model(model, deepcopy(self._config)), self._weights)
             model.requires_grad_(False)
             model.train(False)
             yield
         finally:
-            take_out(model)
-
-
-@contextmanager
-def _loading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except _LOADING_ERRORS as error:
-        raise CheckpointError(f"{path} cannot be loaded ({first_line(error)}); {REMEDY}") from error
-
-
-def take_out(model: nn.Module) -> None:
-    """Removes LoRA from a model, whose own layers stand in their places again."""
-    for name, module in list(model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            model.set_submodule(name, module.get_base_layer())
-    if hasattr(model, "peft_config"):
-        del model.peft_config
+            take_out_lora(model)
 
 
 def save_rag(folder: Path, model: KBInjectedModel, backbone: Backbone, fields: Mapping[str, Any]) -> None:
@@ -131,10 +111,9 @@ def load_rag(folder: Path, backbone: Backbone) -> RagAdapter:
             f"{folder} was trained in backbone {trained_in[:12]}, expected {backbone.fingerprint[:12]} "
             f"({backbone.name}); {REMEDY}"
         )
-    with _loading(folder / LORA / CONFIG_NAME):
-        config: Any = LoraConfig.from_pretrained(str(folder / LORA))
-        config.base_model_name_or_path = None  # the manifest says which; peft would warn of another name
-    with _loading(folder / LORA / WEIGHTS):
+    with loading(folder / LORA / CONFIG_NAME, REMEDY):
+        config = lora_config(folder)
+    with loading(folder / LORA / WEIGHTS, REMEDY):
         weights = load_file(folder / LORA / WEIGHTS)
     adapter = RagAdapter(style, facts, seconds, steps, folder, backbone, config, weights)
     with adapter.attached():  # so that what does not fit is told here

@@ -149,6 +149,6 @@ def fitting(style: PromptStyle, question: str, facts: Sequence[str], backbone: B
     )
 
 
-def first_line(text: str) -> str:
+def answer_line(text: str) -> str:
     """What counts of a continuation: its first line, without a full stop."""
     return text.strip().split("\n")[0].strip().removesuffix(".")

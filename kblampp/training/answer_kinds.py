@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kblampp.data.facts import Question
-from kblampp.model.answer_kinds import KINDS, VALUE_FORMS, AnswerKinds
+from kblampp.model.answer_kinds import KINDS, VALUE_FORMS, AnswerKinds, answers_of
 from kblampp.model.inputs import StoredBase
 from kblampp.model.mentions import question_words
 
@@ -98,13 +98,7 @@ def _names(base: StoredBase, d_ent: int) -> tuple[tuple[Tensor, Tensor, Tensor, 
     if not rows:
         return None
     facts, heads, kinds = (torch.tensor(column) for column in zip(*rows.values(), strict=True))
-    at, by_head = facts.to(base.device), heads.to(base.device)
-    keys, values = base.tensors.keys[at], base.tensors.values[at]
-    labels = keys[:, d_ent:].masked_fill(by_head[:, None], 0)
-    names = torch.where(by_head[:, None], keys[:, :d_ent], values[:, :d_ent])
-    table, ends = base.names, base.by_head.ends[at]
-    numbers = table.numbers[torch.where(by_head, table.heads[at], table.tails[at])]
-    entities = base.by_head.relations[torch.where(by_head, ends[:, 0], ends[:, 1])] > 0
+    names, labels, numbers, entities = answers_of(base, facts.to(base.device), heads.to(base.device), d_ent)
     return (names.cpu(), labels.cpu(), numbers.cpu(), entities.cpu()), kinds
 
 

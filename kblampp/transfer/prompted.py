@@ -19,7 +19,7 @@ from kblampp.evaluation.baselines import nearest_sentences
 from kblampp.evaluation.metrics import is_abstention
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Predictor
-from kblampp.rag.prompts import PLAIN, PromptStyle, first_line, fitting, styles
+from kblampp.rag.prompts import PLAIN, PromptStyle, answer_line, fitting, styles
 from kblampp.transfer.scoring import is_right
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def answer_shown(
         for question, numbers in zip(split.encoded.questions, shown, strict=True)
     ]
     said = predictor.complete(prompts, f"{style}, {max(map(len, shown), default=0)} facts")
-    return [first_line(each.text) for each in said], [each.prompt_tokens for each in said]
+    return [answer_line(each.text) for each in said], [each.prompt_tokens for each in said]
 
 
 def prompted_systems(

@@ -78,6 +78,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def bench(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, which is the working directory."""
+    folder = Path(shutil.copytree(prepared, tmp_path / "bench"))
+    monkeypatch.chdir(folder)
+    return folder
+
+
 def stage(name: str, **changes: Any) -> int:
     """Runs a stage in the working directory as a program would; `a__b` is parameter a.b."""
     set_params(Path("params.yaml"), {key.replace("__", "."): value for key, value in changes.items()})

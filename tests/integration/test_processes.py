@@ -24,13 +24,11 @@ CHANGES |= {"trainA__checkpoint_every": 2}
 
 
 @pytest.fixture
-def bench(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bench(bench: Path) -> Path:
     """A copy of the prepared folder that is the working directory, its adapter away, with the parameters changed."""
-    folder = Path(shutil.copytree(prepared, tmp_path / "bench"))
-    shutil.rmtree(folder / "store" / NAME / "trainA")
-    monkeypatch.chdir(folder)
+    shutil.rmtree(bench / "store" / NAME / "trainA")
     set_params(Path("params.yaml"), {key.replace("__", "."): value for key, value in CHANGES.items()})
-    return folder
+    return bench
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,14 +28,6 @@ class Killed(BaseException):
     """Stands in for a signal."""
 
 
-@pytest.fixture
-def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy that is the working directory."""
-    copy = Path(shutil.copytree(prepared, tmp_path / "bench"))
-    monkeypatch.chdir(copy)
-    return copy
-
-
 def run(out: str, after_step: Callable[[int], None] | None = None) -> bytes:
     with working_in(Path.cwd()):
         params = load_params()
@@ -45,7 +36,7 @@ def run(out: str, after_step: Callable[[int], None] | None = None) -> bytes:
     return (Path(out) / "lora" / "adapter_model.safetensors").read_bytes()
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(folder: Path) -> None:
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(bench: Path) -> None:
     whole = run("whole")
     steps: list[int] = []
 
@@ -61,14 +52,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(folder: Path) -> No
     assert not list(Path(".ckpt/rag").rglob("*.pt"))
 
 
-def test_the_program_writes_what_was_trained_and_asks_unseen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_program_writes_what_was_trained_and_asks_unseen(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--batch", "4", "--facts", "2", "--style", "examples + fields", "--dev", "1"]
-    with working_in(folder):
+    with working_in(bench):
         assert program.main(["--steps", "2", *options]) == 0
     out = capsys.readouterr().out
     assert re.match(rf"2 steps of 4 questions in \d+ s, written to store/{NAME}/rag\n", out)
     assert " questions of unseen right (" in out
-    manifest = read_json(folder / "store" / NAME / "rag" / "manifest.json")
+    manifest = read_json(bench / "store" / NAME / "rag" / "manifest.json")
     assert (manifest["style"], manifest["facts"], manifest["steps"], manifest["questions"]) == (
         "examples + fields",
         2,
@@ -76,16 +67,16 @@ def test_the_program_writes_what_was_trained_and_asks_unseen(folder: Path, capsy
         8,
     )
     assert manifest["backbone"]["name"] == "tiny_backbone"
-    adapter = load_rag(folder / "store" / NAME / "rag", open_backbone(load_params(), Path("store")))
+    adapter = load_rag(bench / "store" / NAME / "rag", open_backbone(load_params(), Path("store")))
     assert (adapter.facts, adapter.steps, adapter.seconds) == (2, 2, manifest["seconds"])
 
 
-def test_bad_input_is_told_in_one_line_and_nothing_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_told_in_one_line_and_nothing_is_written(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, named in ((["--style", "colours"], "'colours' is no prompt style"), (["--lr", "0"], "lr is 0.0")):
-        with working_in(folder):
+        with working_in(bench):
             assert program.main(["--steps", "1", *options]) == 1
         assert named in last_error(capsys)
     for options in ([], ["--steps", "1", "--minutes", "1"]):
         with pytest.raises(SystemExit):
             program.main(options)
-    assert not (folder / "store" / NAME / "rag").exists()
+    assert not (bench / "store" / NAME / "rag").exists()

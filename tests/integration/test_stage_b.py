@@ -35,14 +35,6 @@ class Killed(BaseException):
     """Stands in for a signal."""
 
 
-@pytest.fixture
-def bench(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy that is the working directory."""
-    folder = Path(shutil.copytree(prepared, tmp_path / "bench"))
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def run(**changes: Any) -> int:
     """Runs the stage as a program would, with strict parameters."""
     set_params(Path("params.yaml"), {f"trainB.{key}": value for key, value in changes.items()})

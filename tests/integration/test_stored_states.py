@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,10 @@ from tests.integration.conftest import NAME, stage
 
 
 @pytest.fixture
-def bench(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bench(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the prepared folder that is the working directory, with a cache of its own."""
-    folder = Path(shutil.copytree(prepared, tmp_path / "bench"))
-    monkeypatch.chdir(folder)
     monkeypatch.setenv("KBLAMPP_CACHE", str(tmp_path / "cache"))
-    return folder
+    return bench
 
 
 def adapter(folder: Path) -> dict[str, bytes]:

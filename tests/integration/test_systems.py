@@ -18,8 +18,9 @@ from kblampp.experiments import systems, systems_answers
 from kblampp.experiments.systems_answers import SYSTEMS
 from kblampp.experiments.systems_table import systems_table
 from kblampp.rag.prompts import PLAIN
+from tests.converting import SAMPLES
 from tests.integration.conftest import NAME, last_error, stage, working_in
-from tests.integration.test_transfer import SAMPLES, add_dossier
+from tests.integration.test_transfer import add_open_bases
 
 WORK, OUTPUT = Path(".ckpt/systems"), Path("metrics/tiny_backbone/systems.json")
 TRAINED_RAG = {"trained_rag_1", "trained_rag_4", "trained_rag_8"}
@@ -27,14 +28,10 @@ ALONE = ("--bases", "dossiers", "--systems", "model", "lookup", "rag_1", "--metr
 
 
 @pytest.fixture
-def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two dossiers and a sample of YAGO."""
-    folder = Path(shutil.copytree(prepared, tmp_path / "work"))
-    monkeypatch.chdir(folder)
-    for name in ("club", "lighthouse"):
-        add_dossier(name)
-    shutil.copytree(SAMPLES / "yago15k", "data/raw/yago", copy_function=shutil.copyfile)
-    return folder
+def folder(bench: Path) -> Path:
+    """The stages up to trainA, and open bases."""
+    add_open_bases()
+    return bench
 
 
 def measured(*arguments: str) -> int:

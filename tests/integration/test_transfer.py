@@ -45,17 +45,20 @@ def add_dossier(name: str, facts: str = FACTS) -> None:
     (folder / "questions.jsonl").write_text(lines, encoding="utf-8")
 
 
-@pytest.fixture
-def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two dossiers, a sample of YAGO, and held-out dossiers that cannot be read."""
-    folder = Path(shutil.copytree(prepared, tmp_path / "work"))
-    monkeypatch.chdir(folder)
+def add_open_bases() -> None:
+    """Two dossiers and a sample of YAGO."""
     for name in ("club", "lighthouse"):
         add_dossier(name)
+    shutil.copytree(SAMPLES / "yago15k", "data/raw/yago", copy_function=shutil.copyfile)
+
+
+@pytest.fixture
+def folder(bench: Path) -> Path:
+    """Open bases, and held-out dossiers that cannot be read."""
+    add_open_bases()
     for name in HELD_OUT:
         add_dossier(name, "this is no table")
-    shutil.copytree(SAMPLES / "yago15k", "data/raw/yago", copy_function=shutil.copyfile)
-    return folder
+    return bench
 
 
 def measured(*arguments: str) -> int:
