@@ -15,13 +15,13 @@ from kblampp.report.names import COMPARED, TRANSFER_GROUPS
 from kblampp.report.tables import table_head, table_line
 from kblampp.transfer.bases import DOSSIERS
 from kblampp.transfer.measure import answers_of
-from kblampp.transfer.scoring import Answer, score
+from kblampp.transfer.scoring import Answer, holds_answer, score
 
 ALL = "all"
 
 
 def figures_of(rows: Rows, kept: Kept, systems: Sequence[str], params: Params) -> dict[str, dict[str, Any]]:
-    """By row and system the figures of `scoring.score`, and the mean length of a prompt.
+    """By row and system the figures of `scoring.score`, what share holds the answer, and the mean length of a prompt.
 
     Args:
         rows: What was asked.
@@ -38,6 +38,8 @@ def figures_of(rows: Rows, kept: Kept, systems: Sequence[str], params: Params) -
         answers = [answer for base, split in splits.items() for answer in _answers(base, split, kept, there)]
         table[row] = score(answers, **how)
         for system in there:
+            held = [holds_answer(answer.question, answer.said[system]) for answer in answers]
+            table[row][system]["holds"] = round(sum(held) / len(held), 5)
             lengths = [length for base in splits for length in kept.get(base, system).prompt_tokens]
             table[row][system]["prompt_tokens"] = round(sum(lengths) / len(lengths), 1)
     return table
@@ -101,7 +103,8 @@ def _cell(system: Mapping[str, Any] | None, part: str) -> str:
     if system is None:
         return "–"
     figure = _figure(system, part)
-    return f"{figure['share']:.3f} ± {figure['stderr']:.3f}"
+    holds = f" ({system['holds']:.3f})" if part == ALL and "holds" in system else ""
+    return f"{figure['share']:.3f} ± {figure['stderr']:.3f}{holds}"
 
 
 def _mean_tokens(found: Mapping[str, Any]) -> float:
@@ -114,7 +117,8 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     """The line below the table."""
     notes = [
         f"Backbone {result['backbone']}. Share of right answers ± bootstrap standard error, of the same (n) questions "
-        "for all systems; an unanswerable question wants a refusal. Prompt tokens: their mean, where it was asked. "
+        "for all systems; an unanswerable question wants a refusal. In brackets: share whose words hold the right "
+        "answer, whatever else they say. Prompt tokens: their mean, where it was asked. "
         "–: not asked; in context only where all questions say which facts answer them."
     ]
     if prompts := result.get("prompts"):

@@ -10,43 +10,67 @@ from transformers import PreTrainedTokenizerBase
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.errors import BackboneError, ParamsError
-from kblampp.data.facts import FiveTuple, evidence_sentence
+from kblampp.data.facts import Context, Entity, FiveTuple, Relation, evidence_sentence
+from kblampp.data.windows import UNKNOWN, Window, year_window
 from kblampp.model.prompts import ANSWER_CUE, answer_continuation
 
 INSTRUCTION = (
     "Answer the question. Say only the answer itself: a name, a number, a date, yes or no, or several names with "
     "semicolons between them. If it is not known, say unknown."
 )
-EXAMPLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+
+
+def _fact(
+    head: str, relation: str, tail: str, sentence: str, first: int | None = None, last: int | None = None
+) -> FiveTuple:
+    """A fact of an example, which holds from the year `first` on, or always."""
+    start = None if first is None else year_window(first).start
+    end = None if last is None else year_window(last).end
+    window = UNKNOWN if first is None else Window(start, end)
+    return FiveTuple(
+        Entity(None, head), Relation(None, relation), Entity(None, tail), Context("", sent_span=sentence), window
+    )
+
+
+_LINE = "Lunden Line"
+EXAMPLES: tuple[tuple[tuple[FiveTuple, ...], str, str], ...] = (
     (
         (
-            "harbour master of Port Elsby: Ines Corrado (from 1997 until 2004). Ines Corrado ran the port until 2004.",
-            "harbour master of Port Elsby: Piet Aalders (from 2005). Piet Aalders took over in 2005.",
+            _fact(
+                "Port Elsby", "harbour master", "Ines Corrado", "Ines Corrado ran Port Elsby until 2004.", 1997, 2004
+            ),
+            _fact("Port Elsby", "harbour master", "Piet Aalders", "Piet Aalders took over Port Elsby in 2005.", 2005),
         ),
         "Who was harbour master of Port Elsby in 2001?",
         "Ines Corrado",
     ),
     (
-        ("owner of the ferry Dorte: Lunden Line (from 1990).", "length of the ferry Dorte: 84 m."),
+        (
+            _fact("Dorte", "owner", _LINE, "The ferry Dorte has belonged to Lunden Line since 1990.", 1990),
+            _fact("Dorte", "length", "84 m", "The ferry Dorte is 84 m long."),
+        ),
         "Is the ferry Dorte owned by Lunden Line?",
         "yes",
     ),
     (
         (
-            "route of Lunden Line: Elsby to Marn.",
-            "route of Lunden Line: Elsby to Tollø.",
-            "founded of Lunden Line: 1952.",
+            _fact(_LINE, "route", "Elsby to Marn", "Lunden Line sails from Elsby to Marn."),
+            _fact(_LINE, "route", "Elsby to Tollø", "Another route of Lunden Line goes from Elsby to Tollø."),
+            _fact(_LINE, "founded", "1952", "Lunden Line was founded in 1952."),
         ),
         "Which routes does Lunden Line have?",
         "Elsby to Marn; Elsby to Tollø",
     ),
     (
-        ("length of the ferry Dorte: 84 m.", "owner of the ferry Dorte: Lunden Line (from 1990)."),
+        (
+            _fact("Dorte", "length", "84 m", "The ferry Dorte is 84 m long."),
+            _fact("Dorte", "owner", _LINE, "The ferry Dorte has belonged to Lunden Line since 1990.", 1990),
+        ),
         "How fast is the Dorte?",
         "unknown",
     ),
 )
-"""Facts, question and answer, of no base that is asked about."""
+"""Facts, question and answer, of no base that is asked about; a style shows these facts as it shows others."""
 _PLAIN, _PARTS = "plain", ("chat", "examples", "fields")
 
 
@@ -95,7 +119,7 @@ class PromptStyle:
     def prompt(self, question: str, facts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> str:
         """The text that the backbone goes on from."""
         examples = EXAMPLES if self.examples else ()
-        asked = [(shown if facts else (), text, answer) for shown, text, answer in examples]
+        asked = [([self.shown(fact) for fact in shown if facts], text, answer) for shown, text, answer in examples]
         blocks = [_block(shown, text) for shown, text, _ in (*asked, (facts, question, ""))]
         if not self.chat:
             turns = [f"{block}\n{ANSWER_CUE} {answer}" for block, (*_, answer) in zip(blocks, asked, strict=False)]

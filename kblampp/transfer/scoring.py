@@ -88,6 +88,18 @@ def is_right(question: Question, text: str) -> bool:
     return bool(is_correct(question, text))
 
 
+def holds_answer(question: Question, text: str) -> bool:
+    """Whether the right answer, or each item of it, stands in a text, word by word after `normalize_answer`.
+
+    More than `is_right` gives to who answers in a sentence; also to who names other things beside.
+    """
+    words = f" {normalize_answer(text)} "
+    wanted = (answer.split(SEPARATOR) for answer in accepted(question))
+    return is_right(question, text) or any(
+        all(f" {normalize_answer(item)} " in words for item in items) for items in wanted
+    )
+
+
 def _items(text: str) -> set[str]:
     return {normalize_answer(item) for item in text.split(SEPARATOR)}
 

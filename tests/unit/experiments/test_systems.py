@@ -80,7 +80,7 @@ def figures(share: float, tokens: float, **groups: float) -> dict[str, Any]:
 def test_every_system_has_a_name_and_a_line_and_what_was_not_asked_a_dash() -> None:
     assert tuple(COMPARED) == SYSTEMS
     table = {
-        "swap": {"model": figures(0.75, 10), "in_context": figures(0.5, 90)},
+        "swap": {"model": figures(0.75, 10), "in_context": figures(0.5, 90) | {"holds": 0.625}},
         "dossiers": {"model": figures(0.5, 20, facts=1.0, steps=0.0)},
     }
     result = {
@@ -99,6 +99,6 @@ def test_every_system_has_a_name_and_a_line_and_what_was_not_asked_a_dash() -> N
         f"dossiers: {TRANSFER_GROUPS['steps']} (2)",
     ]
     assert "| 0.750 ± 0.050 | 0.500 ± 0.050 | 1.000 ± 0.050 | 0.000 ± 0.050 | 15 |" in lines[2]
-    assert "| 0.500 ± 0.050 | – | – | – | 90 |" in lines[3]
+    assert "| 0.500 ± 0.050 (0.625) | – | – | – | 90 |" in lines[3]
     for told in ("KBLaM++ (Stage B) (trainB was not trained)", "fields 0.500, plain 0.250", "7 steps, 12 s, 4 facts"):
         assert told in lines[-1]

@@ -83,13 +83,15 @@ def test_a_prompt_shows_the_facts_and_the_question_once(style: PromptStyle) -> N
     assert ("mayor of Storvik: Anne (from 2003 until 2010)." in text) is style.fields
     assert ("Tower height 27 metres" in text) is not style.fields
     assert all((asked in text) is style.examples for _, asked, _ in EXAMPLES)
+    assert all((style.shown(fact) in text) is style.examples for facts, _, _ in EXAMPLES for fact in facts)
     assert text.endswith("<assistant>" if style.chat else "Who ran Storvik?\nAnswer:")
     assert text.startswith("<system>") is style.chat
 
 
 def test_without_facts_the_examples_have_none_either() -> None:
-    text = PromptStyle(chat=False, examples=True, fields=True).prompt("Who ran Storvik?", [], TOKENIZER)
-    assert all(shown not in text for facts, _, _ in EXAMPLES for shown in facts)
+    style = PromptStyle(chat=False, examples=True, fields=True)
+    text = style.prompt("Who ran Storvik?", [], TOKENIZER)
+    assert all(style.shown(fact) not in text for facts, _, _ in EXAMPLES for fact in facts)
     assert all(f"Question: {asked}\nAnswer: {answer}\n" in text for _, asked, answer in EXAMPLES)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kblampp.data.facts import KINDS, Question
-from kblampp.transfer.scoring import GROUPS, Answer, is_broken, is_right, score
+from kblampp.transfer.scoring import GROUPS, Answer, holds_answer, is_broken, is_right, score
 
 NAMES = frozenset({"Odile Brennan", "27 metres", "Rock; Paper", "café", "AT&T"})
 
@@ -42,6 +42,26 @@ def said(asked: Question, model: str, other: str = "unknown", null: float | None
 )
 def test_what_is_right(asked: Question, text: str, right: bool) -> None:
     assert is_right(asked, text) == right
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "holds"),
+    [
+        (question("tail", "27 metres"), "The tower is 27 metres high.", True),
+        (question("tail", "27 metres"), "The tower is 127 metres high.", False),
+        (question("tail", "the tower"), "Tower", True),
+        (question("when", "18 May 2006", "2006"), "It was in 2006, I think", True),
+        (question("yes_no", "no"), "No, it is not.", True),
+        (question("yes_no", "no"), "Nobody knows.", False),
+        (question("list", "Ann; Bo"), "They are Bo, Cy and Ann.", True),
+        (question("list", "Ann; Bo"), "Ann", False),
+        (question("unanswerable"), "It is unknown.", True),
+        (question("unanswerable"), "", True),
+        (question("unanswerable"), "Ann", False),
+    ],
+)
+def test_what_holds_the_answer(asked: Question, text: str, holds: bool) -> None:
+    assert holds_answer(asked, text) == holds
 
 
 @pytest.mark.parametrize(
