@@ -27,6 +27,13 @@ from kblampp.model.question_reader import LOGIT_SCALE, Reading, word_shares
 KINDS = ("person", "group", "place", "quantity", "date", "other")
 VALUE_FORMS = ("value", "list")
 """Of `FORMS`, those whose answer is a name, or several: a time, a number or yes is of no kind of a fact."""
+NAMED, NUMERIC = (
+    [KINDS.index(kind) for kind in kinds] for kinds in (("person", "group", "place"), ("quantity", "date"))
+)
+SURE = 0.9
+"""Probability from which a kind is taken for certain."""
+NO_NAME = 4.0
+"""What a fact loses by whose answer no name can be, where one is asked for."""
 LEAST = 0.02
 """Share of both classifiers' probabilities that is spread over all kinds: neither is ever quite sure."""
 HOP_WEIGHT, NULL_WEIGHT = 1.0, 0.5
@@ -138,6 +145,22 @@ class AskedKinds:
         )
         found = self.kinds.score(self.wanted, self.kinds.given(*answers))
         return (found * self.value).masked_fill(facts < 0, 0)
+
+    def no_name(self, facts: Tensor, inverse: Tensor) -> Tensor:
+        """Where the question surely wants a person, group or place, and facts surely have a number or a date as theirs.
+
+        Args:
+            facts: (batch, n); -1 for none.
+            inverse: Which of them are read from the tail, (batch, n).
+
+        Returns:
+            (batch, n) boolean.
+        """
+        wanted = self.wanted.softmax(-1)[:, NAMED].sum(-1) * self.value
+        flat, way = facts.clamp(min=0).flatten(), inverse.flatten()
+        given = self.kinds.given(*answers_of(self.knowledge.base, flat, way, self.kinds.d_ent)).softmax(-1)
+        numeric = given[:, NUMERIC].sum(-1).view_as(facts)
+        return (wanted[:, None] > SURE) & (numeric > SURE) & (facts >= 0)
 
 
 def answers_of(

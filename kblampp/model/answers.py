@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kblampp.data.facts import FORMS, UNKNOWN_ANSWER
 from kblampp.data.spans import in_span
+from kblampp.data.time_words import may_be_a_time
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Bounds
 from kblampp.model.inputs import EncodedBase
 from kblampp.model.question_reader import Reading
@@ -102,6 +103,7 @@ def answers(
     forms, gates, now = shares.tolist(), gate.tolist(), reading.mode_of("now").tolist()
     heaviest, share = confirming(base, selection, reading, windows, as_of)
     facts, holds, today = heaviest.tolist(), share.tolist(), _today(windows, as_of)
+    asks_when = (reading.form_of("start") + reading.form_of("end")).tolist()
     at_its_time = ((reading.mode_of("any") + reading.mode_of("now")).clamp(max=1) * in_time).tolist()
     return [
         _of_question(
@@ -117,6 +119,7 @@ def answers(
             gates[row],
             in_forms,
             at_its_time[row],
+            asks_when[row] * in_forms,
         )
         for row in range(len(ids))
     ]
@@ -161,11 +164,13 @@ def _of_question(
     gate: float,
     in_forms: bool,
     at_its_time: float,
+    asks_when: float,
 ) -> list[Answer]:
     """The possible answers to one question.
 
     `at_its_time` is how surely the question means a fact of the time that it names, not one before, after, first or
-    last: then the name of a fact of another time is no answer, and its share is a refusal's.
+    last: then the name of a fact of another time is no answer, and its share is a refusal's.  `asks_when` is how surely
+    it asks for a day: then a name that is none ("Turku") is no answer either.
     """
     found = _Found()
     rests_on = () if best < 0 else (Source(best, "fact"),)
@@ -188,6 +193,9 @@ def _of_question(
             if form == "value" and another_time:
                 found.add(UNKNOWN_ANSWER, gate * alpha * share * at_its_time, ())
                 share *= 1 - at_its_time
+            if form == "value" and asks_when and not may_be_a_time(_name(base, fact, "head" if inverse else "tail")):
+                found.add(UNKNOWN_ANSWER, gate * alpha * share * asks_when, ())
+                share *= 1 - asks_when
             for windows, part in times:
                 if form != "yes_no" and gate * alpha * share * part > LEAST_SHARE:
                     text, sources = _read(base, fact, inverse, form, windows, withheld)

@@ -68,6 +68,25 @@ class Candidates(NamedTuple):
         order, flat = base.order, self.facts[:, 0]
         return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
 
+    def of_another(self, base: EncodedBase, place: Tensor, grams: Tensor) -> Tensor:
+        """Whether facts at columns (batch, 1) are of another head than one that questions name in full; (batch, 1).
+
+        That head is neither the fact's own, which is named less well, nor its tail, nor a part of the name of either:
+        "Does CS-TBX have 70 seats?" is not confirmed by those of CS-TAV.  Or its name holds that of the fact's head:
+        the director of the museum shop is not that of the museum.
+        """
+        names, flat = base.names, self.facts[:, 0]
+        heads, fact = names.heads[flat], flat.gather(-1, place)
+        own_head = names.heads[fact]
+        mentioned = torch.where(self.inverse[:, 0], self.other, self.own).gather(-1, place)
+        there = (self.ids[:, 0] >= 0) & ~self.inverse[:, 0] & (heads != own_head)
+        named = there & (names.coverage(heads, grams) == 1)
+        theirs, own = names.grams[heads], names.grams[own_head]
+        ends = torch.cat([own, names.grams[names.tails[fact]]], dim=-1).flatten(1)
+        part_of_it = ((theirs < 0) | (theirs[..., None] == ends[:, None, None]).any(-1)).all(-1)
+        whole = ((own < 0) | (own[..., None] == theirs[:, :, None]).any(-1)).all(-1)
+        return (named & ((~part_of_it & (mentioned < 1)) | whole)).any(-1, keepdim=True)
+
     def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
         """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""
         way, fact = (part[:, 0].gather(-1, place) for part in (self.inverse, self.facts))

@@ -30,6 +30,7 @@ from kblampp.core.errors import BackboneError, CheckpointError
 from kblampp.encoding.projections import Projections
 from kblampp.model.answer_kinds import AnswerKinds, AskedKinds
 from kblampp.model.answers import Answer, answers
+from kblampp.model.cues import heeding
 from kblampp.model.decoding import AnswerProcessor
 from kblampp.model.fusion import KBFusionLayer, normalise
 from kblampp.model.inputs import Knowledge
@@ -312,6 +313,8 @@ class KBInjectedModel(nn.Module):
             if training is not None and training.question_noise is not None:
                 vectors = vectors + training.question_noise
             state.reading = self.reader(here[:, 0], vectors, questions.windows, questions.words, rows)
+            if training is None:
+                state.reading = heeding(state.reading, questions.cues)
             if training is None and knowledge.options.answer_kinds and self.kinds.fitted:
                 state.kinds = self.kinds.asked(knowledge, state.reading)
         previous = state.selections.get(position - 1)

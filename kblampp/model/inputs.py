@@ -19,6 +19,7 @@ from kblampp.data.windows import UNKNOWN, Window, window_bounds
 from kblampp.encoding.encoded_facts import EncodedFacts, StoreTensors
 from kblampp.encoding.store import KBValueStore
 from kblampp.index.knowledge_index import KnowledgeIndex, SearchIndex
+from kblampp.model.cues import cues_of
 from kblampp.model.ego_graph import FactGraph
 from kblampp.model.fact_order import FactOrder
 from kblampp.model.mentions import AskedWords, NameTable, asked_words, question_grams, question_words
@@ -173,6 +174,7 @@ class Questions:
         grams: Which trigrams their words contain, (batch, BUCKETS) boolean (`mentions`).
         words: Which words and pairs of words they are made of, (batch, WORD_BUCKETS) boolean (`mentions`).
         in_order: Their words as they follow one another.
+        cues: Which of `cues.CUES` they contain, (batch, cues) boolean.
     """
 
     vectors: Tensor
@@ -180,6 +182,7 @@ class Questions:
     grams: Tensor
     words: Tensor
     in_order: AskedWords
+    cues: Tensor
 
     @classmethod
     def make(
@@ -193,7 +196,8 @@ class Questions:
         low, high = window_bounds([window or UNKNOWN for window in windows])
         bounds = torch.from_numpy(np.stack([low, high], axis=1).astype(np.int64))
         rows = torch.as_tensor(vectors, dtype=torch.float32)
-        return cls(rows, bounds, question_grams(texts), question_words(texts), asked_words(texts)).to(device)
+        words = question_grams(texts), question_words(texts), asked_words(texts), cues_of(texts)
+        return cls(rows, bounds, *words).to(device)
 
     @classmethod
     def nothing(cls, rows: int, d_sentence: int, device: str = "cpu") -> Questions:
@@ -230,8 +234,10 @@ class Questions:
         return self._each(lambda part: part.repeat_interleave(times, 0))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Questions:
-        in_order = AskedWords(*map(change, self.in_order))
-        return Questions(change(self.vectors), change(self.windows), change(self.grams), change(self.words), in_order)
+        vectors, windows, grams, words, cues = map(
+            change, (self.vectors, self.windows, self.grams, self.words, self.cues)
+        )
+        return Questions(vectors, windows, grams, words, AskedWords(*map(change, self.in_order)), cues)
 
 
 @dataclass(frozen=True)

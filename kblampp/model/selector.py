@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from kblampp.encoding.projections import Projections
-from kblampp.model.answer_kinds import NULL_WEIGHT, AskedKinds
+from kblampp.model.answer_kinds import NO_NAME, NULL_WEIGHT, AskedKinds
 from kblampp.model.candidates import REFUSAL_GROUPS, Candidates, facts_of
 from kblampp.model.ego_graph import EgoGraphReadout, leave_out, mixture
 from kblampp.model.inputs import EncodedBase, Knowledge, SelectorOptions, TrainingCandidates
@@ -38,6 +38,10 @@ LEAST = 1e-2
 """A fact read the other way than the question seems to ask is never less probable than this: names may know better."""
 NEVER = 1e-6
 """Nearly so improbable is a hop from tail to head."""
+SURELY_NOT = -4.0
+"""Log-odds that something is so by a fact about somebody else."""
+TINY = 1e-12
+"""Keeps a division from one by zero."""
 NO_SCORE = -30.0
 """Stands for the score of a fact where there is none, as far as the null fact looks at it."""
 
@@ -208,6 +212,9 @@ class KBSelector(nn.Module):
             hopped = 1 - (1 - hopped) * (1 - previous.hopped)
         left, left_by = _left(hop_logit, previous)
         parts, order = self._parts(hidden, query, questions, knowledge, found, reading, hopped, left, left_by)
+        if kinds is not None:
+            unfit = kinds.no_name(found.ids[:, 0], found.inverse[:, 0])[:, None]
+            parts = parts._replace(name=parts.name - NO_NAME * unfit)
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
         place = score.argmax(-1, keepdim=True)
         best_fact = found.ids.gather(-1, place).squeeze(-1)
@@ -218,6 +225,9 @@ class KBSelector(nn.Module):
             chosen = (part[:, 0].gather(-1, place[:, 0])[:, 0] for part in (found.ids, found.inverse))
             null = null - options.temperature * NULL_WEIGHT * kinds.fit(*chosen).clamp(max=0)[:, None]
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
+        if self.yes is not None and knowledge.training is None and options.names:
+            another = found.of_another(base, place[:, 0], knowledge.questions.grams) & (hopped < 0.5)
+            yes = torch.where(another, yes.clamp(max=SURELY_NOT), yes)
         if knowledge.training is None:
             best = _top(knowledge, found, score)
             rows, score = rows.gather(-1, best), score.gather(-1, best)
@@ -266,10 +276,16 @@ class KBSelector(nn.Module):
             ordered = self.time.order(reading, windows, found.place(base), knowledge.options.as_of)
             order = ordered[:, None] * (~found.inverse)
         # Whom the question names, and from which end it asks, is about the fact that it names: not after a hop.
-        name = self.name(reading, found.own, found.other, found.before, found.after)
+        anchor = _anchor(reading, found) if knowledge.training is None else torch.zeros_like(found.own)
+        own = torch.maximum(found.own, anchor)
+        name = self.name(reading, own, found.other, found.before, found.after)
         label = self.name.label * found.label
         logit = reading.inverse[:, None]
-        way = torch.where(found.inverse[:, 0], logit, -logit).sigmoid().clamp(min=LEAST).log()
+        way = torch.where(found.inverse[:, 0], logit, -logit).sigmoid()
+        if knowledge.training is None:  # who comes before or after somebody is a tail as he is
+            neighbour = (reading.mode_of("before") + reading.mode_of("after")) * reading.form_of("value")
+            way = torch.where(found.inverse[:, 0], way * (1 - neighbour[:, None]), way)
+        way = way.clamp(min=LEAST).log()
         onward = torch.where(found.inverse[:, 0], math.log(NEVER), 0.0)  # a hop goes from head to tail
         again = (found.ids[:, 0, :, None] == left[:, None]) * left_by[:, None]  # and not back to where it came from
         back = (1 - again.amax(-1)).clamp(min=NEVER).log() if again.shape[-1] else torch.zeros_like(onward)
@@ -325,6 +341,10 @@ class KBSelector(nn.Module):
         )
         timeless = (parts.meaning + parts.name).masked_fill(found.ids < 0, NO_SCORE)
         passed = (timeless.amax(-1) - timeless.gather(-1, place).squeeze(-1)).detach()
+        if knowledge.training is None and knowledge.options.names:
+            anchor = _anchor(reading, found).gather(-1, place[:, 0])
+            head = torch.where(anchor > own, self._anchor_fit(query, knowledge, found, reading, place), head)
+            own = torch.maximum(own, anchor)
         own = own if knowledge.options.names else torch.ones_like(own)
         own = own.masked_fill(found.rank.gather(-1, place[:, 0]), 0.0)  # it is about somebody else
         options = knowledge.options
@@ -343,6 +363,17 @@ class KBSelector(nn.Module):
             found.inverse[:, 0].gather(-1, place[:, 0]).float(),
         ]
         return torch.stack(features, dim=-1)
+
+    def _anchor_fit(
+        self, query: Tensor, knowledge: Knowledge, found: Candidates, reading: Reading, place: Tensor
+    ) -> Tensor:
+        """The cosine of the name asked for with that of the neighbour by which the candidate is named, (batch, 1)."""
+        previous, following = (part.gather(-1, place[:, 0]) for part in (found.previous, found.following))
+        after = (reading.mode_of("after") > reading.mode_of("before"))[:, None]
+        neighbour = torch.where((after & (previous >= 0)) | (following < 0), previous, following)
+        key = knowledge.base.tensors.keys[knowledge.base.store.n + neighbour.clamp(min=0)]  # from the tail
+        block = self.query.blocks[0]
+        return nn.functional.cosine_similarity(query[..., block], key[..., block], dim=-1)
 
     @staticmethod
     def _choice(knowledge: Knowledge, found: Candidates, place: Tensor) -> Tensor:
@@ -397,6 +428,14 @@ class KBSelector(nn.Module):
 def _due(reading: Reading, depth: int) -> Tensor:
     """Logits that a hop is due after `depth` layers, (batch,): those of the last hop that a question may have."""
     return reading.hops[:, min(max(depth, 1), reading.hops.shape[-1]) - 1]
+
+
+def _anchor(reading: Reading, found: Candidates) -> Tensor:
+    """How surely facts are named by their neighbours: "Who followed Lie as keeper?" names his row, (batch, n)."""
+    before, after = (reading.mode_of(mode)[:, None] for mode in ("before", "after"))
+    either = before + after
+    named = (before * found.after + after * found.before) / either.clamp(min=TINY)
+    return torch.where(either > 0.5, named, 0.0)  # for whom of both, it may be unsure; for a neighbour, it is not
 
 
 def _left(hop_logit: Tensor, previous: Selection | None) -> tuple[Tensor, Tensor]:

@@ -106,8 +106,9 @@ def test_of_a_window_it_reads_whether_there_is_one_and_where_it_is_open_not_when
     reader, (hidden, vectors) = trained(), inputs()
     same_vector, same_hidden = vectors[:1].expand(ROWS, -1), hidden[:1].expand(ROWS, -1)
     found = reader(same_hidden, same_vector, WINDOWS, WORDS[:1].expand(ROWS, -1)).form
-    assert torch.equal(found[1], found[5])
-    assert len(found.unique(dim=0)) == ROWS - 1
+    apart = (found[:, None] - found[None]).abs().amax(-1) > 1e-4  # equal rows of a product may be rounded otherwise
+    assert not apart[1, 5]
+    assert len(apart.unique(dim=0)) == ROWS - 1
 
 
 def test_it_learns_forms_modes_and_directions() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,16 @@ from torch import Tensor
 
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS, FiveTuple
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY, Window, day, year_window
-from kblampp.model.answer_kinds import NULL_WEIGHT
+from kblampp.model.answer_kinds import NO_NAME, NULL_WEIGHT
 from kblampp.model.candidates import Candidates
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
-from kblampp.model.mentions import trigram_buckets
+from kblampp.model.mentions import NameTable, asked_words, question_grams, trigram_buckets
 from kblampp.model.onward import FEATURES, MOST
 from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, HOP_CUTS, RELATION_START, START_LOGIT
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
-from kblampp.model.selector import LEAST, NEVER, NO_SCORE, KBSelector, Selection
+from kblampp.model.selector import LEAST, NEVER, NO_SCORE, SURELY_NOT, KBSelector, Selection
 from kblampp.time_expressions.parse import without_time
 from tests.kb import TinyWorld, make_world
 from tests.short_forms import other_number, short_form
@@ -360,24 +361,31 @@ def naive_name(
     text: str,
     number: int,
     inverse: bool,
-) -> tuple[float, float, float]:
-    """g_name of a fact read one way without the way itself, and how much of its two names the question contains."""
+) -> tuple[float, float, float, int | None]:
+    """g_name of a fact read one way without the way itself, how much of its two names the question contains, and the
+    neighbour that stands for the first of them where the question names that one better."""
     fact = world.facts[number]
     own, other = (mentioned(world, end.name, text) for end in (fact.head, fact.tail))
-    beside = {"before": 0.0, "after": 0.0}
+    beside, neighbours = {"before": 0.0, "after": 0.0}, dict[str, int]()
     row = row_in_time(world, number)
     if inverse:
         own, other = other, own
     elif number in row:
         place = row.index(number)
         if place:
-            beside["after"] = mentioned(world, world.facts[row[place - 1]].tail.name, text)
+            neighbours["after"] = row[place - 1]
         if place + 1 < len(row):
-            beside["before"] = mentioned(world, world.facts[row[place + 1]].tail.name, text)
+            neighbours["before"] = row[place + 1]
+        beside |= {mode: mentioned(world, world.facts[at].tail.name, text) for mode, at in neighbours.items()}
     weight = sum(forms[name] * w["name.other_by_form"][at] for at, name in enumerate(FORMS))
     weight += sum(modes[name] * w["name.other_by_mode"][at] for at, name in enumerate(MODES))
     near = sum(modes[mode] * beside[mode] for mode in beside)
-    return float(w["name.own"] * own + weight * other + w["name.neighbour"] * near), own, other
+    either = modes["before"] + modes["after"]
+    anchor = near / either if either > 0.5 else 0.0
+    first = sorted(neighbours, key=lambda mode: (modes[mode], mode == "before"), reverse=True)
+    by = neighbours[first[0]] if anchor > own else None
+    own = max(own, anchor)
+    return float(w["name.own"] * own + weight * other + w["name.neighbour"] * near), own, other, by
 
 
 def brute_force(
@@ -411,8 +419,10 @@ def brute_force(
         ordered = 0.0
         if not inverse and options.time_order:
             ordered = naive_order(world, w, modes, forms["value"], question, options.as_of, number)
-        named, own, other = naive_name(world, w, forms, modes, text, number, inverse)
+        named, own, other, by = naive_name(world, w, forms, modes, text, number, inverse)
         likely = 1 / (1 + math.exp(-float(reading.inverse[row]) * (1 if inverse else -1)))
+        if inverse:
+            likely *= 1 - (modes["before"] + modes["after"]) * forms["value"]
         name = stayed * (named * options.names + math.log(max(likely, LEAST)))
         name += (1 - stayed) * inverse * math.log(NEVER)
         name += math.log(max(1 - max((by for fact, by in left if fact == number), default=0.0), NEVER))
@@ -420,6 +430,8 @@ def brute_force(
         timeless = meaning + name + float(w["name.label"]) * label
         score = timeless + options.gamma * context + options.eta * (time + ordered)
         head, asked = cosine(query[: p.d_ent], key[: p.d_ent]), cosine(query[p.d_ent :], key[p.d_ent :])
+        if by is not None and options.names:
+            head = cosine(query[: p.d_ent], tensors.keys[by + n][: p.d_ent].double().numpy())
         own = stayed * (own if options.names else 1.0) + (1 - stayed)
         parts = score, head, asked, own, other, label, options.gamma * context, options.eta * time, timeless
         one = world.facts[number]
@@ -661,7 +673,7 @@ def test_whether_it_is_so_and_what_a_fact_is_asked_for_are_read_in_the_last_laye
     assert len(found.yes.unique()) == len(ROWS)
     assert not select(make_selector(world), hidden_states(), ask(world), None).yes.any()
     wanted = select(selector, hidden_states(), ask(world), None, reading_of(form="yes_no")).yes
-    assert not torch.isclose(wanted, found.yes).any()
+    assert not (torch.isclose(wanted, found.yes) & (wanted != SURELY_NOT)).any()
 
 
 def naive_taken(world: TinyWorld, asked: tuple[int, int], number: int, withheld: Collection[int]) -> float:
@@ -1451,6 +1463,9 @@ class OfKinds:
         assert inverse.shape == facts.shape
         return torch.where(facts == torch.tensor(self.facts), torch.tensor(self.fits), 0.0)
 
+    def no_name(self, facts: Tensor, inverse: Tensor) -> Tensor:
+        return torch.zeros_like(inverse)
+
 
 def test_an_answer_of_another_kind_speaks_for_the_null_fact_of_the_last_layer_alone(world: TinyWorld) -> None:
     hidden, knowledge, reading = torch.randn(len(ROWS), 1, HIDDEN), world.ask(ROWS), reading_of()
@@ -1485,6 +1500,68 @@ def test_a_hop_is_taken_more_readily_to_an_answer_of_the_kind_asked_for(world: T
     nothing = replace(previous, alpha=torch.zeros_like(previous.alpha))  # all weight is the null fact's
     plain = selector(hidden, knowledge, nothing, reading, 1).hop_logit
     assert torch.equal(selector(hidden, knowledge, nothing, reading, 1, misfit).hop_logit, plain)
+
+
+class NoNames(OfKinds):
+    """Whose answers no name can be is given."""
+
+    def no_name(self, facts: Tensor, inverse: Tensor) -> Tensor:
+        return (facts == torch.tensor(self.facts)[:, None]) & ~inverse
+
+
+def test_an_answer_that_no_name_can_be_loses_where_one_is_wanted(world: TinyWorld) -> None:
+    hidden, knowledge, reading = torch.randn(len(ROWS), 1, HIDDEN), world.ask(ROWS), reading_of()
+    selector = make_selector(world)
+    plain = selector(hidden, knowledge, None, reading)
+    best = plain.best[:, 0].tolist()
+    found = selector(hidden, knowledge, None, reading, 0, NoNames(best, [0.0] * len(ROWS)))
+    for row, fact in enumerate(best):
+        before, after = ({(i, w): s for i, w, s in zip(
+            each.ids[row, 0].tolist(), each.inverse[row, 0].tolist(), each.scores[row, 0].tolist(), strict=False
+        )} for each in (plain, found))  # fmt: skip
+        for key in before.keys() & after.keys():
+            lost = NO_NAME if key == (fact, False) else 0.0
+            assert before[key] - after[key] == pytest.approx(lost, abs=1e-4)
+
+
+TOWN = [
+    ("Tavira Air", "headquarters", "Lisbon"),
+    ("Tavira Cargo", "headquarters", "Beja"),
+    ("Harrow Museum", "director", "Ann"),
+    ("Harrow Museum Shop", "director", "Bo"),
+    ("Bo", "place of birth", "Beja"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "fact", "another"),
+    [
+        ("Is Beja the headquarters of Tavira Air?", 1, True),
+        ("Is Beja the headquarters of Tavira Cargo?", 1, False),
+        ("Is Lisbon the headquarters of Tavira Air?", 0, False),
+        ("Is Bo the director of the Harrow Museum Shop?", 3, False),  # whose name holds that of the museum
+        ("Is Bo the director of the Harrow Museum?", 3, False),  # so a shorter name may mean it
+        ("Is Ann the director of the Harrow Museum Shop?", 2, True),
+        ("Is Bo the director of the museum shop?", 3, False),  # named by the tail
+        ("Is Beja the headquarters of tavira air?", 1, True),
+        ("Is Beja the headquarters of the airline?", 1, False),  # nobody else is named
+    ],
+)
+def test_a_fact_about_another_head_than_the_one_named_confirms_nothing(text: str, fact: int, another: bool) -> None:
+    names = NameTable.of(*zip(*((head, tail, relation) for head, relation, tail in TOWN), strict=True))
+    rows, asked = torch.arange(len(TOWN))[None], asked_words([text])
+    grams = question_grams([text])
+    heads = names.mention(names.heads[rows], grams, asked)
+    found: Any = SimpleNamespace(
+        facts=rows[:, None],
+        ids=rows[:, None],
+        inverse=torch.zeros(1, 1, len(TOWN), dtype=torch.bool),
+        own=heads,
+        other=heads,
+    )
+    base: Any = SimpleNamespace(names=names)
+    told = Candidates.of_another(found, base, torch.tensor([[fact]]), grams)
+    assert told.tolist() == [[another]]
 
 
 def test_of_another_rank_the_null_fact_hears_that_the_best_candidate_is_of_somebody_else(world: TinyWorld) -> None:

@@ -1,0 +1,76 @@
+"""Words that leave no doubt settle what a reading leaves open, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kblampp.data.facts import FORMS, MODES, MOST_HOPS
+from kblampp.model.cues import CUES, cues_of, heeding
+from kblampp.model.question_reader import Reading
+
+
+def reading(rows: int = 1, seed: int = 0) -> Reading:
+    torch.manual_seed(seed)
+    form, mode = (torch.randn(rows, len(names)).log_softmax(-1) for names in (FORMS, MODES))
+    return Reading(torch.randn(rows), form, mode, torch.randn(rows, MOST_HOPS - 1))
+
+
+def said(text: str) -> set[str]:
+    """What a question's cues mean."""
+    return {meant for (_, _, meant), there in zip(CUES, cues_of([text])[0].tolist(), strict=True) if there}
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("Who was keeper after Lie?", {"after"}),
+        ("WHO WAS LIE'S SUCCESSOR?", {"after"}),
+        ("Who followed Lie as keeper?", {"after"}),
+        ("Whom did Lie follow as keeper?", set()),
+        ("After whom did Lie become keeper?", set()),
+        ("Before who was Lie keeper?", set()),
+        ("Who was keeper before Lie?", {"before"}),
+        ("Who preceded Lie?", {"before"}),
+        ("Who was the keeper before Lie and after Aune?", set()),
+        ("All keepers so far", {"list"}),
+        ("Which keepers has it had over the years?", {"list"}),
+        ("Who is the keeper?", set()),
+        ("Where is Aftermath Hall?", set()),
+        ("", set()),
+    ],
+)
+def test_what_a_question_says_beyond_doubt(text: str, meant: set[str]) -> None:
+    assert said(text) == meant
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 100), st.lists(st.booleans(), min_size=len(CUES), max_size=len(CUES)))
+def test_probability_moves_to_what_is_meant_and_none_is_lost(seed: int, there: list[bool]) -> None:
+    before = reading(1, seed)
+    after = heeding(before, torch.tensor([there]))
+    assert torch.equal(after.inverse, before.inverse)
+    assert torch.equal(after.hops, before.hops)
+    for part in ("form", "mode"):
+        assert getattr(after, part).exp().sum() == pytest.approx(1.0, abs=1e-5)
+    names = {"form": FORMS, "mode": MODES}
+    touched = {(part, name) for (part, *pair), cue in zip(CUES, there, strict=True) if cue for name in pair}
+    for part, every in names.items():
+        for place, name in enumerate(every):
+            if (part, name) not in touched:
+                old, new = (getattr(each, part)[0, place].exp() for each in (before, after))
+                assert new == pytest.approx(float(old), abs=1e-6)
+
+
+def test_each_question_of_a_batch_heeds_its_own() -> None:
+    before = reading(2)
+    after = heeding(before, cues_of(["Who was keeper?", "Who was keeper after Lie?"]))
+    assert torch.allclose(after.mode[0], before.mode[0], atol=1e-5)
+    assert after.mode_of("before")[1] < 1e-6
+    assert after.mode_of("after")[1] == pytest.approx(float(before.mode_of("after")[1] + before.mode_of("before")[1]))
+
+
+def test_no_questions_have_no_cues() -> None:
+    assert cues_of([]).shape == (0, len(CUES))
