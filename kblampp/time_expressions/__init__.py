@@ -1,6 +1,6 @@
-"""The time that a question names, read from its words: `grammar` knows the units of the calendar, `relative` those that
-are told from the day of asking, `parse` how the question relates to them; `events` finds times that
-only an event tells.
+"""The time that a question names, read from its words: `grammar` knows the units of the calendar, `words` those that
+are written in words, `relative` those that are told from the day of asking, `parse` how the question relates to them;
+`events` finds times that only an event tells.
 
 Imports `data`.
 

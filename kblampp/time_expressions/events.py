@@ -57,7 +57,8 @@ _GERUND = re.compile(
 _ALWAYS = re.compile(
     r"(?<![\w-])(?:(?:at|by) the time (?:of|that|when)? ?[^?!.,;:]+"
     r"|in the (?:days|times?|era|age|reign|aftermath|wake|run-up) (?:of|to) [^?!.,;:]+"
-    r"|in (?:his|her|their|its) (?:youth|childhood|old age|early years|later years|lifetime|teens|student days)"
+    r"|in (?:his|her|their|its) (?:youth|childhood|old age|early years|later years|lifetime|teens|student days"
+    r"|(?:(?:early|mid|late)[ -])?(?:teens|twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties))\b"
     rf"|under {_DETERMINER} (?:previous|former|old|new|next|earlier|later|last|first|prior) "
     r"(?!(?:name|names|terms?|licen[cs]e|brand|flag|label|title|contract|trademark)\b)[^?!.,;:]+"
     r"|under (?:the|his|her|its|their) (?:leadership|reign|rule|presidency|management|ownership|direction|tenure"

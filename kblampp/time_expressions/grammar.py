@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kblampp.data.calendar import Date, day_number
 from kblampp.data.windows import MONTHS, Bounds, month_bounds, years_bounds
-from kblampp.time_expressions import relative
+from kblampp.time_expressions import relative, words
 
 DASH = r"[-\u2013\u2014]"
 _MONTHS = [month[:3].lower() for month in MONTHS]
@@ -23,15 +23,16 @@ MONTH = (
 DAY = r"[0-3]?[0-9](?:st|nd|rd|th)?"
 CLAUSE_END = r" ?(?:[?!.,;:)]|a\.?d\b|c\.?e\b|$)"
 _PART_OF = {"early": 0, "beginning": 0, "start": 0, "mid": 1, "middle": 1, "late": 2, "end": 2}
-_SHARES = {"half": 2, "third": 3, "quarter": 4}
-_NTH = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
+_SHARES = {"half": 2, "third": 3, "quarter": 4, "decade": 10}  # a decade is so many years
+_NTH = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3, "fifth": 4}
+_NTH |= {"5th": 4, "sixth": 5, "6th": 5, "seventh": 6, "7th": 6, "eighth": 7, "8th": 7, "ninth": 8, "9th": 8}
 _SHORT_PART = r"(?P<short>q[1-4]|h[12])"
 # "the end of 1990" is a time, "where did the line end in 1990" is not about the end of 1990, and "the first half of the
 # 2012 final" is not about the year.
 _PART = (
     r"(?:(?P<part>(?:early|mid|late)(?=[ -])|(?:beginning|start|middle|end)(?= of ))"
     r"[ -](?:part )?(?:(?:of|in) )?(?:the )?"
-    rf"|(?P<nth>{'|'.join(_NTH)}|last|latter) (?P<share>half|third|quarter) of "
+    rf"|(?P<nth>{'|'.join(_NTH)}|last|latter|final|closing) (?P<share>half|third|quarter|decade) of "
     r"(?:the (?:year )?(?![0-9]{4}(?! ?'?s)))?"
     rf"|{_SHORT_PART}(?: of |[ /-]))?"
 )
@@ -45,12 +46,12 @@ _STOP = r"(?!\w|%|[-,.:/\u2013\u2014][0-9]| ?b\.? ?c\b| ?bce\b)"
 _UNIT_PATTERNS = tuple(
     re.compile(pattern + _STOP)
     for pattern in (
-        *relative.PATTERNS,
+        *relative.patterns(_PART, CLAUSE_END),
+        *words.patterns(_PART, _BC, CLAUSE_END),
         rf"(?P<d>{DAY})(?: of)? (?P<m>{MONTH})(?: ?,| of)? ?{_ANY_YEAR}{_BC}",
         rf"(?P<m>{MONTH}) (?:the )?(?P<d>{DAY})(?: ?, ?| ){_ANY_YEAR}{_BC}",
         rf"{_PART}(?P<m>{MONTH})(?: ?,| of)? ?{_ANY_YEAR}{_BC}",
         rf"{_PART}(?P<decade>[1-9][0-9]{{0,2}}0) ?'?s{_BC}",
-        rf"{_PART}(?P<century>[0-9]{{1,2}})(?:st|nd|rd|th)[ -]century{_BC}",
         rf"{_ANY_YEAR} ?(?P<sep>/|{DASH}|to|until|till|through|and) ?(?P<y2>[0-9]{{1,6}}){_BC}",
         rf"{_PART}{_ANY_YEAR}{_BC}",
         r"(?P<sign>-)(?P<y>[0-9]{4})-(?P<m>[01][0-9])-(?P<d>[0-3][0-9])",
@@ -64,8 +65,7 @@ _UNIT_PATTERNS = tuple(
         rf"(?P<d>{DAY})(?: of)? (?P<m>{MONTH})(?: ?,| of)? ?{_YEAR}",
         rf"(?P<m>{MONTH}) (?:the )?(?P<d>{DAY})(?: ?, ?| ){_YEAR}",
         rf"{_PART}(?P<m>{MONTH})(?: ?,| of)? ?{_YEAR}",
-        rf"{_PART}'?(?P<decade>[1-9][0-9]{{0,2}}0)(?:(?<=[0-9]{{4}}) )?'?s",
-        rf"{_PART}(?P<century>[0-9]{{1,2}})(?:st|nd|rd|th)[ -]century",
+        rf"{_PART}'?(?P<decade>[1-9][0-9]{{0,2}}0|00)(?:(?<=[0-9]{{4}}) )?'?s",
         rf"(?P<y>[0-9]{{4}})[ -]?{_SHORT_PART}",
         rf"(?P<y>[0-9]{{4}}) ?(?P<sep>/|{DASH}) ?(?P<y2>[0-9]{{4}}|[0-9]{{2}})",
         rf"(?<!\bmonth of )(?:{DAY}(?: of)? )?(?P<month_alone>{MONTH})(?: {DAY})?(?={CLAUSE_END})",
@@ -76,11 +76,16 @@ _UNIT_PATTERNS = tuple(
 # Where a unit can begin; real questions also hold "1369 to1420".
 _UNIT_START = re.compile(
     rf"(?:(?<![\w.,/$£€#])|(?<= to))(?=[0-9]|'[0-9]|(?<= )-[0-9]|{MONTH}|[qh][1-4][ /-]|(?:{'|'.join(_PART_OF)})[ -]"
-    rf"|(?:{'|'.join(_NTH)}|last|latter) (?:half|third|quarter) |{relative.START})"
+    rf"|(?:{'|'.join(_NTH)}|last|latter|final|closing) (?:half|third|quarter|decade) |{relative.START}|{words.START})"
 )
 # "the 2004-05 table" and "2004-05 season" are two years, which "2004-05" alone need not be.
 _SEASON = re.compile(r"(?: [\w-]+){0,3} (?:season|campaign|tournament|year)\b")
 
+
+_QUARTER = re.compile(r"^[QH](?=[1-4]\b)")
+_CAPITAL_NEXT = re.compile(r" (?!I\b)[A-Z]")
+_NEED_A_PREPOSITION = {"month_alone", "rolling", "of_two_digits", "people", "roaring", "year_words"}
+_AGES = {"century": 100, "millennium": 1000}
 
 BACKWARDS = "ends before it starts"
 NO_SUCH_TIME = "is no time of the calendar, whose years are 9999 BC to 9999"
@@ -114,18 +119,46 @@ def find_units(text: str, today: Date) -> Iterator[Unit]:
             continue
         matches = (pattern.match(low, start) for pattern in _UNIT_PATTERNS)
         match = next((match for match in matches if match and match.end() > start), None)
-        if match and not _in_a_name(text, low, match):
+        if match and not _in_a_name(text, match) and not _is_an_age(low, match):
             unit = _unit(low, match, today)
             done = unit.stop
-            yield unit
+            yield replace(unit, sure=unit.sure and not (_in_words(match) and _capital(text, match)))
 
 
-def _in_a_name(text: str, low: str, match: re.Match[str]) -> bool:
-    """Whether the words of a relative time are in capitals: "Last Year at Marienbad"."""
-    if not match.groupdict().keys() & {"ago", "named", "past", "rolling", "vague"} or text.isupper():
+def _in_a_name(text: str, match: re.Match[str]) -> bool:
+    """Whether a time in words is one of a name.
+
+    Capitals make a relative time a name ("Last Year at Marienbad"). Decades and centuries are also written with one, so
+    they are a name only with a capital behind them ("the Nineties Club") or without "the" ("The Roaring Twenties").
+    """
+    capital = _capital(text, match)
+    if match.groupdict().keys() & {"ago", "named", "past", "rolling", "vague"}:
+        return capital
+    at = match.start()
+    if text.isupper() or not _in_words(match) or not (capital or (at == 0 and text[0].isupper())):
         return False
-    begin = max(match.start(), 1)  # the first letter of a sentence says nothing
-    return any(letter.isupper() for letter in text[begin : match.end()])
+    if _CAPITAL_NEXT.match(text, match.end()):
+        return True
+    return at > 0 and text[at].isupper() and not text.endswith("the ", 0, at)
+
+
+def _in_words(match: re.Match[str]) -> bool:
+    named = match.groupdict()
+    return bool(named.keys() & {"by_name", "ages", "turn", "year_words"}) and not named.get("digits")
+
+
+def _capital(text: str, match: re.Match[str]) -> bool:
+    begin = max(match.start(), 1)  # the first letter of a sentence says nothing, as that of "Q2 last year"
+    return not text.isupper() and any(letter.isupper() for letter in _QUARTER.sub("", text[begin : match.end()]))
+
+
+def _is_an_age(low: str, match: re.Match[str]) -> bool:
+    """Whether a decade is one of a life: "in her late twenties"."""
+    named = match.groupdict()
+    return bool(
+        (named.get("by_name") or named.get("people"))
+        and words.OWNED.search(low[max(0, match.start() - 40) : match.start()])
+    )
 
 
 def _unit(low: str, match: re.Match[str], today: Date) -> Unit:
@@ -133,13 +166,22 @@ def _unit(low: str, match: re.Match[str], today: Date) -> Unit:
     named = fields.get("y") or fields.get("decade") or "1000"
     number = 1000 if "bc" in fields else int(fields.get("sign", "") + named)
     plain = fields.keys() in ({"y"}, {"y", "sign"})
-    unsure = plain or fields.keys() & {"month_alone", "rolling"} or ("yy" in fields and "m" not in fields)
+    unsure = plain or fields.keys() & _NEED_A_PREPOSITION or ("yy" in fields and "m" not in fields)
     sure = not unsure and number >= 1000 and (len(fields.get("y2", "four")) == 4 or "bc" in fields)
     problem = _problem(fields)
     bounds = None if problem else _bounds(fields, today)
     if not problem and bounds is None:
         problem = BACKWARDS if "y2" in fields and number > 0 else NO_SUCH_TIME
+    if bounds and _is_to_come(fields, bounds, today):
+        bounds, problem = None, f"may be of this {fields['of']} or of the last: write the years"
     return Unit(match.start(), match.end(), bounds, problem, number, plain, "y2" in fields, sure)
+
+
+def _is_to_come(fields: Mapping[str, str], bounds: Bounds, today: Date) -> bool:
+    """Whether a part of "the century" lies ahead: who says "the end of the century" may mean the last one."""
+    if "of" not in fields or fields.keys() & {"ago", "named", "past", "rolling"}:
+        return False
+    return bounds[0] is not None and bounds[0] > today.number
 
 
 def _fields(low: str, match: re.Match[str], today: Date) -> dict[str, str]:
@@ -148,21 +190,33 @@ def _fields(low: str, match: re.Match[str], today: Date) -> dict[str, str]:
     if "yy" in fields:
         year = today.year // 100 * 100 + int(fields["yy"])
         fields["y"] = f"{year if year <= today.year else year - 100:04}"
+    words.spell_out(fields, today.year)
+    if "bc" not in fields and len(short := fields.get("decade", "")) == 2:
+        begin, other = words.decade(int(short), today.year)
+        if other is not None:
+            fields["either"] = f"the {begin}s or the {other}s: write the decade in full"
+        fields["decade"] = f"{begin:04}"
+        if "by_name" not in fields:
+            fields["of_two_digits"] = short
     last = "" if "bc" in fields else fields.get("y2", "")
     if len(last) == 2 and 1 <= int(last) <= 12:
         if last <= fields["y"][2:]:  # "2012-05" ends in no later year
             fields["m"] = fields.pop("y2")
         elif fields["sep"] == "-" and not (low.endswith("the ", 0, match.start()) or _SEASON.match(low, match.end())):
             first = fields["y"]
-            fields["either"] = f"{MONTHS[int(last) - 1]} {first} or the years {first} to {first[:2]}{last}"
+            years = f"{first} to {first[:2]}{last}"
+            fields["either"] = (
+                f"{MONTHS[int(last) - 1]} {first} or the years {years}: write the month as a word, or both years in "
+                "full"
+            )
     return fields
 
 
 def _problem(fields: Mapping[str, str]) -> str | None:
     """What keeps a unit from being understood."""
     if either := fields.get("either"):
-        return f"may be {either}: write the month as a word, or both years in full"
-    if "vague" in fields:
+        return f"may be {either}"
+    if "vague" in fields or (fields.get("of") == "millennium" and "part" in fields):
         return "is no certain time: write a date, a month or a year"
     if "month_alone" in fields:
         return "is of no year: write the year too"
@@ -175,17 +229,20 @@ def _problem(fields: Mapping[str, str]) -> str | None:
 
 
 def _bounds(fields: Mapping[str, str], today: Date) -> Bounds | None:
-    if fields.keys() & {"ago", "named", "past", "rolling"}:
-        return relative.relative_bounds(fields, today)
     index, count = _portion(fields)
     if index >= count:  # "the third half"
         return None
+    if "of" in fields and count > 1:
+        return _part_of_relative(fields, today, index, count)
+    if fields.keys() & {"ago", "named", "past", "rolling"}:
+        return relative.relative_bounds(fields, today)
     if "bc" in fields or "sign" in fields:
         return _bounds_before_christ(fields, index, count)
     if decade := fields.get("decade"):
-        return _part_of_years(int(decade) if len(decade) > 2 else 1900 + int(decade), 10, index, count)
-    if century := fields.get("century"):
-        return _part_of_years(100 * int(century) - 99, 100, index, count)
+        return _part_of_years(int(decade), 10, index, count)
+    for age, length in _AGES.items():
+        if age in fields:
+            return _part_of_years(length * (int(fields[age]) - 1) + 1, length, index, count)
     year = int(fields["y"])
     if year < 1:
         return None
@@ -201,14 +258,22 @@ def _bounds_before_christ(fields: Mapping[str, str], index: int, count: int) -> 
     """Of a year that is counted backwards: the one before 1 is 1 BC, and 0 with a sign, as ISO 8601 counts."""
     if decade := fields.get("decade"):
         return _part_of_years(-8 - int(decade), 10, index, count)
-    if century := fields.get("century"):
-        return _part_of_years(1 - 100 * int(century), 100, index, count)
+    for age, length in _AGES.items():
+        if age in fields:
+            return _part_of_years(1 - length * int(fields[age]), length, index, count)
     if not int(fields["y"]):
         return None
     year = -int(fields["y"]) if "sign" in fields else 1 - int(fields["y"])
     if last := fields.get("y2"):
         return years_bounds(year, 2 - int(last)) if int(last) else None
     return _part_of_date(year, fields, index, count)
+
+
+def _part_of_relative(fields: Mapping[str, str], today: Date, index: int, count: int) -> Bounds | None:
+    if fields["of"] == "month":
+        return _part_of_month(*relative.relative_month(fields, today), index, count)
+    first, length = relative.relative_years(fields, today)
+    return _part_of_year(first, index, count) if length == 1 else _part_of_years(first, length, index, count)
 
 
 def _part_of_date(year: int, fields: Mapping[str, str], index: int, count: int) -> Bounds | None:
@@ -227,6 +292,9 @@ def _portion(fields: Mapping[str, str]) -> tuple[int, int]:
         return _PART_OF[fields["part"]], 3
     if "share" in fields:
         count = _SHARES[fields["share"]]
+        if fields["share"] == "decade":  # of nothing shorter than a century
+            age = fields.get("ages") or fields.get("of", "year")
+            count = _AGES.get(age, 0) // count
         return _NTH.get(fields["nth"], count - 1), count
     if short := fields.get("short"):
         return int(short[1]) - 1, 4 if short[0] == "q" else 2

@@ -41,14 +41,15 @@ _KINDS = {
     "after": r"after|later than|following",
     "since": r"since|from|as from|starting in|starting from",
     "between": r"between|in between",
-    "in": r"in|on|during|throughout|within|as of|as at|around|circa|for|at|over|as (?:early|late|recently|far back) as",
+    "in": r"(?:at|on|over) (?:christmas|easter|new year)(?:'s)?(?: (?:day|eve|sunday|monday))?|in|on|during|throughout"
+    r"|within|as of|as at|around|circa|for|at|over|as (?:early|late|recently|far back) as",
 }
 _KIND = "|".join(rf"(?P<{kind}>{words})" for kind, words in _KINDS.items())
 # "shortly before" is before: how long a short time is, the facts have to say.
 _NEARNESS = r"(?:right|just|shortly|immediately|soon|directly|straight|back)"
 _LEFT = re.compile(rf"(?<!\w)(?:{_NEARNESS} )?(?:{_KIND}) {_FILL}$")
 _TO = rf"(?:and )?(?:up )?(?:to|until|till|til|through|thru)|{DASH}"
-_JOIN = re.compile(rf"(?: ad| a\.d\.)?,? ?(?:{_TO}|(?P<both>and|&)) ?{_FILL}")
+_JOIN = re.compile(rf"(?: ad| a\.d\.)?,? ?(?:{_TO}|(?P<both>and|&|(?P<either>or))) ?{_FILL}")
 _HALF_RANGE = re.compile(  # its first half lacks the year: "from March to May 2015"
     rf"(?<!\w)(?:from|between|in|during) (?:the )?"
     rf"(?P<half>{DAY} {MONTH}|{MONTH} {DAY}|{MONTH}|{DAY}|[qh][1-4]) ?(?:{_TO}|and) ?(?:the )?$"
@@ -172,7 +173,7 @@ def _terms(text: str, low: str, today: Date) -> Iterator[_Term]:
         kind = match.lastgroup or "" if match else ""
         if match and kind and not _fits(match[kind], low, unit):
             match, kind = None, ""
-        at = origin + match.start() if match else unit.start
+        at = origin + match.start() if match else _without_of(low, unit)
         full = half and not unit.plain and _WORD_AND_YEAR.fullmatch(low, unit.start, unit.stop)
         if half and full:
             first = _complete(half["half"], full, today)
@@ -195,6 +196,12 @@ def _terms(text: str, low: str, today: Date) -> Iterator[_Term]:
         edge = unit.stop
 
 
+def _without_of(low: str, unit: Unit) -> int:
+    """Where "of the" before a unit begins: "hits of the nineties" are hits."""
+    of = low.endswith("of the ", 0, unit.start) and unit.sure and not unit.plain
+    return unit.start - len("of the ") if of else unit.start
+
+
 def _term(kind: str, at: int, stop: int, bounds: Bounds | None, problem: str | None) -> _Term:
     if problem is None and (bounds is None or not _holds_a_day(bounds)):
         problem = BACKWARDS if kind == "range" else NO_SUCH_TIME
@@ -204,7 +211,7 @@ def _term(kind: str, at: int, stop: int, bounds: Bounds | None, problem: str | N
 def _fits(preposition: str, text: str, unit: Unit) -> bool:
     """Whether a word that need not be about time can be so here: "at the end of 1990", "for 2012"."""
     if preposition == "at":
-        return text.startswith(("beginning", "start", "middle", "end"), unit.start)
+        return text.startswith(("beginning", "start", "middle", "end", "turn"), unit.start)
     if preposition == "over":
         return text.startswith(("last", "past", "the "), unit.start)
     if preposition == "for":
@@ -224,12 +231,19 @@ def _ends_with_year(text: str, low: str, unit: Unit, kind: str) -> bool:
 
 def _joined(text: str, kind: str, first: Unit, second: Unit) -> bool:
     join = _JOIN.fullmatch(text, first.stop, second.start)
-    if not join or (join["both"] and kind not in ("between", "since")):
+    if not join or (join["both"] and not _both(join, kind, first, second)):
         return False
     # The 8 of "from 8 to 9 March 2015" is a day, and the 4 of "4 to 6 players" nothing at all.
     if first.plain and first.number < 1000 and not (kind and second.plain):
         return False
     return not (second.plain and second.number < 100) or bool(_CLAUSE_END.match(text, second.stop))
+
+
+def _both(join: re.Match[str], kind: str, first: Unit, second: Unit) -> bool:
+    """Whether "and" makes a range: "between 2009 and 2011", and what follows on, "in the 1960s and 1970s"."""
+    if kind == "in" and first.bounds and second.bounds:
+        return first.bounds[1] == second.bounds[0] is not None
+    return kind in ("between", "since") and not join["either"]
 
 
 def _counts(text: str, unit: Unit, kind: str) -> bool:

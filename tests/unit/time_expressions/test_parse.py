@@ -334,7 +334,10 @@ def test_a_day_of_asking_outside_the_calendar_is_an_error(as_of: int) -> None:
 
 
 TIMES = st.sampled_from(
-    """in 2012|in 2012-05|on 13/5/2012|in Q2 2012|in the first half of 2012|on 3 May 2012|in the 1990s|in '12
+    """in the nineties|in the twenties|at the turn of the century|in nineteen ninety-five
+    |since the twentieth century|in the first decade of the century|half a century ago|in the old days|early last year
+    |in the sixties and seventies|before the turn of the year 2010|in the nineteen hundreds|at Christmas 2010
+    |in 2012|in 2012-05|on 13/5/2012|in Q2 2012|in the first half of 2012|on 3 May 2012|in the 1990s|in '12
     |since 2010|before March 2015|shortly before 2015|from 2009 to 2011|between 3 and 9 March 2015|in the 19th century
     |last year|two years ago|in the last five years|over the past 10 months|yesterday|since last month|on 3/5/2012
     |on 31 February 2012|from 1998 to 1993|a few years ago|in the 2010-11 season
@@ -468,6 +471,14 @@ def test_a_long_text_is_read_quickly() -> None:
         "last ",
         "3/5/",
         "the last ",
+        "nineties ",
+        "nineteen ",
+        "one hundred and ",
+        "the first decade of ",
+        "turn of the ",
+        "half a ",
+        "of the ",
+        "his early ",
     ):
         assert _ends_after_start(parse_question_time("in " + piece * 3000))
 
