@@ -36,6 +36,7 @@ import numpy as np
 import psutil
 import torch
 from generation import EMBEDDED, SMOLLM2, smollm2_shaped, times_of
+from ratios import machine
 
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.core.errors import KBLaMError, one_line_errors
@@ -127,7 +128,7 @@ def measure(arguments: argparse.Namespace) -> None:
         told = _apart(question, arguments, size)
         rows[str(size)] = {"of": mark, "facts": size, **built, **told}
         rows = dict(sorted(rows.items(), key=lambda item: int(item[0])))
-        write_json(arguments.output, {"machine": _machine(), "rows": rows})
+        write_json(arguments.output, {"machine": machine(), "rows": rows})
         logger.info("%d facts: %.0f s", size, time.perf_counter() - start)
         print(json.dumps({"facts": size, **_short(rows[str(size)])}), flush=True)
 
@@ -144,16 +145,6 @@ def _mark(arguments: argparse.Namespace) -> str:
     params = load_params(Path("params.yaml"))
     adapter = arguments.store / params.dataset / params.eval.adapter / MANIFEST
     return fingerprint(sha256_file(adapter), str(arguments.questions), " ".join(arguments.systems))[:16]
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": psutil.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9),
-        "system": sys.platform,
-        "python": sys.version.split()[0],
-        "torch": torch.__version__,
-    }
 
 
 def _apart(work: Callable[[argparse.Namespace, int], dict[str, Any]], arguments: argparse.Namespace, size: int) -> Any:

@@ -122,7 +122,7 @@ class KBModel:
     def _ask(self, state: Snapshot, questions: Sequence[str], today: int, top: int) -> list[Reply]:
         if state.base is None:
             return [_of_nothing(question, today, state.version) for question in questions]
-        return self.reader.ask(state.base, questions, top=top, today=today, ids=state.ids, version=state.version)
+        return self.reader.ask(state.base, questions, top=top, today=today, ids=state.id_column, version=state.version)
 
     def generate(self, base: KnowledgeBase, question: str, **options: Any) -> str:
         """Answers with Hugging Face's `generate`, which takes any `options`: `do_sample`, `num_beams`, `streamer` ….
@@ -182,7 +182,7 @@ class KBModel:
         return state
 
     def _facts_kept(self) -> int:
-        return sum(len(state.ids) for state in list(self._snapshots.values())[:-1])
+        return sum(state.n for state in list(self._snapshots.values())[:-1])
 
 
 def _trained(folder: Path | str | None, adapter: Path | str | None) -> tuple[Params, Path, FactEncoder]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from kblampp.asking.replies import Reply, make_reply
 from kblampp.data.facts import UNANSWERABLE, Question
 from kblampp.encoding.encoders import Encoders
+from kblampp.encoding.growing import Readable
 from kblampp.model.inputs import EncodedBase, EncodedQuestions, SelectorOptions
 from kblampp.model.predictor import Predictor
 from kblampp.time_expressions.parse import TimeReading, read_time
@@ -35,7 +35,7 @@ class Reader:
         *,
         top: int,
         today: int,
-        ids: npt.NDArray[np.int64] | None = None,
+        ids: Readable | None = None,
         version: int | None = None,
     ) -> list[Reply]:
         """Answers questions; of a base smaller than `top_k` as many candidates are weighed as it has facts.

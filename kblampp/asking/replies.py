@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from kblampp.core.params import AnswerStyle
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import Window, iso
+from kblampp.encoding.growing import Readable
 from kblampp.model.answers import SEPARATOR, Source
 from kblampp.model.predictor import Prediction
 from kblampp.sentences.pieces import Piece, runs_of, text_of
@@ -137,7 +135,7 @@ def make_reply(
     time: TimeReading,
     said: Prediction,
     facts: Sequence[FiveTuple],
-    ids: npt.NDArray[np.int64],
+    ids: Readable,
     *,
     top: int,
     today: int,

@@ -14,7 +14,7 @@ import torch
 from kblampp.data.calendar import LAST_DAY
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
-from kblampp.encoding.growing import Gathered
+from kblampp.encoding.growing import Gathered, Readable
 
 KEYS, VALUES, CONTEXTS = "K.npy", "V.npy", "meta/ctx_vec.npy"
 SENTENCES = "meta/sent_vec.npy"
@@ -40,8 +40,8 @@ class StoreTensors:
     keys: Gathered
     values: Gathered
     ctx: Gathered
-    tau_min: torch.Tensor
-    tau_max: torch.Tensor
+    tau_min: Gathered
+    tau_max: Gathered
 
 
 class EncodedFacts:
@@ -57,30 +57,39 @@ class EncodedFacts:
         rel_ids: ``(n,)`` one integer per distinct relation.
     """
 
-    def __init__(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], facts: Sequence[FiveTuple] | None) -> None:
+    def __init__(self, name: str, arrays: Mapping[str, Any], facts: Sequence[FiveTuple] | None) -> None:
         """From the arrays by their files' names; without facts a subclass reads them when they are asked for."""
         self.name = name
         self._facts, self._arrays = facts, arrays
         self.n = len(arrays[RELATIONS])
-        self.tau_min, self.tau_max = arrays[FIRST_DAYS], arrays[LAST_DAYS]
-        self.head_ids, self.tail_ids = arrays[ENTITIES][:, 0], arrays[ENTITIES][:, 1]
-        self.rel_ids = arrays[RELATIONS]
+        self.tau_min: Readable = arrays[FIRST_DAYS]
+        self.tau_max: Readable = arrays[LAST_DAYS]
+        self.head_ids, self.tail_ids = self._ends()
+        self.rel_ids: Readable = arrays[RELATIONS]
         self._tensors: dict[tuple[str, torch.dtype], StoreTensors] = {}
+
+    def _ends(self) -> tuple[Readable, Readable]:
+        """Heads and tails."""
+        entities = self._arrays[ENTITIES]
+        return entities[:, 0], entities[:, 1]
 
     @property
     def keys(self) -> npt.NDArray[Any]:
         """``(2 n, d_k)``: row i is fact i's key, row n + i its inverse key."""
-        return self._arrays[KEYS]
+        keys: npt.NDArray[Any] = self._arrays[KEYS]
+        return keys
 
     @property
     def values(self) -> npt.NDArray[Any]:
         """``(n, d_v)``."""
-        return self._arrays[VALUES]
+        values: npt.NDArray[Any] = self._arrays[VALUES]
+        return values
 
     @property
     def ctx(self) -> npt.NDArray[Any]:
         """``(n, d_ctx)`` context vectors."""
-        return self._arrays[CONTEXTS]
+        contexts: npt.NDArray[Any] = self._arrays[CONTEXTS]
+        return contexts
 
     @property
     def facts(self) -> Sequence[FiveTuple]:
@@ -95,20 +104,29 @@ class EncodedFacts:
     @cached_property
     def horizon(self) -> tuple[int, int]:
         """First day and first day after all finite window ends; the whole calendar without any."""
-        days = np.concatenate([self.tau_min, self.tau_max])
-        days = days[~np.isin(days, _SENTINELS)]
-        if not len(days):
+        if self.extent is None:
             return 1, LAST_DAY
-        first = int(days.min())
-        return first, max(int(days.max()), first + 1)
+        first, last = self.extent
+        return first, max(last, first + 1)
+
+    @cached_property
+    def extent(self) -> tuple[int, int] | None:
+        """The lowest and the highest of all finite window ends; None without any."""
+        return extent_of(np.asarray(self.tau_min), np.asarray(self.tau_max))
 
     def tensors(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> StoreTensors:
         """The arrays on ``device``, float arrays as ``dtype``; the same object at every call."""
         place = (str(device), dtype)
         if place not in self._tensors:
-            days = (torch.from_numpy(array.astype(np.int64)).to(device) for array in (self.tau_min, self.tau_max))
-            self._tensors[place] = StoreTensors(*self._floats(device, dtype), *days)
+            self._tensors[place] = StoreTensors(*self._floats(device, dtype), *self._days(device))
         return self._tensors[place]
+
+    def _days(self, device: str | torch.device) -> tuple[Gathered, Gathered]:
+        """First days and first days after the windows as a model reads them."""
+        first, last = (
+            torch.from_numpy(np.asarray(days).astype(np.int64)).to(device) for days in (self.tau_min, self.tau_max)
+        )
+        return first, last
 
     def _floats(self, device: str | torch.device, dtype: torch.dtype) -> tuple[Gathered, Gathered, Gathered]:
         """Keys, values and contexts as a model reads them."""
@@ -118,3 +136,10 @@ class EncodedFacts:
             return torch.from_numpy(own).to(device, dtype)
 
         return tensor(self.keys), tensor(self.values), tensor(self.ctx)
+
+
+def extent_of(first: npt.NDArray[np.integer], last: npt.NDArray[np.integer]) -> tuple[int, int] | None:
+    """The lowest and the highest of the finite ends of windows, (k,) each; None without any."""
+    days = np.concatenate([first, last])
+    days = days[~np.isin(days, _SENTINELS)]
+    return (int(days.min()), int(days.max())) if len(days) else None

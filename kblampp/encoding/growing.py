@@ -38,8 +38,8 @@ class Readable(Protocol):
 class Gathered(Protocol):
     """A tensor, or what reads rows of it when they are asked for (`RowTensors`)."""
 
-    def __getitem__(self, rows: Tensor, /) -> Tensor:
-        """The rows of numbers of any shape."""
+    def __getitem__(self, rows: Any, /) -> Tensor:
+        """The rows of numbers of any shape, a tensor or one number."""
 
 
 class GrowingRows:
@@ -111,9 +111,10 @@ class RowTensors:
     ) -> None:
         self._take, self._device, self._dtype = take, device, dtype
 
-    def __getitem__(self, rows: Tensor, /) -> Tensor:
-        """The rows of numbers of any shape."""
-        return torch.from_numpy(np.asarray(self._take(rows.cpu().numpy()))).to(self._device, self._dtype)
+    def __getitem__(self, rows: Tensor | int, /) -> Tensor:
+        """The rows of numbers of any shape, a tensor or one number."""
+        numbers = np.asarray(rows.cpu().numpy() if isinstance(rows, Tensor) else rows)
+        return torch.from_numpy(np.asarray(self._take(numbers))).to(self._device, self._dtype)
 
 
 class Numbering:

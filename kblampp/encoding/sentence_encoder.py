@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 
-from kblampp.core.errors import EncoderError
+from kblampp.core.errors import EncoderError, StoreError
 from kblampp.core.files import fingerprint, sha256_file
-from kblampp.core.low_rank import WEIGHTS, put_updates
+from kblampp.core.low_rank import WEIGHTS, merge_updates
 from kblampp.core.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -256,16 +256,10 @@ def _merge(model: SentenceTransformer, adapter: Path) -> str:
     Returns:
         sha256 of the updates.
     """
-    from peft import PeftConfig, get_peft_model  # slow to import: only when used
-    from safetensors.torch import load_file
-
     try:
-        inner: Any = model.double()[0].auto_model
-        updated: Any = get_peft_model(inner, PeftConfig.from_pretrained(str(adapter)))
-        put_updates(updated, load_file(adapter / WEIGHTS))
-        model[0].auto_model = updated.merge_and_unload()
+        merge_updates(model.double()[0].auto_model, adapter)
         return sha256_file(adapter / WEIGHTS)
-    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
+    except (RuntimeError, ValueError, LookupError, TypeError, OSError, StoreError, SafetensorError) as error:
         raise EncoderError(f"{adapter} does not fit the encoder ({_one_line(error)}); run `dvc repro tune`") from error
 
 

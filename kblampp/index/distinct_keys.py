@@ -96,6 +96,33 @@ class DistinctKeys:
         held: Mask = np.logical_or.reduceat(among[self.ids], self.starts)
         return held
 
+    def best_of(self, query: FloatArray, groups: IdArray, k: int, *, exact: bool) -> tuple[FloatArray, IdArray] | None:
+        """What `exact_scores`, `expand` and `certain` give of one query's candidates, where no more is to be done.
+
+        Args:
+            query: ``(d_k,)``.
+            groups: ``(m,)`` distinct keys.
+            k: Facts wanted.
+            exact: Whether the candidates are those of a search that compared every key, which `certain` is asked about.
+
+        Returns:
+            Scores and ids ``(1, k)``; None where candidates are missing, a key has several facts, or scores lie so near
+            that every key has to be scored.
+        """
+        if len(groups) < k or groups.min() < 0 or self.counts[groups].max() > 1:
+            return None
+        wide = self.keys.take(groups, axis=0).astype(np.float64)
+        scores = np.einsum("d,md->m", query.astype(np.float64), wide).astype(np.float32)
+        order = np.lexsort((groups, -scores))
+        scores, groups = scores[order], groups[order[:k]]
+        if exact:
+            last = scores[k - 1]
+            if (scores[1 : k + 1] == scores[:k][: len(scores) - 1]).any():
+                return None
+            if len(scores) < self.n_distinct and not apart(last, scores[-1], scores[0]):
+                return None
+        return scores[None, :k], self.ids[self.starts[groups]][None]
+
     def expand(
         self, scores: FloatArray, groups: IdArray, k: int, among: Mask | None = None
     ) -> tuple[FloatArray, IdArray]:

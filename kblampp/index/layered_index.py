@@ -6,6 +6,7 @@ the query one by one; when they are no longer few, whoever holds it builds anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,27 @@ class LayeredIndex:
 
     Args:
         segment: The index that does not change, of inner products.
-        places: Where each of its keys stands now, (segment.n,); -1 for one that is gone.
-        fresh: The other keys, (m, d_k).
-        fresh_places: Where they stand, (m,).
+        places: Where keys of it stand now, by their numbers; -1 for one that is gone.
+        gone: How many are.
+        fresh: The other keys, (m, d_k) float32.
+        fresh_places: Where they stand, (m,); -1 for one that is gone.
     """
 
     def __init__(
-        self, segment: KnowledgeIndex, places: IdArray, fresh: npt.NDArray[Any], fresh_places: IdArray
+        self,
+        segment: KnowledgeIndex,
+        places: Callable[[IdArray], IdArray],
+        gone: int,
+        fresh: FloatArray,
+        fresh_places: IdArray,
     ) -> None:
-        self._segment, self._places = segment, places
-        self._fresh, self._fresh_places = np.asarray(fresh, dtype=np.float32), fresh_places
-        self._gone = int((places < 0).sum())
+        self._segment, self._places, self._gone = segment, places, gone
+        self._fresh, self._fresh_places = fresh, fresh_places
 
     @property
     def n(self) -> int:
         """Number of keys."""
-        return len(self._places) - self._gone + len(self._fresh_places)
+        return self._segment.n - self._gone + int((self._fresh_places >= 0).sum())
 
     def search(self, queries: npt.NDArray[Any], k: int) -> tuple[FloatArray, IdArray]:
         """The ``k`` best keys of every query, as `KnowledgeIndex.search`.
@@ -69,7 +75,7 @@ class LayeredIndex:
         width = min(most, k + _SOME)
         while True:
             scores, rows = self._segment.search(queries, width)
-            places = np.where(rows >= 0, self._places[rows], -1)
+            places = np.where(rows >= 0, self._places(rows), -1)
             if width == most or ((places >= 0).sum(1) >= k).all():
                 return scores, places
             width = min(most, 2 * width)

@@ -31,7 +31,7 @@ class Validity:
     @classmethod
     def of(cls, store: EncodedFacts) -> Validity:
         """Of a store's ``2 n`` keys: a fact holds as long whichever end it is read from."""
-        return cls(np.tile(store.tau_min, 2), np.tile(store.tau_max, 2))
+        return cls(np.tile(np.asarray(store.tau_min), 2), np.tile(np.asarray(store.tau_max), 2))
 
     def may_hold(self, window: Days) -> Mask:
         """Which facts ``(n,)`` do not surely lie outside a window ``(2,)``; all, where it is unknown.

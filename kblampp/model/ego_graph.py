@@ -43,9 +43,9 @@ class FactGraph:
     @classmethod
     def of(cls, store: EncodedFacts, device: str = "cpu") -> FactGraph:
         """The graph of a store's facts."""
-        by_head = np.argsort(store.head_ids, kind="stable")
-        heads = store.head_ids[by_head]
-        arrays = (by_head, *(np.searchsorted(heads, store.tail_ids, side) for side in ("left", "right")))
+        heads, tails = np.asarray(store.head_ids), np.asarray(store.tail_ids)
+        by_head = np.argsort(heads, kind="stable")
+        arrays = (by_head, *(np.searchsorted(heads[by_head], tails, side) for side in ("left", "right")))
         return cls(store.tensors(device), *(torch.from_numpy(array).to(device) for array in arrays))
 
     def onward(self, facts: Tensor, degree: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
 from kblampp.encoding.encoded_facts import EncodedFacts
-from kblampp.model.groups import FEW, Groups, Moved, pair_numbers
+from kblampp.encoding.growing import Gathered, Readable, RowTensors
+from kblampp.encoding.seats import Moved, Patched, Seats
+from kblampp.model.groups import FEW, Groups, pair_numbers
 
 LONG = 366
 """Days that two windows share and yet touch: the year in which one ends and the next begins, each written as a year."""
@@ -36,56 +38,103 @@ class FactOrder:
         high: First day after it, (n,); on the host.
         row: A number for its head and relation, (n,).
         inverse_row: One for its tail and relation, (n,).
+        by_seats: `before`, `after`, `several` and `inverse_several` on the host, by seats and with seats for facts.
     """
 
     rows: Groups
     inverse_rows: Groups
-    before: Tensor
-    after: Tensor
-    timed: Tensor
-    several: Tensor
-    inverse_several: Tensor
-    low: NDArray[np.int64]
-    high: NDArray[np.int64]
-    row: Tensor
-    inverse_row: Tensor
+    before: Gathered
+    after: Gathered
+    timed: Gathered
+    several: Gathered
+    inverse_several: Gathered
+    low: Readable
+    high: Readable
+    row: Gathered
+    inverse_row: Gathered
+    by_seats: tuple[Patched, ...]
 
     @classmethod
-    def of(cls, store: EncodedFacts, device: str = "cpu") -> FactOrder:
-        """Of a store's facts: by the start of their windows, then by their ends, then as they stand in the file."""
-        row, inverse_row = _rows_of(store)
-        rows, inverse_rows = Groups.of(row), Groups.of(inverse_row)
-        before, after, several = _in_time(store, row, np.arange(store.n))
-        inverse_several = inverse_rows.sizes(inverse_row) > 1
-        return cls._made(store, rows, inverse_rows, (before, after, several, inverse_several, row, inverse_row), device)
+    def of(cls, store: EncodedFacts, device: str = "cpu", seats: Seats | None = None) -> FactOrder:
+        """Of a store's facts: by the start of their windows, then by their ends, then as they stand in the file.
+
+        Args:
+            store: The facts.
+            device: Where the model computes.
+            seats: Theirs, where states share them.
+        """
+        heads, tails, relations = (np.asarray(part) for part in (store.head_ids, store.tail_ids, store.rel_ids))
+        row, inverse_row = pair_numbers(heads, relations), pair_numbers(tails, relations)
+        rows, inverse_rows = Groups.of(row, seats), Groups.of(inverse_row, seats)
+        low, high = (np.asarray(bound).astype(np.int64) for bound in (store.tau_min, store.tau_max))
+        before, after, several = _in_time(low, high, row, np.arange(len(row)))
+        inverse_several, own = inverse_rows.sizes(inverse_row) > 1, rows.seats
+        by_seats = (own.of(before), own.of(after), several, inverse_several)
+
+        def tensor(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
+        return cls(
+            rows,
+            inverse_rows,
+            before=tensor(before),
+            after=tensor(after),
+            timed=tensor(_timed(low, high)),
+            several=tensor(several),
+            inverse_several=tensor(inverse_several),
+            low=low,
+            high=high,
+            row=tensor(row),
+            inverse_row=tensor(inverse_row),
+            by_seats=tuple(Patched(own.on_seats(column)) for column in by_seats),
+        )
 
     def moved(self, store: EncodedFacts, moved: Moved, device: str = "cpu") -> FactOrder:
-        """Of another state of the same base: only the rows of facts that differ are looked at."""
-        if len(moved.fresh) > FEW:
-            return FactOrder.of(store, device)
-        gone = np.flatnonzero(moved.now < 0)
-        row, inverse_row = _rows_of(store)
-        rows, inverse_rows = self.rows.moved(moved, row), self.inverse_rows.moved(moved, inverse_row)
-        before, after = (moved.places(_on_host(links)) for links in (self.before, self.after))
-        several, inverse_several = (moved.carried(_on_host(which)) for which in (self.several, self.inverse_several))
-        touched = rows.of_groups(np.union1d(_on_host(self.row)[gone], row[moved.fresh]))
-        before[touched], after[touched], several[touched] = _in_time(store, row, touched)
-        touched = inverse_rows.of_groups(np.union1d(_on_host(self.inverse_row)[gone], inverse_row[moved.fresh]))
-        inverse_several[touched] = inverse_rows.sizes(inverse_row[touched]) > 1
-        return self._made(
-            store, rows, inverse_rows, (before, after, several, inverse_several, row, inverse_row), device
-        )
+        """Of another state of the same base: only the rows of facts that differ are looked at.
 
-    @classmethod
-    def _made(
-        cls, store: EncodedFacts, rows: Groups, inverse_rows: Groups, arrays: Sequence[NDArray[Any]], device: str
-    ) -> FactOrder:
-        before, after, several, inverse_several, row, inverse_row = (
-            torch.from_numpy(array).to(device) for array in arrays
+        Args:
+            store: The facts of that state.
+            moved: How facts stand in it.
+            device: Where the model computes.
+        """
+        if len(moved.fresh) > FEW:
+            return FactOrder.of(store, device, moved.now)
+        gone, fresh = moved.before.places(moved.gone), moved.now.places(moved.fresh)
+        row, inverse_row = _numbers_of(store.head_ids, store.rel_ids), _numbers_of(store.tail_ids, store.rel_ids)
+        was, was_inverse = (_on_host(numbers[torch.from_numpy(gone)]) for numbers in (self.row, self.inverse_row))
+        rows = self.rows.moved(moved, was, row(fresh))
+        inverse_rows = self.inverse_rows.moved(moved, was_inverse, inverse_row(fresh))
+        before, after, several, inverse_several = self.by_seats
+        low, high = store.tau_min, store.tau_max
+        touched = rows.of_groups(np.union1d(was, row(fresh)))
+        seats = np.asarray(moved.now.of(touched))
+        first, last = (bound[touched].astype(np.int64) for bound in (low, high))
+        links = _in_time(first, last, row(touched), seats)
+        before, after, several = (
+            part.with_rows(seats, own) for part, own in zip((before, after, several), links, strict=True)
         )
-        low, high = _bounds(store)
-        timed = torch.from_numpy(_timed(low, high)).to(device)
-        return cls(rows, inverse_rows, before, after, timed, several, inverse_several, low, high, row, inverse_row)
+        touched = inverse_rows.of_groups(np.union1d(was_inverse, inverse_row(fresh)))
+        alone = inverse_rows.sizes(inverse_row(touched)) > 1
+        inverse_several = inverse_several.with_rows(moved.now.of(touched), alone)
+        own = moved.now
+
+        def gathered(take: Callable[[NDArray[np.int64]], NDArray[Any]], dtype: torch.dtype) -> Gathered:
+            return RowTensors(take, device, dtype)
+
+        return FactOrder(
+            rows,
+            inverse_rows,
+            before=gathered(lambda facts: own.places(before.take(own.of(facts))), torch.int64),
+            after=gathered(lambda facts: own.places(after.take(own.of(facts))), torch.int64),
+            timed=gathered(lambda facts: _timed(low[facts], high[facts]), torch.bool),
+            several=gathered(lambda facts: several.take(own.of(facts)), torch.bool),
+            inverse_several=gathered(lambda facts: inverse_several.take(own.of(facts)), torch.bool),
+            low=low,
+            high=high,
+            row=gathered(row, torch.int64),
+            inverse_row=gathered(inverse_row, torch.int64),
+            by_seats=(before, after, several, inverse_several),
+        )
 
     def neighbours(self, facts: Tensor, withheld: Tensor | None) -> tuple[Tensor, Tensor]:
         """The facts before and after facts (batch, n) in time, -1 for none, as if those withheld were not there.
@@ -112,33 +161,35 @@ class FactOrder:
     def _not_told_apart(self, one: int, other: int) -> bool:
         if not (self.timed[one] and self.timed[other]):
             return not (self.timed[one] or self.timed[other])
-        shared = min(self.high[one], self.high[other]) - max(self.low[one], self.low[other])
-        return bool(shared > LONG)
+        low, high = ([int(bound[fact]) for fact in (one, other)] for bound in (self.low, self.high))
+        return min(high) - max(low) > LONG
 
 
 def _on_host(column: Tensor) -> NDArray[Any]:
     return np.asarray(column.cpu().numpy())
 
 
-def _rows_of(store: EncodedFacts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A number for each fact's head and relation, and one for its tail and relation."""
-    return pair_numbers(store.head_ids, store.rel_ids), pair_numbers(store.tail_ids, store.rel_ids)
+def _numbers_of(names: Readable, relations: Readable) -> Callable[[NDArray[np.integer]], NDArray[np.int64]]:
+    """What gives `pair_numbers` of facts."""
+    return lambda facts: pair_numbers(names[facts], relations[facts])
 
 
-def _bounds(store: EncodedFacts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return np.asarray(store.tau_min).astype(np.int64), np.asarray(store.tau_max).astype(np.int64)
-
-
-def _timed(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _timed(low: NDArray[np.integer], high: NDArray[np.integer]) -> NDArray[np.bool_]:
     return np.asarray(~((low == UNKNOWN_DAY) | ((low == OPEN_START) & (high == OPEN_END))))
 
 
 def _in_time(
-    store: EncodedFacts, row: NDArray[np.int64], facts: NDArray[np.int64]
+    low: NDArray[np.int64], high: NDArray[np.int64], row: NDArray[np.int64], facts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """`before`, `after` and `several` of facts (k,) that are all those of their rows, ascending."""
-    low, high = (bound[facts] for bound in _bounds(store))
-    timed, group = _timed(low, high), np.unique(row[facts], return_inverse=True)[1]
+    """`before`, `after` and `several` of facts (k,) that are all those of their rows, ascending.
+
+    Args:
+        low: First days of their windows, (k,).
+        high: First days after them, (k,).
+        row: Their rows, (k,).
+        facts: What they are called.
+    """
+    timed, group = _timed(low, high), np.unique(row, return_inverse=True)[1]
     before, after = np.full(len(facts), -1), np.full(len(facts), -1)
     order = np.lexsort((high, low, group))
     order = order[timed[order]]
@@ -165,7 +216,7 @@ def _side_by_side(group: NDArray[np.int64], low: NDArray[np.int64], high: NDArra
     return found
 
 
-def _next(links: Tensor, facts: Tensor, withheld: Tensor | None) -> Tensor:
+def _next(links: Gathered, facts: Tensor, withheld: Tensor | None) -> Tensor:
     found = links[facts]
     if withheld is None:
         return found

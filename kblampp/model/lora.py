@@ -7,16 +7,14 @@ taken out again.  The decoder layers stay the same objects, with the hooks of `K
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-from peft import LoraConfig, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import CONFIG_NAME
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,8 +24,11 @@ from transformers.pytorch_utils import Conv1D
 
 from kblampp.backbone.decoder_layers import find_decoder_layers
 from kblampp.core.errors import BackboneError, CheckpointError, first_line
-from kblampp.core.low_rank import WEIGHTS, put_updates, updates_of
+from kblampp.core.low_rank import CONFIG, WEIGHTS, put_updates, updates_of
 from kblampp.model.injection import KBInjectedModel
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 LORA = "lora"
 LAYERS = "backbone_layers.safetensors"
@@ -80,6 +81,8 @@ def change_backbone(
             "set it to 0 or backbone.quantize to none"
         )
     if rank > 0 and first > 0:
+        from peft import LoraConfig, get_peft_model  # slow to import: only when used
+
         config = LoraConfig(
             r=rank,
             lora_alpha=alpha,  # type: ignore[arg-type]  # only divided
@@ -155,6 +158,8 @@ def _learnt(backbone: nn.Module) -> dict[str, _Learnt]:
 
 def lora_config(folder: Path) -> LoraConfig:
     """That of the LoRA which `save_changes` has written to a folder."""
+    from peft import LoraConfig
+
     config: LoraConfig = LoraConfig.from_pretrained(str(folder / LORA))
     config.base_model_name_or_path = None  # the manifest says which; peft would warn of another name
     return config
@@ -174,7 +179,9 @@ def load_changes(folder: Path, model: KBInjectedModel, names: list[str], *, stag
     """
     backbone, remedy = model.backbone, f"run `dvc repro {stage}`"
     if LORA in names:
-        with loading(folder / LORA / CONFIG_NAME, remedy):
+        from peft import get_peft_model
+
+        with loading(folder / LORA / CONFIG, remedy):
             config = lora_config(folder)
             peft_model = get_peft_model(backbone, config)
         with loading(folder / LORA / WEIGHTS, remedy) as path:
@@ -222,11 +229,19 @@ def backbone_unchanged(model: KBInjectedModel) -> Iterator[None]:
 
 
 def _switch(backbone: nn.Module, on: bool) -> None:
+    for _, layer in _lora_layers(backbone):
+        layer.enable_adapters(on)
     for module in backbone.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.enable_adapters(on)
-        elif isinstance(module, _Learnt):
+        if isinstance(module, _Learnt):
             module.enabled = on
+
+
+def _lora_layers(backbone: nn.Module) -> list[tuple[str, Any]]:
+    """The layers that peft has put into a backbone, by their names."""
+    tuners = sys.modules.get("peft.tuners.tuners_utils")  # where nobody has imported it, there are none
+    if tuners is None:
+        return []
+    return [(name, layer) for name, layer in backbone.named_modules() if isinstance(layer, tuners.BaseTunerLayer)]
 
 
 def unload(model: KBInjectedModel) -> None:
@@ -241,8 +256,7 @@ def unload(model: KBInjectedModel) -> None:
 
 def take_out_lora(backbone: PreTrainedModel) -> None:
     """Removes LoRA from a backbone, whose own layers stand in their places again; one without stays as it is."""
-    for name, module in list(backbone.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            backbone.set_submodule(name, module.get_base_layer())
+    for name, layer in _lora_layers(backbone):
+        backbone.set_submodule(name, layer.get_base_layer())
     if hasattr(backbone, "peft_config"):
         del backbone.peft_config

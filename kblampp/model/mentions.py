@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kblampp.data.forms_of_address import FORMS_OF_ADDRESS
-from kblampp.encoding.growing import Gathered, GrowingRows, Numbering, RowTensors, numbers_of
+from kblampp.encoding.growing import Gathered, GrowingRows, Numbering, Readable, RowTensors, numbers_of
+from kblampp.encoding.seats import Patched
 from kblampp.time_expressions.parse import without_time
 
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -128,19 +129,25 @@ class NameUses:
 
     Attributes:
         rows: Of the names of all states.
-        uses: How many heads and tails have a name, (names,).
-        users: How many of the names that are used have a word, (words,).
+        uses: How many heads and tails have a name, by names.
+        users: How many of the names that are used have a word, by words.
     """
 
     rows: NameRows
-    uses: NDArray[np.int64]
-    users: NDArray[np.int64]
+    uses: Patched
+    users: Patched
 
     @classmethod
     def of(cls, rows: NameRows, names: NDArray[np.integer]) -> NameUses:
         """From the numbers of the names of all heads and tails."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(rows, nothing, nothing).moved(nothing, names)
+        uses = np.bincount(names, minlength=len(rows.names))
+        made = cls(rows, Patched(uses), Patched(np.empty(0, dtype=np.int64)))
+        words = made._distinct_words(np.flatnonzero(uses))
+        return replace(made, users=Patched(np.bincount(words, minlength=max(1, len(rows.words)))))
+
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`uses` and `users` of all names and words that there are."""
+        return self.uses.whole(len(self.rows.names)), self.users.whole(max(1, len(self.rows.words)))
 
     def moved(self, gone: NDArray[np.integer], fresh: NDArray[np.integer]) -> NameUses:
         """Those of another state.
@@ -149,15 +156,10 @@ class NameUses:
             gone: Names of heads and tails that it lacks, each as often as it lacks it.
             fresh: Those that are new in it.
         """
-        before = _longer(self.uses, len(self.rows.names))
-        uses, users = before.copy(), _longer(self.users, max(1, len(self.rows.words)))
-        np.subtract.at(uses, gone, 1)
-        np.add.at(uses, fresh, 1)
-        touched = np.unique(np.concatenate([gone, fresh]))
-        was, is_now = before[touched] > 0, uses[touched] > 0
-        np.subtract.at(users, self._distinct_words(touched[was & ~is_now]), 1)
-        np.add.at(users, self._distinct_words(touched[is_now & ~was]), 1)
-        return NameUses(self.rows, uses, users)
+        touched, uses = _counted(self.uses, gone, fresh)
+        was, is_now = self.uses.take(touched) > 0, uses.take(touched) > 0
+        left, come = (self._distinct_words(touched[which]) for which in (was & ~is_now, is_now & ~was))
+        return NameUses(self.rows, uses, _counted(self.users, left, come)[1])
 
     def _distinct_words(self, names: NDArray[np.integer]) -> NDArray[np.integer]:
         """The words of names, each once a name."""
@@ -166,23 +168,23 @@ class NameUses:
         return np.asarray(words[first & (words >= 0)])
 
     def _hashes(self, names: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.where(self.uses[names][..., None] > 0, self.rows.hashes.take(names), -2)
+        return np.where(self.uses.take(names)[..., None] > 0, self.rows.hashes.take(names), -2)
 
     def _shares(self, names: NDArray[np.int64]) -> NDArray[np.float32]:
-        words = np.where(self.uses[names][..., None] > 0, self.rows.words_of.take(names), -1)
-        alone = self.rows.proper.take(names) / self.users[words.clip(min=0)].clip(min=1)
+        words = np.where(self.uses.take(names)[..., None] > 0, self.rows.words_of.take(names), -1)
+        alone = self.rows.proper.take(names) / self.users.take(words.clip(min=0)).clip(min=1)
         shares = np.zeros((*names.shape, 2 * MOST_NAME_WORDS), dtype=np.float32)
         shares[..., ::2] = np.where(words >= 0, alone, 0)
         return shares
 
     def table(
         self,
-        heads: NDArray[np.integer],
-        tails: NDArray[np.integer],
-        relations: NDArray[np.integer],
+        heads: Readable,
+        tails: Readable,
+        relations: Readable,
         device: str = "cpu",
     ) -> NameTable:
-        """The table of the n facts of the state, which reads the rows of names when they are asked for.
+        """The table of the n facts of the state, which reads rows when they are asked for.
 
         Args:
             heads: Numbers of the names of their heads, (n,).
@@ -194,18 +196,22 @@ class NameUses:
             RowTensors(self.rows.grams.take, device, torch.int64),
             RowTensors(self._hashes, device, torch.int64),
             RowTensors(self._shares, device, torch.float32),
-            torch.from_numpy(self.uses).to(device),
+            RowTensors(self.uses.take, device, torch.int64),
             RowTensors(self.rows.numbers.take, device, torch.bool),
             RowTensors(self.rows.hashes.take, device, torch.int64),
-            *(torch.from_numpy(column.astype(np.int64)).to(device) for column in (heads, tails, relations)),
+            *(RowTensors(column.__getitem__, device, torch.int64) for column in (heads, tails, relations)),
         )
 
 
-def _longer(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """A copy that goes on in zeros."""
-    found = np.zeros(size, dtype=np.int64)
-    found[: len(counts)] = counts
-    return found
+def _counted(
+    counts: Patched, gone: NDArray[np.integer], fresh: NDArray[np.integer]
+) -> tuple[NDArray[np.integer], Patched]:
+    """Which counts differ, and all of them, after each of `gone` is one less and each of `fresh` one more."""
+    touched, numbers = np.unique(np.concatenate([gone, fresh]), return_inverse=True)
+    signs = np.repeat([-1, 1], [len(gone), len(fresh)])
+    more = np.zeros(len(touched), dtype=np.int64)
+    np.add.at(more, numbers, signs)
+    return touched, counts.with_rows(touched, counts.take(touched) + more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,12 +235,12 @@ class NameTable:
     grams: Gathered
     words: Gathered
     shares: Gathered
-    uses: Tensor
+    uses: Gathered
     numbers: Gathered
     label_words: Gathered
-    heads: Tensor
-    tails: Tensor
-    relations: Tensor
+    heads: Gathered
+    tails: Gathered
+    relations: Gathered
 
     @classmethod
     def of(cls, heads: Sequence[str], tails: Sequence[str], relations: Sequence[str], device: str = "cpu") -> NameTable:
@@ -243,7 +249,9 @@ class NameTable:
         columns = rows.add(heads), rows.add(tails), rows.add(relations)
         table = NameUses.of(rows, np.concatenate(columns[:2])).table(*columns, device)
         every = torch.arange(len(rows.names), device=device)
-        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "numbers")}
+        parts = {name: getattr(table, name)[every] for name in ("grams", "words", "shares", "uses", "numbers")}
+        facts = torch.arange(len(columns[0]), device=device)
+        parts |= {name: getattr(table, name)[facts] for name in ("heads", "tails", "relations")}
         return replace(table, **parts)
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kblampp.encoding.encoded_facts import EncodedFacts
-from kblampp.encoding.growing import Gathered
+from kblampp.encoding.growing import Gathered, RowTensors
+from kblampp.encoding.seats import Moved, Patched, Seats
 from kblampp.model.ego_graph import leave_out
 from kblampp.model.fact_order import FactOrder
-from kblampp.model.groups import FEW, SHIFT, Groups, Moved, pair_numbers
+from kblampp.model.groups import FEW, SHIFT, Groups, pair_numbers
 from kblampp.model.mentions import NameTable, each_once
 
 MOST = 64
@@ -35,29 +36,30 @@ class FactsByHead:
     Attributes:
         heads: The facts of each head, on the host.
         by_row: The facts of each head and relation, on the host.
-        facts: Facts in the order of their heads, (n,).
-        head_numbers: Their heads, ascending, (n,).
         ends: Entities at the two ends of each fact, (n, 2): head and tail.
         relations: How many relations each entity has facts of, (entities,).
         rows: A number for the head and relation of each fact, (n,).
+        counts: `relations` on the host.
     """
 
     heads: Groups
     by_row: Groups
-    facts: Tensor
-    head_numbers: Tensor
-    ends: Tensor
-    relations: Tensor
-    rows: Tensor
+    ends: Gathered
+    relations: Gathered
+    rows: Gathered
+    counts: Patched
 
     @classmethod
-    def of(cls, store: EncodedFacts, device: str = "cpu") -> FactsByHead:
-        """Of the facts of a store."""
-        heads, rows = Groups.of(np.asarray(store.head_ids, dtype=np.int64)), pair_numbers(store.head_ids, store.rel_ids)
-        by_row = Groups.of(rows)
-        distinct = np.unique(by_row.numbers)
-        entities = int(max(store.head_ids.max(), store.tail_ids.max())) + 1
-        return cls._made(store, heads, by_row, np.bincount(distinct >> SHIFT, minlength=entities), rows, device)
+    def of(cls, store: EncodedFacts, device: str = "cpu", seats: Seats | None = None) -> FactsByHead:
+        """Of the facts of a store, whose seats are given where states share them."""
+        heads, tails = (np.asarray(part).astype(np.int64) for part in (store.head_ids, store.tail_ids))
+        rows = pair_numbers(heads, np.asarray(store.rel_ids))
+        by_row = Groups.of(rows, seats)
+        entities = int(max(heads.max(), tails.max())) + 1
+        relations = np.bincount(np.unique(by_row.numbers) >> SHIFT, minlength=entities)
+        arrays = (np.stack([heads, tails], axis=1), relations, rows)
+        ends, counts, numbers = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(Groups.of(heads, seats), by_row, ends, counts, numbers, Patched(relations))
 
     def moved(self, store: EncodedFacts, moved: Moved, order: FactOrder, device: str = "cpu") -> FactsByHead:
         """Of another state of the same base: only the heads of facts that differ are looked at.
@@ -69,31 +71,19 @@ class FactsByHead:
             device: Where the model computes.
         """
         if len(moved.fresh) > FEW:
-            return FactsByHead.of(store, device)
-        heads = self.heads.moved(moved, np.asarray(store.head_ids, dtype=np.int64))
-        gone = self.ends[torch.from_numpy(np.flatnonzero(moved.now < 0))].cpu().numpy()
-        fresh = np.stack([store.head_ids[moved.fresh], store.tail_ids[moved.fresh]], axis=1)
-        before = self.relations.cpu().numpy()
-        relations = np.zeros(max(len(before), int(fresh.max(initial=-1)) + 1), dtype=np.int64)
-        relations[: len(before)] = before
-        rows = order.row.cpu().numpy()
-        for head in np.union1d(gone[:, 0], fresh[:, 0]):
-            relations[head] = len(np.unique(rows[heads.of_group(int(head))]))
-        return self._made(store, heads, order.rows, relations, rows, device)
+            return FactsByHead.of(store, device, moved.now)
+        gone = self.ends[torch.from_numpy(moved.before.places(moved.gone))][:, 0].cpu().numpy()
+        fresh = store.head_ids[moved.now.places(moved.fresh)].astype(np.int64)
+        heads = self.heads.moved(moved, gone, fresh)
+        touched = np.union1d(gone, fresh)
+        own = (order.row[torch.from_numpy(heads.of_group(int(head)))].cpu().numpy() for head in touched)
+        counts = self.counts.with_rows(touched, np.array([len(np.unique(rows)) for rows in own], dtype=np.int64))
 
-    @classmethod
-    def _made(
-        cls,
-        store: EncodedFacts,
-        heads: Groups,
-        by_row: Groups,
-        relations: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        device: str,
-    ) -> FactsByHead:
-        ends = np.stack([store.head_ids, store.tail_ids], axis=1).astype(np.int64)
-        arrays = (heads.facts, heads.numbers, ends, relations, rows)
-        return cls(heads, by_row, *(torch.from_numpy(array).to(device) for array in arrays))
+        def ends(facts: NDArray[np.int64]) -> NDArray[np.int64]:
+            return np.stack([store.head_ids[facts], store.tail_ids[facts]], axis=-1)
+
+        of_ends, relations = (RowTensors(take, device, torch.int64) for take in (ends, counts.take))
+        return FactsByHead(heads, order.rows, of_ends, relations, order.row, counts)
 
     def relations_of(self, entities: Tensor, withheld: Tensor | None) -> Tensor:
         """How many relations entities (batch,) have facts of that are not withheld (batch, m), (batch,)."""
@@ -105,16 +95,13 @@ class FactsByHead:
         sizes = torch.from_numpy(self.by_row.sizes(self.rows[facts].cpu().numpy())).to(facts.device)
         rows = torch.where(there, self.rows[facts], -1)
         gone = (rows[:, :, None] == rows[:, None]).sum(-1) == sizes
-        own = there & gone & (self.ends[facts, 0] == entities[:, None])
+        own = there & gone & (self.ends[facts][..., 0] == entities[:, None])
         return count - (own / sizes).sum(-1)
 
     def about(self, entities: Tensor, withheld: Tensor | None) -> Tensor:
         """The first `MOST` facts about entities (batch,) of those not withheld (batch, m), (batch, k); -1 for none."""
-        starts, stops = (torch.searchsorted(self.head_numbers, entities, right=right) for right in (False, True))
         most = MOST + (0 if withheld is None else withheld.shape[1])  # as many may be withheld
-        width = int((stops - starts).clamp(max=most).amax()) if len(entities) else 0
-        places = starts[:, None] + torch.arange(width, device=starts.device)
-        found = torch.where(places < stops[:, None], self.facts[places.clamp(max=len(self.facts) - 1)], -1)
+        found = torch.from_numpy(self.heads.first_of(entities.cpu().numpy(), most)).to(entities.device)
         return found if withheld is None else leave_out(found, withheld, MOST)
 
 

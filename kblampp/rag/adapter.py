@@ -7,21 +7,22 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, get_peft_model
-from peft.utils import CONFIG_NAME
 from safetensors.torch import load_file
 from torch import Tensor
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.errors import CheckpointError, StoreError, first_line
 from kblampp.core.files import atomic_dir, read_manifest, write_manifest
-from kblampp.core.low_rank import WEIGHTS, put_updates
+from kblampp.core.low_rank import CONFIG, WEIGHTS, put_updates
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.lora import LORA, loading, lora_config, save_changes, take_out_lora
 from kblampp.rag.prompts import PromptStyle
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 KIND = "rag"
 REMEDY = "train it anew with `python -m kblampp.experiments.train_rag`"
@@ -56,6 +57,8 @@ class RagAdapter:
         Raises:
             CheckpointError: The backbone holds LoRA already, or this does not fit it.
         """
+        from peft import get_peft_model  # slow to import: only when used
+
         model: Any = self.backbone.model
         if hasattr(model, "peft_config"):
             raise CheckpointError(
@@ -111,7 +114,7 @@ def load_rag(folder: Path, backbone: Backbone) -> RagAdapter:
             f"{folder} was trained in backbone {trained_in[:12]}, expected {backbone.fingerprint[:12]} "
             f"({backbone.name}); {REMEDY}"
         )
-    with loading(folder / LORA / CONFIG_NAME, REMEDY):
+    with loading(folder / LORA / CONFIG, REMEDY):
         config = lora_config(folder)
     with loading(folder / LORA / WEIGHTS, REMEDY):
         weights = load_file(folder / LORA / WEIGHTS)

@@ -20,9 +20,19 @@ from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.base.vectors import DTYPE, VectorTable
 from kblampp.core.progress import progress_bar
 from kblampp.data.facts import FiveTuple
-from kblampp.encoding.encoded_facts import CONTEXTS, VALUES, EncodedFacts
+from kblampp.encoding.encoded_facts import (
+    CONTEXTS,
+    ENTITIES,
+    FIRST_DAYS,
+    LAST_DAYS,
+    RELATIONS,
+    VALUES,
+    EncodedFacts,
+    extent_of,
+)
 from kblampp.encoding.fact_arrays import SymbolNumbers
-from kblampp.encoding.growing import Gathered, GrowingRows, Numbering, RowTensors
+from kblampp.encoding.growing import Gathered, GrowingRows, Numbering, Readable, RowTensors
+from kblampp.encoding.seats import Column, Moved, Patched, Seats, is_among
 from kblampp.index.half_index import HalfIndex, KeyRows
 from kblampp.model.mentions import NameRows
 from kblampp.snapshots.fact_encoder import FactEncoder
@@ -30,9 +40,9 @@ from kblampp.snapshots.fact_encoder import FactEncoder
 logger = logging.getLogger(__name__)
 Columns = dict[str, npt.NDArray[Any]]
 """Arrays with a row a fact, by their names."""
-STATES, SLOTS, NAMES = "states.npy", "slots.npy", "names.npy"
-"""Columns beside those of `SymbolNumbers`: the number of a fact's content, the number of its vectors, and those of the
-names of its head, tail and relation."""
+IDS, STATES, SLOTS, NAMES = "ids.npy", "states.npy", "slots.npy", "names.npy"
+"""Columns beside those of `SymbolNumbers`: a fact's id, the number of its content, the number of its vectors, and those
+of the names of its head, tail and relation."""
 _NUMBERINGS = (("entity_digests.npy", "entity_numbers.npy"), ("relation_digests.npy", "relation_numbers.npy"))
 KEPT_TEXTS = 1 << 12
 PAGE = 256
@@ -65,11 +75,11 @@ class FactTexts(Sequence[FiveTuple]):
         numbers: Of the contents of its facts, (n,).
     """
 
-    def __init__(self, texts: Texts, numbers: npt.NDArray[np.int64]) -> None:
+    def __init__(self, texts: Texts, numbers: Readable) -> None:
         self._texts, self._numbers = texts, numbers
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return self._numbers.shape[0]
 
     @overload
     def __getitem__(self, row: int) -> FiveTuple: ...
@@ -235,38 +245,146 @@ def _vectors(index: HalfIndex, values: npt.NDArray[Any], contexts: npt.NDArray[A
     return tuple(GrowingRows(rows) for rows in (KeyRows(index, 0, n), KeyRows(index, n, 2 * n), values, contexts))
 
 
+@dataclass(frozen=True, eq=False)
+class FactTable:
+    """What is kept of each fact of a state, by seats that it shares with others.
+
+    Attributes:
+        seats: Of its facts.
+        columns: By their names; `IDS`, which never changes at a seat, among them.
+        early: Ids of the facts at the first seats, which are never given up, ascending.
+        late: Those of the facts at the others, ascending.
+    """
+
+    seats: Seats
+    columns: Mapping[str, Patched]
+    early: npt.NDArray[np.int64]
+    late: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, columns: Columns) -> FactTable:
+        """A row a fact, ascending by ids, each at its own seat."""
+        ids = columns[IDS]
+        parts = {name: Patched(column) for name, column in columns.items()}
+        return cls(Seats(len(ids)), parts, ids, np.empty(0, dtype=np.int64))
+
+    @property
+    def n(self) -> int:
+        """Number of facts."""
+        return self.seats.n
+
+    def column(self, name: str, part: int | None = None) -> Column:
+        """A column by places; of rows that have several numbers, one part where it is named."""
+        return Column(self.columns[name], self.seats, part)
+
+    def whole(self) -> Columns:
+        """All columns by places, as arrays."""
+        return {name: np.asarray(self.column(name)) for name in self.columns}
+
+    def seats_of(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The seats of facts by their ids, empty or not; -1 for one that has none, (m,)."""
+        early, late = np.searchsorted(self.early, ids), np.searchsorted(self.late, ids)
+        found = np.where(
+            is_among(ids, self.early), early, np.where(is_among(ids, self.late), len(self.early) + late, -1)
+        )
+        return np.where(found < self.seats.size, found, -1)
+
+    @property
+    def last(self) -> int:
+        """The highest id at a seat; 0 without any."""
+        return int(self.columns[IDS].take(np.array(self.seats.size - 1))) if self.seats.size else 0
+
+    def reseated(
+        self, gone: npt.NDArray[np.integer], ids: npt.NDArray[np.int64], fresh: Columns
+    ) -> tuple[FactTable, npt.NDArray[np.int64]]:
+        """That of another state of which a fact comes between those that have seats, with seats of its own.
+
+        Args:
+            gone: Places of facts that it lacks, or that say something else in it.
+            ids: Its other facts, ascending, (m,).
+            fresh: Their rows.
+
+        Returns:
+            The table, and for each fact here its place there, -1 for those of `gone`, (n,).
+        """
+        kept = np.ones(self.n, dtype=np.bool_)
+        kept[gone] = False
+        left = {name: column[kept] for name, column in self.whole().items()}
+        at = np.searchsorted(left[IDS], ids)
+        now = np.full(self.n, -1, dtype=np.int64)
+        now[kept] = np.arange(kept.sum()) + np.searchsorted(at, np.arange(kept.sum()), side="right")
+        return FactTable.of({name: np.insert(part, at, fresh[name], axis=0) for name, part in left.items()}), now
+
+    def moved(self, moved: Moved, fresh: Columns) -> FactTable:
+        """That of another state; `fresh` are the rows at `moved.fresh`."""
+        columns = {name: part.with_rows(moved.fresh, fresh[name]) for name, part in self.columns.items()}
+        late = self.late[: max(0, min(self.seats.size, moved.now.size) - len(self.early))]
+        behind = moved.fresh >= len(self.early) + len(late)
+        return FactTable(moved.now, columns, self.early, np.concatenate([late, fresh[IDS][behind]]))
+
+
 class LiveFacts(EncodedFacts):
     """The facts of one state, whose vectors are read when they are asked for.
 
     Args:
-        columns: A row a fact.
+        table: What is kept of each fact.
         rows: What states share.
     """
 
-    def __init__(self, columns: Columns, rows: BaseRows) -> None:
-        super().__init__(rows.texts.base.name, columns, FactTexts(rows.texts, columns[STATES]))
-        self._rows, self._slots = rows, columns[SLOTS]
+    def __init__(self, table: FactTable, rows: BaseRows) -> None:
+        self._table, self._rows, self._slots = table, rows, table.column(SLOTS)
+        columns = {name: table.column(name) for name in (FIRST_DAYS, LAST_DAYS, RELATIONS)}
+        super().__init__(rows.texts.base.name, columns, FactTexts(rows.texts, table.column(STATES)))
+
+    def _ends(self) -> tuple[Readable, Readable]:
+        return self._table.column(ENTITIES, 0), self._table.column(ENTITIES, 1)
+
+    @property
+    def seats(self) -> Seats:
+        """Those of its facts."""
+        return self._table.seats
 
     @property
     def keys(self) -> npt.NDArray[Any]:
         """A copy of all keys and inverse keys, (2 n, d_k)."""
-        return self._rows.keys(self._slots)
+        return self._rows.keys(np.asarray(self._slots))
 
     @property
     def values(self) -> npt.NDArray[Any]:
         """A copy of all values, (n, d_v)."""
-        return self._rows.vectors[2].take(self._slots)
+        return self._rows.vectors[2].take(np.asarray(self._slots))
 
     @property
     def ctx(self) -> npt.NDArray[Any]:
         """A copy of all context vectors, (n, d_ctx)."""
-        return self._rows.vectors[3].take(self._slots)
+        return self._rows.vectors[3].take(np.asarray(self._slots))
+
+    def with_extent_of(self, before: EncodedFacts, moved: Moved) -> None:
+        """Takes over where the windows of another state end, unless a fact that is gone may have been the one.
+
+        Args:
+            before: The other state.
+            moved: How its facts stand in this one.
+        """
+        extent: tuple[int, int] | None = vars(before).get("extent")
+        if extent is None:
+            return
+        (gone, fresh) = moved.before.places(moved.gone), moved.now.places(moved.fresh)
+        left = extent_of(before.tau_min[gone], before.tau_max[gone])
+        if left is not None and (left[0] <= extent[0] or left[1] >= extent[1]):
+            return
+        come = extent_of(self.tau_min[fresh], self.tau_max[fresh]) or extent
+        vars(self)["extent"] = min(extent[0], come[0]), max(extent[1], come[1])
 
     def keys_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Keys by their rows in `keys`, of any shape."""
         slots = self._slots[rows % self.n]
         key, inverse = (part.take(slots) for part in self._rows.vectors[:2])
         return np.where((rows >= self.n)[..., None], inverse, key)
+
+    def _days(self, device: str | torch.device) -> tuple[Gathered, Gathered]:
+        first, last = (RowTensors(days.__getitem__, device, torch.int64) for days in (self.tau_min, self.tau_max))
+        return first, last
 
     def _floats(self, device: str | torch.device, dtype: torch.dtype) -> tuple[Gathered, Gathered, Gathered]:
         values, contexts = self._rows.vectors[2:]

@@ -17,19 +17,19 @@ import numpy.typing as npt
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.data.facts import FiveTuple
 from kblampp.encoding.encoded_facts import ENTITIES, FIRST_DAYS, LAST_DAYS, RELATIONS
-from kblampp.index.distinct_keys import IdArray
+from kblampp.encoding.growing import GrowingRows
+from kblampp.encoding.seats import Column, IdArray, Moved, Patched, Seats, is_among
 from kblampp.index.half_index import HalfIndex
 from kblampp.index.knowledge_index import SearchIndex
 from kblampp.index.layered_index import LayeredIndex
 from kblampp.model.fact_order import FactOrder
-from kblampp.model.groups import Moved
 from kblampp.model.inputs import EncodedBase
 from kblampp.model.mentions import NameTable, NameUses
 from kblampp.model.onward import FactsByHead
 from kblampp.snapshots import rows as rows_of_base
 from kblampp.snapshots import segments
 from kblampp.snapshots.fact_encoder import FactEncoder
-from kblampp.snapshots.rows import NAMES, SLOTS, STATES, BaseRows, Columns, LiveFacts
+from kblampp.snapshots.rows import IDS, NAMES, SLOTS, STATES, BaseRows, FactTable, LiveFacts
 
 FEW, PART = 512, 32
 """The index is built anew when more facts than FEW and one in PART of all differ from it."""
@@ -37,76 +37,126 @@ EARLY = 4
 """The next segment is written when a part in EARLY of so many differ."""
 WORTH = 1000
 """Facts of a base that is kept as a segment; fewer are soon read."""
-_IDS, _USES, _USERS = "ids.npy", "name_uses.npy", "word_users.npy"
+_USES, _USERS = "name_uses.npy", "word_users.npy"
+_COLUMNS = (IDS, FIRST_DAYS, LAST_DAYS, ENTITIES, RELATIONS, NAMES, STATES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Indexed:
     """An index of the facts of an earlier state.
 
     Attributes:
         index: Of their keys and inverse keys.
-        places: Where each of its facts stands now, (m,); -1 for one that is gone or says something else.
+        late: Seats of the facts that it lacks, in the order of `keys`; -1 for one that is gone since.
+        keys: Keys and inverse keys of the facts that it lacks, (2, d_k) each; other states may have more.
+        void: Its facts that are gone or say something else, by their numbers in it, ascending.
+        seats: Where each of its facts sits; None where its number is its seat.
         kept: Whether it lies in a segment.
     """
 
     index: HalfIndex
-    places: IdArray
+    late: IdArray
+    keys: GrowingRows
+    void: IdArray
+    seats: IdArray | None = None
     kept: bool = False
 
     @classmethod
     def of(cls, index: HalfIndex, *, kept: bool = False) -> _Indexed:
         """As its facts stand in their own state."""
-        return cls(index, np.arange(index.distinct.n // 2), kept)
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(index, nothing, GrowingRows.of_shape((2, index.distinct.width), np.float32), nothing, kept=kept)
 
-    def moved(self, moved: Moved) -> _Indexed:
-        """The same index in another state."""
-        return replace(self, places=np.where(self.places >= 0, moved.now[self.places], -1))
+    def moved(self, moved: Moved, keys: npt.NDArray[Any]) -> _Indexed:
+        """The same index in another state.
 
-    def fresh(self, n: int) -> IdArray:
-        """The places of the facts of a state of n that it does not have."""
-        there = np.zeros(n, dtype=np.bool_)
-        there[self.places[self.places >= 0]] = True
-        return np.flatnonzero(~there)
+        Args:
+            moved: How facts stand in it.
+            keys: Key and inverse key of each fact of `moved.fresh`, (m, 2, d_k).
+        """
+        was_late = np.isin(moved.gone, self.late)
+        late = np.where(np.isin(self.late, moved.gone), -1, self.late)
+        void = np.union1d(self.void, self._numbers_of(moved.gone[~was_late]))
+        rows = self.keys
+        if len(rows) != len(self.late):  # another state has added keys of its own
+            rows = GrowingRows.of_shape(keys.shape[1:], np.float32)
+            rows.append(self._own_keys())
+        rows.append(keys)
+        return replace(self, late=np.concatenate([late, moved.fresh]), keys=rows, void=void)
 
-    def differs(self, n: int) -> int:
+    def reseated(self, before: Seats, now: IdArray) -> _Indexed:
+        """The same index where all facts have got other seats.
+
+        Args:
+            before: The seats that they had.
+            now: Those that they have, by their places before; -1 for one that is gone or says something else.
+        """
+        seats = self._seats_of(np.arange(self.index.distinct.n // 2))
+        seats, late = (np.where(part >= 0, now[before.places(part)], -1) for part in (seats, self.late))
+        return replace(self, seats=seats, late=late, void=np.flatnonzero(seats < 0))
+
+    def differs(self) -> int:
         """How many facts were added to it or are gone."""
-        return len(self.fresh(n)) + int((self.places < 0).sum())
+        return int((self.late >= 0).sum()) + len(self.void)
 
-    def search_index(self, store: LiveFacts) -> SearchIndex:
+    def search_index(self, seats: Seats) -> SearchIndex:
         """What finds the keys of a state."""
-        n, fresh = store.n, self.fresh(store.n)
-        if not len(fresh) and len(self.places) == n:
+        if not self.differs():
             return self.index.index
-        both = np.concatenate([self.places, np.where(self.places >= 0, self.places + n, -1)])
-        fresh = np.concatenate([fresh, fresh + n])
-        return LayeredIndex(self.index.index, both, store.keys_of(fresh), fresh)
+        m, n = self.index.distinct.n // 2, seats.n
+
+        def places(rows: IdArray) -> IdArray:
+            found = seats.places(self._seats_of(rows % m))
+            return np.where(found >= 0, found + n * (rows >= m), -1)
+
+        late = seats.places(self.late)
+        both = np.where(late >= 0, np.stack([late, late + n]), -1).T.ravel()
+        fresh = self._own_keys().reshape(len(both), self.index.distinct.width)
+        return LayeredIndex(self.index.index, places, 2 * len(self.void), fresh, both)
+
+    def _own_keys(self) -> npt.NDArray[Any]:
+        return self.keys.whole()[: len(self.late)]
+
+    def _seats_of(self, numbers: IdArray) -> IdArray:
+        """Where facts sit, -1 for one that is gone."""
+        seats = numbers if self.seats is None else self.seats[numbers]
+        return np.where(is_among(numbers, self.void), -1, seats)
+
+    def _numbers_of(self, seats: IdArray) -> IdArray:
+        return seats if self.seats is None else np.flatnonzero(np.isin(self.seats, seats))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _LiveBase(EncodedBase):
-    """The arrays of a state; what was made of the state before is given."""
+    """The arrays of a state."""
 
+    store: LiveFacts
     uses: NameUses
-    name_columns: npt.NDArray[np.integer]
-    order_before: FactOrder | None = None
-    by_head_before: FactsByHead | None = None
+    table: FactTable
 
     @cached_property
     def names(self) -> NameTable:
         """The trigrams and words of its names."""
-        heads, tails, relations = self.name_columns.T
+        heads, tails, relations = (self.table.column(NAMES, part) for part in range(3))
         return self.uses.table(heads, tails, relations, self.device)
 
     @cached_property
     def order(self) -> FactOrder:
         """Which facts stand in a row in time."""
-        return super().order if self.order_before is None else self.order_before
+        return FactOrder.of(self.store, self.device, self.table.seats)
 
     @cached_property
     def by_head(self) -> FactsByHead:
         """The facts about each entity."""
-        return super().by_head if self.by_head_before is None else self.by_head_before
+        return FactsByHead.of(self.store, self.device, self.table.seats)
+
+    def take_over(self, before: _LiveBase, moved: Moved) -> None:
+        """Makes what another state has already of it and of the facts that differ."""
+        self.store.with_extent_of(before.store, moved)
+        if {"order", "by_head"} <= vars(before).keys():
+            order = before.order.moved(self.store, moved, self.device)
+            by_head = before.by_head.moved(self.store, moved, order, self.device)
+            vars(self).update(order=order, by_head=by_head)
 
 
 @dataclass(frozen=True)
@@ -115,14 +165,12 @@ class Snapshot:
 
     Attributes:
         version: The call after which the base was so.
-        ids: Its facts, in their order; a fact's place here is its row in `base`.
         base: What the model reads; None where there is no fact.
     """
 
     version: int
-    ids: IdArray
     base: _LiveBase | None
-    _columns: Columns
+    _table: FactTable
     _indexed: _Indexed | None
     _rows: BaseRows
 
@@ -131,13 +179,13 @@ class Snapshot:
         """The state after a call: of a segment where there is one; else facts without vectors are encoded first."""
         segment = segments.nearest(base, encoder.fingerprint, version)
         if segment is None:
-            state = cls(0, np.zeros(0, dtype=np.int64), None, {}, None, BaseRows.none(base, encoder))
+            state = cls._of_nothing(0, BaseRows.none(base, encoder))
         else:
             state = cls._of_segment(base, segment, device)
         if version != state.version:
             state = state.moved(base, encoder, version, device)
         past = segment is not None and version < segment.version
-        if past or state.is_kept or len(state.ids) < WORTH or base.database.read_only:
+        if past or state.is_kept or state.n < WORTH or base.database.read_only:
             return state
         if not state.keep(base, encoder):
             return state
@@ -147,30 +195,49 @@ class Snapshot:
         return cls._of_segment(base, segment, device)  # mapped, so that what it was made in is given back
 
     @classmethod
+    def _of_nothing(cls, version: int, rows: BaseRows) -> Snapshot:
+        return cls(version, None, FactTable.of({IDS: np.empty(0, dtype=np.int64)}), None, rows)
+
+    @classmethod
     def _of_segment(cls, base: KnowledgeBase, segment: segments.Segment, device: str) -> Snapshot:
         arrays, rows = segment.arrays, BaseRows.of_arrays(base, segment.arrays, segment.index)
-        columns = {name: arrays[name] for name in (FIRST_DAYS, LAST_DAYS, ENTITIES, RELATIONS, NAMES, STATES)}
-        columns[SLOTS] = np.arange(len(arrays[_IDS]))
+        columns = {name: arrays[name] for name in _COLUMNS} | {SLOTS: np.arange(len(arrays[IDS]))}
         indexed = _Indexed.of(segment.index, kept=True)
-        uses = NameUses(rows.names, arrays[_USES].copy(), arrays[_USERS].copy())
-        return cls._made(segment.version, arrays[_IDS], columns, indexed, rows, uses, device)
+        uses = NameUses(rows.names, Patched(arrays[_USES]), Patched(arrays[_USERS]))
+        return cls._made(segment.version, FactTable.of(columns), indexed, rows, uses, device)
 
     @classmethod
     def _made(
         cls,
         version: int,
-        ids: IdArray,
-        columns: Columns,
+        table: FactTable,
         indexed: _Indexed,
         rows: BaseRows,
         uses: NameUses,
         device: str,
-        **before: Any,
+        taken_over: tuple[_LiveBase, Moved] | None = None,
     ) -> Snapshot:
-        store = LiveFacts(columns, rows)
-        index, names = indexed.search_index(store), columns[NAMES]
-        live = _LiveBase(store=store, index=index, device=device, uses=uses, name_columns=names, **before)
-        return cls(version, ids, live, columns, indexed, rows)
+        """From its parts; `taken_over` is another state, and how facts stand in this one."""
+        store, index = LiveFacts(table, rows), indexed.search_index(table.seats)
+        live = _LiveBase(store=store, index=index, device=device, uses=uses, table=table)
+        if taken_over is not None:
+            live.take_over(*taken_over)
+        return cls(version, live, table, indexed, rows)
+
+    @property
+    def n(self) -> int:
+        """Number of facts."""
+        return self._table.n
+
+    @property
+    def ids(self) -> IdArray:
+        """Its facts, in their order, (n,); a fact's place here is its row in `base`."""
+        return np.asarray(self.id_column)
+
+    @property
+    def id_column(self) -> Column:
+        """The same for who reads few of them."""
+        return self._table.column(IDS)
 
     @property
     def facts(self) -> Sequence[FiveTuple]:
@@ -185,12 +252,12 @@ class Snapshot:
     @property
     def late(self) -> int:
         """How many facts its index lacks, or has too many."""
-        return 0 if self._indexed is None else self._indexed.differs(len(self.ids))
+        return 0 if self._indexed is None else self._indexed.differs()
 
     @property
     def many_late(self) -> bool:
         """Whether it is time to write the next segment, before so many facts differ that a question waits for it."""
-        n = len(self.ids)
+        n = self.n
         return n >= WORTH and (not self.is_kept or self.late * EARLY > max(FEW, n // PART))
 
     def read_from(self, base: KnowledgeBase) -> None:
@@ -201,93 +268,63 @@ class Snapshot:
         """Another state of the same base, later or earlier."""
         self.read_from(base)
         changed = base.changed(self.version, version)
-        new = changed[changed[:, 1] > 0]
-        kept = ~_among(self.ids, changed[:, 0])
-        if not len(new) and kept.all():
+        new, before = changed[changed[:, 1] > 0], self._table.seats
+        gone = self._table.seats_of(changed[:, 0])
+        gone = gone[(gone >= 0) & ~is_among(gone, before.empty)]
+        n = before.n - len(gone) + len(new)
+        if not len(new) and not len(gone):
             return replace(self, version=version)
-        n = int(kept.sum()) + len(new)
         if not n:
-            return Snapshot(version, self.ids[:0], None, {}, None, self._rows)
-        left = self.ids[kept]
-        at = np.searchsorted(left, new[:, 0])
-        moved = _moved(kept, at + np.arange(len(new)), n)
+            return self._of_nothing(version, self._rows)
         if self.base is None or self._indexed is None:
             with rows_of_base.scratch(base, n, base.path / segments.FOLDER) as folder:
                 rows = self._rows if folder is None else self._rows.with_room(n, folder)
-                columns = rows.add(new[:, 1], encoder)
+                columns = rows.add(new[:, 1], encoder) | {IDS: new[:, 0].copy()}
                 uses = NameUses.of(rows.names, columns[NAMES][:, :2].ravel())
                 rows, index = rows.compacted(columns[SLOTS], folder)
-            columns[SLOTS], indexed = np.arange(n), _Indexed.of(index)
-            return self._made(version, new[:, 0].copy(), columns, indexed, rows, uses, device)
-        fresh = self._rows.add(new[:, 1], encoder) if len(new) else {}
-        gone = self._columns[NAMES][~kept, :2].ravel()
-        columns = {name: _with_rows(column, kept, at, fresh.get(name)) for name, column in self._columns.items()}
-        uses = self.base.uses.moved(gone, fresh[NAMES][:, :2].ravel() if fresh else gone[:0])
-        indexed, rows = self._indexed.moved(moved), self._rows
-        if indexed.differs(n) > max(FEW, n // PART):
-            with rows_of_base.scratch(base, n, base.path / segments.FOLDER) as folder:
-                rows, index = rows.compacted(columns[SLOTS], folder)
-            columns[SLOTS], indexed = np.arange(n), _Indexed.of(index)
-        ids = _with_rows(self.ids, kept, at, new[:, 0])
-        return self._made(
-            version, ids, columns, indexed, rows, uses, device, **self._before(columns, rows, moved, device)
-        )
-
-    def _before(self, columns: Columns, rows: BaseRows, moved: Moved, device: str) -> dict[str, Any]:
-        """What the next state has of this one, as far as it was asked for."""
-        if self.base is None or not {"order", "by_head"} <= vars(self.base).keys():
-            return {}
-        store = LiveFacts(columns, rows)
-        order = self.base.order.moved(store, moved, device)
-        return {"order_before": order, "by_head_before": self.base.by_head.moved(store, moved, order, device)}
+            table = FactTable.of(columns | {SLOTS: np.arange(n)})
+            return self._made(version, table, _Indexed.of(index), rows, uses, device)
+        nothing = np.empty(0, dtype=np.int64)
+        fresh = {name: part.take(nothing) for name, part in self._table.columns.items()}
+        if len(new):
+            fresh = self._rows.add(new[:, 1], encoder) | {IDS: new[:, 0].copy()}
+        left = self._table.column(NAMES)[before.places(gone)]
+        uses = self.base.uses.moved(left[:, :2].ravel(), fresh[NAMES][:, :2].ravel())
+        keys = np.stack([part.take(fresh[SLOTS]) for part in self._rows.vectors[:2]], axis=1)
+        seats = self._table.seats_of(new[:, 0])
+        unseated, last = seats < 0, self._table.last
+        if (new[unseated, 0] < last).any():
+            table, now = self._table.reseated(before.places(gone), new[:, 0], fresh)
+            moved = Moved(table.seats, table.seats, nothing, np.searchsorted(np.asarray(table.column(IDS)), new[:, 0]))
+            indexed, taken_over = self._indexed.reseated(before, now).moved(moved, keys), None
+        else:
+            seats[unseated] = before.size + np.arange(unseated.sum())
+            moved = Moved.of(before, gone, seats, len(self._table.early))
+            table, indexed = self._table.moved(moved, fresh), self._indexed.moved(moved, keys)
+            taken_over = self.base, moved
+        if indexed.differs() > max(FEW, n // PART):
+            return self._compacted(version, table, uses, device)
+        return self._made(version, table, indexed, self._rows, uses, device, taken_over)
 
     def compacted(self) -> Snapshot:
         """The same state, all of whose facts are in its index."""
-        if self.base is None or not self.late:
+        if self.base is None or (not self.late and len(self._rows.vectors[0]) == self._table.n):
             return self
-        base = self._rows.texts.base
-        with rows_of_base.scratch(base, len(self.ids), base.path / segments.FOLDER) as folder:
-            rows, index = self._rows.compacted(self._columns[SLOTS], folder)
-        columns = self._columns | {SLOTS: np.arange(len(self.ids))}
-        indexed, uses = _Indexed.of(index), self.base.uses
-        return self._made(self.version, self.ids, columns, indexed, rows, uses, self.base.device)
+        return self._compacted(self.version, self._table, self.base.uses, self.base.device)
+
+    def _compacted(self, version: int, table: FactTable, uses: NameUses, device: str) -> Snapshot:
+        base, columns = self._rows.texts.base, table.whole()
+        with rows_of_base.scratch(base, table.n, base.path / segments.FOLDER) as folder:
+            rows, index = self._rows.compacted(columns[SLOTS], folder)
+        table = FactTable.of(columns | {SLOTS: np.arange(table.n)})
+        return self._made(version, table, _Indexed.of(index), rows, uses, device)
 
     def keep(self, base: KnowledgeBase, encoder: FactEncoder) -> bool:
         """Writes this state beside the base, so that it opens at once; whether it could be written."""
         state = self.compacted()
         if state.base is None or state._indexed is None:
             return False
-        columns = {name: column for name, column in state._columns.items() if name != SLOTS}
-        arrays = {**columns, **state._rows.arrays(), _IDS: state.ids}
-        arrays |= {_USES: state.base.uses.uses, _USERS: state.base.uses.users}
+        columns = {name: column for name, column in state._table.whole().items() if name != SLOTS}
+        arrays = {**columns, **state._rows.arrays()}
+        arrays |= zip((_USES, _USERS), state.base.uses.arrays(), strict=True)
         return segments.keep(base, encoder.fingerprint, segments.Segment(self.version, arrays, state._indexed.index))
-
-
-def _among(ids: IdArray, facts: IdArray) -> npt.NDArray[np.bool_]:
-    """Which of the ids, ascending, are among some facts."""
-    found = np.zeros(len(ids), dtype=np.bool_)
-    places = np.searchsorted(ids, facts)
-    there = places < len(ids)
-    places, facts = places[there], facts[there]
-    found[places[ids[places] == facts]] = True
-    return found
-
-
-def _moved(kept: npt.NDArray[np.bool_], fresh: IdArray, n: int) -> Moved:
-    stayed = np.ones(n, dtype=np.bool_)
-    stayed[fresh] = False
-    now = np.full(len(kept), -1, dtype=np.int64)
-    now[kept] = np.flatnonzero(stayed)
-    return Moved(now, fresh, n)
-
-
-def _with_rows(
-    column: npt.NDArray[Any], kept: npt.NDArray[np.bool_], at: IdArray, new: npt.NDArray[Any] | None
-) -> npt.NDArray[Any]:
-    """The rows of a column that are kept, with new ones put in at places among them."""
-    left = column if kept.all() else column[kept]
-    if new is None:
-        return left
-    if not len(at) or at[0] == len(left):  # all at the end, as where facts are added
-        return np.concatenate([left, new])
-    return np.insert(left, at, new, axis=0)

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_torch_file
 
 from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.core.errors import EncoderError, KBLaMError, StoreError
 from kblampp.core.files import read_manifest, write_manifest
-from kblampp.core.low_rank import WEIGHTS
+from kblampp.core.low_rank import CONFIG, WEIGHTS, merge_updates, put_updates
 from kblampp.encoding.encoders import KIND, TUNED, Encoders, fingerprint_of_tuned, load_encoders
 from kblampp.encoding.sentence_encoder import (
     DeterministicEncoder,
@@ -232,6 +233,31 @@ def test_a_tuned_encoder_that_is_missing_damaged_or_of_another_is_one_clear_sent
     assert "\n" not in text
     assert str(copy / TUNED) in text
     assert "run `dvc repro tune`" in text
+
+
+def test_the_updates_are_merged_as_peft_merges_them(copy: Path) -> None:
+    """Bit by bit, into weights of double precision."""
+    ours, theirs = (load_sentence_transformer(str(copy / "tiny")).double()[0].auto_model for _ in range(2))
+    merge_updates(ours, copy / TUNED)
+    updated = get_peft_model(theirs, PeftConfig.from_pretrained(str(copy / TUNED)))
+    put_updates(updated, load_torch_file(copy / TUNED / WEIGHTS))
+    expected = updated.merge_and_unload().state_dict()
+    plain = load_sentence_transformer(str(copy / "tiny")).double()[0].auto_model.state_dict()
+    found = ours.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert not all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize(
+    "field", [{"use_dora": True}, {"bias": "all"}, {"peft_type": "IA3"}, {"rank_pattern": {"key": 2}}]
+)
+def test_updates_of_another_kind_are_refused(copy: Path, field: dict[str, Any]) -> None:
+    config = json.loads((copy / TUNED / CONFIG).read_text(encoding="utf-8")) | field
+    (copy / TUNED / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    model = load_sentence_transformer(str(copy / "tiny")).double()[0].auto_model
+    with pytest.raises(ValueError, match="plain low-rank updates"):
+        merge_updates(model, copy / TUNED)
 
 
 def test_an_encoder_of_another_shape_refuses_the_updates(copy: Path) -> None:

@@ -356,3 +356,27 @@ def test_index_that_knows_no_store_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="keys_sha256"):
         KnowledgeIndex.build(np.eye(4)).save(tmp_path / "index")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW8"])
+@pytest.mark.parametrize("ties", ["none", "near", "equal", "several facts"])
+def test_a_query_alone_finds_what_it_finds_among_others(factory: str, ties: str) -> None:
+    """Scores and ids, bit by bit; of one query few steps are taken where nothing is in doubt."""
+    rng = np.random.default_rng(7)
+    keys = rng.standard_normal((60, 8)).astype(np.float32)
+    if ties == "near":
+        keys[1::2] = keys[::2] * np.float32(1 + 1e-7)
+    elif ties == "equal":  # other keys with the same score for queries that end in 0
+        keys[1::2] = keys[::2]
+        keys[1::2, -1] += 1
+    elif ties == "several facts":
+        keys[40:] = keys[:20]
+    queries = rng.standard_normal((12, 8)).astype(np.float32)
+    queries[::2, -1] = 0
+    index = KnowledgeIndex.build(keys, factory=factory)
+    for k in (1, 7, 59, 60):
+        scores, ids = index.search(queries, k)
+        for row, query in enumerate(queries):
+            alone = index.search(query[None], k)
+            np.testing.assert_array_equal(alone[0][0], scores[row])
+            np.testing.assert_array_equal(alone[1][0], ids[row])

@@ -21,7 +21,13 @@ def test_a_search_finds_what_an_index_of_all_keys_finds(gone: int, k: int) -> No
     places = np.arange(N)
     places[best] = -1
     fresh = rng.standard_normal((FRESH, WIDTH)).astype(np.float32)
-    index = LayeredIndex(KnowledgeIndex.build(keys), places, fresh, N + np.arange(FRESH))
+    index = LayeredIndex(
+        KnowledgeIndex.build(keys),
+        places.__getitem__,
+        gone,
+        np.concatenate([fresh, keys[:1]]),
+        np.append(N + np.arange(FRESH), -1),  # a late key may be gone too
+    )
     assert index.n == N - gone + FRESH
     others = rng.standard_normal((3, WIDTH)).astype(np.float32)
     queries = np.concatenate([query, others])  # of which some find enough at once

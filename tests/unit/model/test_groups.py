@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kblampp.model.groups import Groups, Moved, pair_numbers
+from kblampp.encoding.seats import Moved, Seats
+from kblampp.model.groups import Groups, pair_numbers
 
 FACTS = st.dictionaries(st.integers(0, 40), st.integers(0, 5), max_size=30)
 """Groups of facts by their ids."""
-
-
-def moved_between(before: dict[int, int], after: dict[int, int]) -> Moved:
-    ids, now = sorted(before), {fact: place for place, fact in enumerate(sorted(after))}
-    same = {fact for fact in ids if after.get(fact) == before[fact]}
-    places = [now[fact] if fact in same else -1 for fact in ids]
-    fresh = [place for fact, place in now.items() if fact not in same]
-    return Moved(np.array(places, dtype=np.int64), np.array(fresh, dtype=np.int64), len(after))
+MOST = 41
 
 
 def numbers(facts: dict[int, int]) -> np.ndarray:
     return np.array([facts[fact] for fact in sorted(facts)], dtype=np.int64)
 
 
-@given(before=FACTS, after=FACTS, few=st.sampled_from([0, 100]))
-def test_groups_of_the_next_state_are_sorted_anew(before: dict[int, int], after: dict[int, int], few: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kblampp.model.groups.FEW", few)
-        found = Groups.of(numbers(before)).moved(moved_between(before, after), numbers(after))
-    expected = Groups.of(numbers(after))
-    assert found.facts.tolist() == expected.facts.tolist()
-    assert found.numbers.tolist() == expected.numbers.tolist()
+@given(states=st.lists(FACTS, min_size=2, max_size=5))
+def test_groups_of_the_next_states_are_as_if_made_anew(states: list[dict[int, int]]) -> None:
+    """Each fact has its id as its seat."""
+    seats = Seats(MOST, np.setdiff1d(np.arange(MOST), list(states[0])))
+    found = Groups.of(numbers(states[0]), seats)
+    for before, after in itertools.pairwise(states):
+        gone = [fact for fact in sorted(before) if after.get(fact) != before[fact]]
+        fresh = [fact for fact in sorted(after) if after[fact] != before.get(fact)]
+        moved = Moved.of(found.seats, np.array(gone, dtype=np.int64), np.array(fresh, dtype=np.int64), MOST)
+        of_gone, of_fresh = (
+            np.array([groups[fact] for fact in facts], dtype=np.int64)
+            for groups, facts in ((before, gone), (after, fresh))
+        )
+        found = found.moved(moved, of_gone, of_fresh)
+        expected, every = Groups.of(numbers(after)), np.arange(7)
+        assert found.seats.n == len(after)
+        assert found.sizes(every).tolist() == expected.sizes(every).tolist()
+        for number in every:
+            assert found.of_group(number).tolist() == expected.of_group(number).tolist()
+        for most in (1, 3, 40):
+            assert found.first_of(every, most).tolist() == expected.first_of(every, most).tolist()
 
 
 @given(facts=FACTS)
@@ -43,12 +51,6 @@ def test_a_group_is_all_its_facts_in_their_order(facts: dict[int, int]) -> None:
         assert groups.of_group(number).tolist() == np.flatnonzero(column == number).tolist()
     assert groups.of_groups(np.array([1, 4])).tolist() == np.flatnonzero(np.isin(column, [1, 4])).tolist()
     assert groups.sizes(np.arange(7)).tolist() == np.bincount(column, minlength=7).tolist()
-
-
-def test_links_lead_to_where_facts_stand_now_and_nowhere_from_those_that_went() -> None:
-    moved = Moved(now=np.array([0, -1, 3]), fresh=np.array([1, 2]), n=4)
-    assert moved.places(np.array([2, 0, 1])).tolist() == [3, -1, -1, -1]
-    assert moved.carried(np.array([5, 6, 7])).tolist() == [5, 0, 0, 7]
 
 
 @given(pairs=st.lists(st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1)), min_size=2, max_size=9))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kblampp.base.editing import changed, fact_of
 from kblampp.base.knowledge_base import KnowledgeBase
@@ -139,7 +140,7 @@ def test_opening_a_segment_reads_no_text_and_asking_for_a_fact_reads_one(
     state = Snapshot.of(base, encoder, base.version)
     assert state.base is not None
     assert state.base.order.same(0, inverse=False)
-    assert state.base.names.heads.shape == (len(FACTS),)
+    assert state.base.names.heads[torch.arange(len(FACTS))].shape == (len(FACTS),)
     assert read == []
     assert state.facts[3] == state.facts[3] == FACTS[3]
     assert len(read) == 1

@@ -155,9 +155,15 @@ def test_a_state_made_of_another_is_the_state_made_from_nothing(
         base.delete([row + 1 for row in range(len(FACTS)) if row not in kept])
         if added:
             base.add([fact_of("New Name", "likes", str(number)) for number in range(added)])
+        versions = range(first.version, base.version + 1)
         second = ready(first.moved(base, encoder_of_all, base.version))
         same(second, Snapshot.of(base, encoder_of_all, base.version), encoder_of_all)
         same(second.moved(base, encoder_of_all, first.version), first, encoder_of_all)
+        state = first
+        for version in (*versions, *reversed(versions)):  # a call at a time, from which another state branches off
+            state = ready(state.moved(base, encoder_of_all, version))
+            same(ready(state.moved(base, encoder_of_all, base.version)), second, encoder_of_all)
+        same(state, first, encoder_of_all)
 
 
 def ready(state: Snapshot) -> Snapshot:
@@ -176,12 +182,14 @@ def same(one: Snapshot, other: Snapshot, encoder: FactEncoder) -> None:
     assert other.base is not None
     for name in ("keys", "values", "ctx", "tau_min", "tau_max"):
         np.testing.assert_array_equal(getattr(one.base.store, name), getattr(other.base.store, name), err_msg=name)
+    every = torch.arange(len(one.facts))
     for name in ("before", "after", "timed", "several", "inverse_several"):
-        assert torch.equal(getattr(one.base.order, name), getattr(other.base.order, name)), name
+        assert torch.equal(*(getattr(state.base.order, name)[every] for state in (one, other))), name
     for inverse, fact in itertools.product((False, True), range(len(one.facts))):
         assert one.base.order.same(fact, inverse=inverse) == other.base.order.same(fact, inverse=inverse)
     withheld = torch.arange(len(one.facts))[:, None] // 2
-    for ends in zip(one.base.by_head.ends.T.contiguous(), other.base.by_head.ends.T.contiguous(), strict=True):
+    assert one.base.store.horizon == other.base.store.horizon
+    for ends in zip(*(state.base.by_head.ends[every].T.contiguous() for state in (one, other)), strict=True):
         for gone in (None, withheld):
             left, right = (state.base.by_head.about(end, gone) for state, end in zip((one, other), ends, strict=True))
             assert torch.equal(left, right)
@@ -190,7 +198,7 @@ def same(one: Snapshot, other: Snapshot, encoder: FactEncoder) -> None:
     tables = (one.base.names, other.base.names)
     for name in ("grams", "words", "shares", "uses", "numbers", "label_words"):
         for part in ("heads", "tails", "relations"):
-            left, right = (getattr(table, name)[getattr(table, part)] for table in tables)
+            left, right = (getattr(table, name)[getattr(table, part)[every]] for table in tables)
             assert torch.equal(left, right), (name, part)
     n = len(one.facts)
     assert one.base.index.n == other.base.index.n == 2 * n
