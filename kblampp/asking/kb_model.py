@@ -17,6 +17,7 @@ from kblampp.asking.reader import Reader
 from kblampp.asking.replies import Reply
 from kblampp.asking.wording import in_a_sentence
 from kblampp.base.knowledge_base import KnowledgeBase
+from kblampp.core.arguments import text_of
 from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import MANIFEST
 from kblampp.core.params import AnswerStyle, Params, load_params
@@ -97,10 +98,11 @@ class KBModel:
         """Answers questions; those about one state of the base and one day are read together.
 
         Raises:
-            DataError: A question is empty, or names a state that the base has not had.
+            DataError: A question is empty or no text, names a state that the base has not had, or `base` is none.
         """
+        _check_base(base)
         for each in asked:
-            if not each.question.strip():
+            if not text_of(each.question, "a question", "Who led Silver Harbor in 2012?").strip():
                 raise DataError("a question is empty: ask something")
         now = base.version
         today = datetime.date.today().toordinal()
@@ -128,8 +130,10 @@ class KBModel:
         """Answers with Hugging Face's `generate`, which takes any `options`: `do_sample`, `num_beams`, `streamer` ….
 
         Raises:
-            DataError: The base is empty, so there is nothing to read.
+            DataError: The base is empty, so there is nothing to read, `base` is none, or the question is no text.
         """
+        _check_base(base)
+        text_of(question, "a question", "Who led Silver Harbor in 2012?")
         state = self.snapshot(base, base.version)
         if state.base is None:
             raise DataError(f"{base.path} holds no fact: add some first")
@@ -183,6 +187,14 @@ class KBModel:
 
     def _facts_kept(self) -> int:
         return sum(state.n for state in list(self._snapshots.values())[:-1])
+
+
+def _check_base(base: object) -> None:
+    if not isinstance(base, KnowledgeBase):
+        raise DataError(
+            f"the base is {str(base)[:60]!r} ({type(base).__name__}): expected a knowledge base; open its folder with "
+            "KnowledgeBase.open(...) and pass the result"
+        )
 
 
 def _trained(folder: Path | str | None, adapter: Path | str | None) -> tuple[Params, Path, FactEncoder]:

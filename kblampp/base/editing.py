@@ -9,6 +9,7 @@ import datetime
 import re
 from dataclasses import replace
 
+from kblampp.core.arguments import DateLike, date_text, name_of, text_of
 from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import UNKNOWN, Window
@@ -18,7 +19,15 @@ from kblampp.tables.facts_of_rows import SOURCE
 _LENGTHS = {"day": len("2026-11-23"), "minute": len("2026-11-23T09:30"), "second": len("2026-11-23T09:30:00")}
 
 
-def fact_of(head: str, relation: str, tail: str, *, context: str = "", start: str = "", end: str = "") -> FiveTuple:
+def fact_of(
+    head: str | float,
+    relation: str | float,
+    tail: str | float,
+    *,
+    context: str = "",
+    start: DateLike | None = "",
+    end: DateLike | None = "",
+) -> FiveTuple:
     """A fact as people write one.
 
     Args:
@@ -26,13 +35,15 @@ def fact_of(head: str, relation: str, tail: str, *, context: str = "", start: st
         relation: Which property.
         tail: Its value.
         context: The sentence that says so.
-        start: First year, month or day on which it holds; empty if that is open or not known.
+        start: First year, month or day on which it holds; empty or None if that is open or not known.
         end: The last one, which counts whole.
 
     Raises:
-        DataError: A name is empty, a date is none, or the end lies before the start.
+        DataError: A name is empty or neither text nor number, a date is none, or the end lies before the start.
     """
-    names = {"head": head.strip(), "relation": relation.strip(), "tail": tail.strip()}
+    parts = {"head": head, "relation": relation, "tail": tail}
+    names = {place: name_of(name, f"the {place} of a fact").strip() for place, name in parts.items()}
+    context = text_of(context, "the context of a fact", "She led the museum.")
     for place, name in names.items():
         if not name:
             raise DataError(f"the {place} of a fact is empty: expected a name")
@@ -41,7 +52,7 @@ def fact_of(head: str, relation: str, tail: str, *, context: str = "", start: st
         Relation(None, names["relation"]),
         Entity(None, names["tail"]),
         Context(SOURCE, sent_span=context.strip()),
-        with_bounds(UNKNOWN, start=start, end=end),
+        with_bounds(UNKNOWN, start=date_text(start, "the start of a fact"), end=date_text(end, "the end of a fact")),
     )
 
 

@@ -44,6 +44,7 @@ from kblampp.base.states import (
     undone_calls,
     write_call,
 )
+from kblampp.core.arguments import DateLike, date_text
 from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import atomic_write, write_jsonl
 from kblampp.data.facts import FiveTuple
@@ -148,9 +149,23 @@ class KnowledgeBase:
         return ids
 
     def add_fact(
-        self, head: str, relation: str, tail: str, *, context: str = "", start: str = "", end: str = "", note: str = ""
+        self,
+        head: str | float,
+        relation: str | float,
+        tail: str | float,
+        *,
+        context: str = "",
+        start: DateLike | None = "",
+        end: DateLike | None = "",
+        note: str = "",
     ) -> int:
-        """Adds one fact as a table's row has it: names, sentence, and years, months or days as its bounds; its id."""
+        """Adds one fact as a table's row has it: names, sentence, and years, months or days as its bounds; its id.
+
+        A number as a name is its text, and as a bound a year; a bound may also be a `datetime.date`.
+
+        Raises:
+            DataError: As `fact_of`.
+        """
         return self.add([fact_of(head, relation, tail, context=context, start=start, end=end)], note=note)[0]
 
     def change(self, fact: int, content: FiveTuple | Callable[[FiveTuple], FiveTuple], *, note: str = "") -> Call:
@@ -166,7 +181,7 @@ class KnowledgeBase:
         """
         return self._replace("change", fact, content if callable(content) else lambda _: content, note)
 
-    def end(self, fact: int, last: str, *, note: str = "") -> Call:
+    def end(self, fact: int, last: DateLike, *, note: str = "") -> Call:
         """Says when a fact has stopped to hold.
 
         Args:
@@ -177,6 +192,7 @@ class KnowledgeBase:
         Raises:
             DataError: There is no such fact, it starts later, or `last` is no date.
         """
+        last = date_text(last, f"the end of fact {fact}")
         bound = read_bound(last, end=True)
         if bound.day is None:
             raise DataError(f"fact {fact} cannot end at {last!r}: expected a year, a month or a day, such as 2013-05")
@@ -424,7 +440,7 @@ class KnowledgeBase:
         row = connection.execute("SELECT max(until) FROM versions WHERE fact = ?", (min(fact, MOST),)).fetchone()
         if row[0] is not None:
             return DataError(f"the base has no fact {fact} now: call {row[0]} took it away")
-        return DataError(f"the base has no fact {fact}: look up ids with a search")
+        return DataError(f"the base has no fact {fact}: `kblampp facts` and `KnowledgeBase.facts` show the ids")
 
     def _filter(self, search: str, held_on: int | None, known_at: Moment) -> tuple[str, dict[str, Any]]:
         parts, values = [NOW], dict[str, Any]()

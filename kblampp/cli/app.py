@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from kblampp import __version__
 from kblampp.cli import asking, reading, serving, writing
 from kblampp.core.errors import DataError, first_line, one_line_errors
 
@@ -23,6 +25,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"kblampp {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Name and version, and nothing else.")
+    ] = False,
+) -> None:
+    """Takes the options that stand before a command."""
+
+
 for command in (
     writing.init,
     writing.import_,

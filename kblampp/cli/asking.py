@@ -14,7 +14,7 @@ import typer
 from kblampp.asking.asked import Asked
 from kblampp.asking.quiet import quiet
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.cli.output import Base, Json, KnownAt, Model, day_of, moment, say
+from kblampp.cli.output import Base, Json, KnownAt, Model, day_of, moment, say, whole
 from kblampp.core.cache import cache_root
 from kblampp.core.errors import DataError, KBLaMError
 from kblampp.core.params import AnswerStyle
@@ -35,7 +35,7 @@ def ask(
         str | None, typer.Option(metavar="DAY", help='The day of asking, which "now" means; today without.')
     ] = None,
     known_at: KnownAt = None,
-    top: Annotated[int, typer.Option(min=0, help="Facts shown beside the answer.")] = 5,
+    top: Annotated[int, typer.Option(parser=whole(0), metavar="N", help="Facts shown beside the answer.")] = 5,
     brief: Annotated[bool, typer.Option("--brief", "-b", help="The answers alone, one a line.")] = False,
     style: Annotated[
         str | None, typer.Option(metavar="STYLE", help="short, or sentence; without, as params.yaml says.")

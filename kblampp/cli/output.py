@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +17,31 @@ from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import day
 from kblampp.tables.writing import as_row, line_of, span
 
+
+def whole(low: int, high: int | None = None, *, where: str = "") -> Callable[[str | int], int]:
+    """A parser of whole numbers for an argument or option.
+
+    Args:
+        low: The least that is taken.
+        high: The greatest; None for any.
+        where: Where to look them up, as the end of the sentence.
+    """
+
+    def parse(text: str | int) -> int:
+        text = str(text).strip()
+        number = int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else None
+        if number is None or number < low or (high is not None and number > high):
+            span_ = f"from {low} on" if high is None else f"from {low} to {high}"
+            raise typer.BadParameter(f"{text[:40]!r}, expected a whole number {span_}{where and f': {where}'}")
+        return number
+
+    return parse
+
+
+fact_id = whole(1, where="`kblampp facts` shows the ids")
+call_id = whole(1, where="`kblampp log` shows the calls")
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="Folder of the knowledge base, such as my.kb.")]
-FactId = Annotated[int, typer.Argument(metavar="ID", help="The fact's id: `kblampp facts` shows it.", min=1)]
+FactId = Annotated[int, typer.Argument(metavar="ID", help="The fact's id: `kblampp facts` shows it.", parser=fact_id)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value a line on standard output, for programs.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Stands beside the call in the log.")]
 Model = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.cli.output import Base, FactId, Json, KnownAt, day_of, fact_row, give, moment
+from kblampp.cli.output import Base, FactId, Json, KnownAt, day_of, fact_row, give, moment, whole
 from kblampp.core.errors import DataError, StoreError
 from kblampp.tables.writing import aligned, span
 
@@ -21,7 +21,7 @@ def facts(
     search: Annotated[str, typer.Argument(metavar="[WORDS]", help="Words that a fact must hold, in any case.")] = "",
     on: Annotated[str | None, typer.Option(metavar="DAY", help="Only facts that hold on a day, 2012-05-01.")] = None,
     known_at: KnownAt = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="Most facts shown.")] = 50,
+    limit: Annotated[int, typer.Option(parser=whole(1, MOST_SHOWN), metavar="N", help="Most facts shown.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Show facts, with their ids.
@@ -59,7 +59,7 @@ def history(base: Base, fact: FactId, as_json: Json = False) -> None:
 
 def log(
     base: Base,
-    limit: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="Most calls shown.")] = 20,
+    limit: Annotated[int, typer.Option(parser=whole(1, MOST_SHOWN), metavar="N", help="Most calls shown.")] = 20,
     as_json: Json = False,
 ) -> None:
     """Show the calls that wrote, the newest first.

@@ -9,16 +9,16 @@ import typer
 
 from kblampp.asking.quiet import quiet
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.cli.output import Base, Model, say
+from kblampp.cli.output import Base, Model, say, whole
+from kblampp.server.settings import TOKEN
 
-TOKEN = "KBLAMPP_TOKEN"
 ReadOnly = Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change the base.")]
 
 
 def serve(
     base: Base,
     host: Annotated[str, typer.Option(help=f"Address; all but loopback need a token in {TOKEN}.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 8000,
+    port: Annotated[int, typer.Option(parser=whole(0, 65535), metavar="PORT", help="Port; 0 for any free one.")] = 8000,
     read_only: ReadOnly = False,
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Another name that browsers may reach it by.")

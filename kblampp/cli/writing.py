@@ -18,7 +18,9 @@ from kblampp.cli.output import (
     Json,
     Model,
     Note,
+    call_id,
     counted,
+    fact_id,
     fact_line,
     fact_row,
     give,
@@ -67,7 +69,8 @@ def import_(
 ) -> None:
     """Add the facts of a table, after a look at how it was understood.
 
-    Rows that cannot be read are kept in a file beside the table, each with its reason.
+    Rows that cannot be read are kept in a file beside the table, each with its reason; where none can be read, the exit
+    status is 1.
 
     Example: kblampp import my.kb staff.csv --columns head=Person,relation=Role,tail=Unit
     """
@@ -79,6 +82,12 @@ def import_(
         if reading.rejected:
             verb = "would be" if dry_run else "will be"
             say(f"{counted(len(reading.rejected), 'row')} cannot be read and {verb} kept in {rejected}, with reasons")
+        if reading.rejected and not reading.facts:
+            if not dry_run:
+                write_rejected(reading, rejected)
+            give(_counts(reading, 0, None if dry_run else rejected), [], as_json=as_json)
+            where = "stand above" if dry_run else f"are in {rejected}"
+            raise DataError(f"no row of {file} could be read, and nothing was added: mend them, the reasons {where}")
         question = f"Add {counted(len(reading.facts), 'fact')} to {base}?"
         if dry_run or (not yes and sys.stdin.isatty() and not _agreed(question)):
             give(_counts(reading, 0, None), ["nothing was written"], as_json=as_json)
@@ -168,7 +177,7 @@ def end(
 
 def delete(
     base: Base,
-    facts: Annotated[list[int], typer.Argument(metavar="ID…", help="Ids of facts.", min=1)],
+    facts: Annotated[list[int], typer.Argument(metavar="ID…", help="Ids of facts.", parser=fact_id)],
     note: Note = "",
     as_json: Json = False,
 ) -> None:
@@ -184,7 +193,7 @@ def delete(
 def undo(
     base: Base,
     call: Annotated[
-        int | None, typer.Argument(metavar="[CALL]", help="Its number; the last one without.", min=1)
+        int | None, typer.Argument(metavar="[CALL]", help="Its number; the last one without.", parser=call_id)
     ] = None,
     note: Note = "",
     as_json: Json = False,

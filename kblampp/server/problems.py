@@ -183,7 +183,9 @@ def _invalid(errors: Sequence[Mapping[str, Any]]) -> tuple[int, str, str | None]
     field = ".".join(names)[:_SHOWN]
     sentence = _finding(first)
     where = f"{'field' if part == 'body' else part + ' parameter'} {field!r}: " if field else f"the {part}: "
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    others = [".".join(str(name) for name in each["loc"][1:] if name not in FORMS)[:_SHOWN] for each in errors[1:4]]
+    named = ", ".join(repr(name) for name in dict.fromkeys(filter(None, others)))
+    more = f" (and {len(errors) - 1} more{named and f': {named}'})" if len(errors) > 1 else ""
     return 422, f"{where}{sentence}{more}", field or None
 
 

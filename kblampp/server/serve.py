@@ -17,7 +17,7 @@ import uvicorn
 from kblampp.core.errors import DataError
 from kblampp.server.app import create_app
 from kblampp.server.protocols import AskingModel, Base
-from kblampp.server.settings import Settings
+from kblampp.server.settings import TOKEN, Settings
 
 logger = logging.getLogger(__name__)
 _CONNECTIONS = 1024
@@ -74,7 +74,8 @@ def check_access(settings: Settings) -> None:
     """
     if not settings.loopback and settings.token is None:
         raise DataError(
-            f"the address {settings.host} can be reached from other machines: set a token, or serve at 127.0.0.1"
+            f"the address {settings.host} can be reached from other machines: set a token in the environment variable "
+            f"{TOKEN}, or serve at 127.0.0.1"
         )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from kblampp.core.errors import DataError
 
+TOKEN = "KBLAMPP_TOKEN"
+"""The environment variable from which the command line takes the token."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 """Host headers that mean this machine, without their port."""
 

@@ -1,9 +1,10 @@
 """The dates of a table: what a cell names as the start or the end of a fact, and how it is written again.
 
 A date has the year first, "1994", "1994-05" or "1994-05-02", or names its month in English ("2 May 1994").  Years
-before 1 are "44 BC", or have the sign and the zero of ISO 8601: -0043 is 44 BC.  A form that says more or less than a
-day, month or year is read as far as it goes and has a note; one that could be two days ("03/02/2009") or two years
-("94") is not guessed.
+before 1 are "44 BC", or have the sign and the zero of ISO 8601: -0043 is 44 BC.  With the year last it is read where
+the numbers leave one order ("25.12.2019", "12/31/2015").  "since 2010" is a start, "until 2012" an end.  A form that
+says more or less than a day, month or year is read as far as it goes and has a note; one that could be two days
+("03/02/2009") or two years ("94") is not guessed.
 """
 
 from __future__ import annotations
@@ -54,7 +55,11 @@ _ABOUT = re.compile(
 _DOUBTED = re.compile(r"(?P<rest>.*[0-9]) ?(?:\(\?\)|\?)")
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _FLOAT = re.compile(r"([0-9]+)\.0+")
-_ORDER_UNTOLD = re.compile(r"[0-9]{1,2}([-/.])[0-9]{1,2}\1[0-9]{2,4}")
+_YEAR_LAST = re.compile(
+    rf"(?P<one>[0-9]{{1,2}})(?P<mark>[-/.])(?P<two>[0-9]{{1,2}})(?P=mark)(?P<year>[0-9]{{2,4}})(?P<clock>{_CLOCK})?",
+    re.IGNORECASE,
+)
+_BOUND_WORD = re.compile(r"(?:(?P<start>since|from)|(?P<end>until|till|to)) (?P<rest>.+)", re.IGNORECASE)
 _SPAN = re.compile(r"[0-9]{3,4} ?(?:-|/|to|until) ?[0-9]{3,4}")
 _MONTH: Mapping[str, int] = {
     name: number
@@ -139,6 +144,15 @@ def _read(text: str, shown: str, end: bool) -> Bound:
     if about:
         bound = _read(about["rest"], shown, end)
         return Bound(bound.day, bound.unit, ABOUT)
+    if said := _BOUND_WORD.fullmatch(text):
+        bound = _read(said["rest"], shown, end)
+        if (said["end"] is None) == end:  # after the rest was read: what is no date says that first
+            is_, other = ("an end", "a start") if end else ("a start", "an end")
+            raise DataError(
+                f"{shown!r} names {other} and stands where {is_} is expected: put {said['rest']!r} into the "
+                f"{'start' if end else 'end'}"
+            )
+        return bound
     year, month, number, note = _parts(text, shown)
     first, after, unit = _span(year, month, number, shown)
     bound_day = after if end else first
@@ -180,12 +194,14 @@ def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | No
         number = first or second
         return _counted(words["year"], shown), month, int(number) if number else None, None
     text = _FLOAT.sub(r"\1", text) if _FLOAT.fullmatch(text) else text  # pandas writes 2019.0 in a column with gaps
+    if last := _YEAR_LAST.fullmatch(text):
+        return _year_last(last, shown)
     found = _NUMBERS.fullmatch(text)
-    if found is None or (found["mark"] in ("/", ".") and not found["day"]) or _ORDER_UNTOLD.fullmatch(text):
+    if found is None or (found["mark"] in ("/", ".") and not found["day"]):
         raise DataError(_no_date(text, shown))
     year = found["year"]
     if len(year) < 3:
-        raise DataError(f"{shown!r} could be a year of any century: write it with four digits")
+        raise _any_century(shown)
     if len(year) > 4:
         raise DataError(f"{shown!r} is no year from 9999 BC to 9999: expected {EXPECTED}")
     month, number = (None if found[name] is None else int(found[name]) for name in ("month", "day"))
@@ -197,6 +213,21 @@ def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | No
     if month is None:
         return _counted(year, shown), None, None, note
     return int(year), month, number, note or (None if int(year) else ERA)
+
+
+def _year_last(found: re.Match[str], shown: str) -> tuple[int, int | None, int | None, str | None]:
+    """Parts of a day whose year stands last, where a number above 12, or the same one twice, tells which is the day."""
+    one, two = int(found["one"]), int(found["two"])
+    if one != two and max(one, two) <= 12:
+        raise DataError(f"{shown!r} does not say which number is the month: write the year first, as in 2009-03-02")
+    if len(found["year"]) < 3:
+        raise _any_century(shown)
+    month, number = (one, two) if two > 12 else (two, one)
+    return _counted(found["year"], shown), month, number, CLOCK if found["clock"] else None
+
+
+def _any_century(shown: str) -> DataError:
+    return DataError(f"{shown!r} could be a year of any century: write it with four digits")
 
 
 def _counted(year: str, shown: str) -> int:
@@ -219,8 +250,6 @@ def _before_christ(first: int, date: str, shown: str) -> tuple[int, int | None, 
 
 
 def _no_date(text: str, shown: str) -> str:
-    if _ORDER_UNTOLD.fullmatch(text):
-        return f"{shown!r} does not say which number is the month: write the year first, as in 2009-03-02"
     if _SPAN.fullmatch(text):
         return f"{shown!r} is a span and no date: put its first year into the start and its last one into the end"
     return f"{shown!r} is no date: expected {EXPECTED}"

@@ -25,6 +25,9 @@ _KEEP = "kblampp.tables.keep"
 _LOST = 0xDC00
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_BEGINNING = 1000
+NO_TEXT = "is no text table: it begins with bytes that no text holds; save the table as CSV (UTF-8)"
 _RUNS = re.compile(rb"[\x80-\xff]{3,}")
 _WORD = re.compile(r"\w*[^\x00-\x7f\ud800-\udfff]\w*")
 LINE_END = re.compile(r"\r\n|\n|\r")
@@ -63,6 +66,11 @@ class Decoded:
     text: str
     encoding: str
     note: str | None
+
+    @property
+    def binary(self) -> bool:
+        """Whether it begins with what no text holds; asked where it is not understood, since texts may be damaged."""
+        return _CONTROL.search(self.text, 0, _BEGINNING) is not None
 
     def fault(self, text: str) -> str | None:
         """Why a part of the text cannot be taken as it stands; None if it can."""
@@ -173,6 +181,8 @@ def _by_lines(data: bytes, where: str) -> Decoded:
         return Decoded(_text(data, "utf-8"), "UTF-8", f"read as UTF-8, with {count} not")
     high = sum(byte > 0x7F for byte in b"".join(odd))
     if 2 * sum(len(run) for run in _RUNS.findall(data)) > high:
+        if _CONTROL.search(_text(data[:_BEGINNING], "latin-1")):
+            raise DataError(f"{where} {NO_TEXT}")
         raise DataError(
             f"{where} is not UTF-8, and its encoding cannot be told from its bytes: save it as UTF-8, or name the "
             "encoding, such as gbk or cp1251"

@@ -24,13 +24,14 @@ def hints(facts: Sequence[tuple[int, FiveTuple]]) -> Iterator[str]:
     names = [(line, (fact.head.name, fact.relation.name, fact.tail.name)) for line, fact in facts]
     uris = [line for line, found in names if any(_URI.fullmatch(name) for name in found)]
     if uris:
-        yield f"names that are URIs ({_lines(uris)}): questions name things by their labels, so labels answer better"
+        yield f"names that are URIs ({lines_of(uris)}): questions name things by their labels, so labels answer better"
     damaged = [line for line, found in names if any(_TWICE_ENCODED.search(name) for name in found)]
     if damaged:
-        yield f"names such as 'CafÃ©' ({_lines(damaged)}): the text seems to have been read in a wrong encoding before"
+        where = lines_of(damaged)
+        yield f"names such as 'CafÃ©' ({where}): the text seems to have been read in a wrong encoding before"
     lost = [line for line, found in names if any("\ufffd" in name for name in found)]
     if lost:
-        yield f"names with \ufffd ({_lines(lost)}): letters were lost before the file was made"
+        yield f"names with \ufffd ({lines_of(lost)}): letters were lost before the file was made"
 
 
 def _equal(facts: Sequence[tuple[int, FiveTuple]]) -> Iterator[str]:
@@ -47,17 +48,18 @@ def _equal(facts: Sequence[tuple[int, FiveTuple]]) -> Iterator[str]:
         seen.setdefault(fact, line)
         alike.setdefault(loose, line)
     if equal:
-        yield f"rows that are equal to an earlier one ({_lines(equal)})"
+        yield f"rows that are equal to an earlier one ({lines_of(equal)})"
     if similar:
         line, first, fact = similar[0]
         name = shown(fact.head.name[:40])
         yield (
             f"rows that say what an earlier one says, but for case, blanks or context "
-            f"({_lines([one for one, _, _ in similar])}; line {line}, {name!r}, is like line {first})"
+            f"({lines_of([one for one, _, _ in similar])}; line {line}, {name!r}, is like line {first})"
         )
 
 
-def _lines(lines: Sequence[int]) -> str:
+def lines_of(lines: Sequence[int]) -> str:
+    """Names lines: "line 3", "lines 3, 4, 5, 8, 9 and 12 more"."""
     some = ", ".join(str(line) for line in lines[:MOST_LINES])
     more = f" and {len(lines) - MOST_LINES} more" if len(lines) > MOST_LINES else ""
     return f"{'line' if len(lines) == 1 else 'lines'} {some}{more}"

@@ -9,7 +9,6 @@ around it.  A row that cannot be read is kept with the reason, and a row without
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from kblampp.core.files import atomic_write
 from kblampp.data.facts import FiveTuple
 from kblampp.tables.decoding import decode, shown, stripped
 from kblampp.tables.facts_of_rows import window_words
-from kblampp.tables.hints import hints
+from kblampp.tables.hints import hints, lines_of
 from kblampp.tables.json_rows import read_objects
 from kblampp.tables.rows import Parsed, read_table
 
@@ -115,7 +114,7 @@ def read_facts_table(
 def _reading(path: Path, parsed: Parsed, notes: list[str]) -> TableReading:
     facts: list[RowFact] = []
     rejected: list[Rejected] = []
-    kinds: Counter[str] = Counter()
+    kinds: dict[str, list[int]] = {}
     first: dict[str, str] = {}
     for number, row in enumerate(parsed.rows):
         if isinstance(row.outcome, str):
@@ -124,13 +123,20 @@ def _reading(path: Path, parsed: Parsed, notes: list[str]) -> TableReading:
         fact, remarks = row.outcome
         facts.append(RowFact(number, row.line, fact, tuple(shown(remark.text) for remark in remarks)))
         for remark in remarks:
-            kinds[remark.kind] += 1
-            first.setdefault(remark.kind, shown(f"line {row.line}, {remark.text}"))
-    told = [f"{kind}: {number} ({first[kind]})" for kind, number in kinds.items()]
+            kinds.setdefault(remark.kind, []).append(row.line)
+            first.setdefault(remark.kind, shown(remark.text))
+    told = [_told(kind, lines, first[kind]) for kind, lines in kinds.items()]
     said = [*notes, *parsed.notes(), *told, *hints([(row.line, row.fact) for row in facts])]
     if not (facts or rejected):
         said.append("it holds no row of facts")
     return TableReading(path, facts, rejected, said, parsed.form, parsed.columns())
+
+
+def _told(kind: str, lines: list[int], first: str) -> str:
+    """How often something was understood so, in which lines, and how it was in the first of them."""
+    different = list(dict.fromkeys(lines))
+    place = f"line {lines[0]}, {first}" if len(different) == 1 else f"{lines_of(different)}; line {lines[0]}: {first}"
+    return f"{kind}: {len(lines)} ({place})"
 
 
 def write_rejected(reading: TableReading, path: Path) -> None:

@@ -10,7 +10,7 @@ from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple
 from kblampp.tables.cells import SEPARATORS, Record, records, sep_line
 from kblampp.tables.columns import Layout, find_columns, understood
-from kblampp.tables.decoding import Decoded
+from kblampp.tables.decoding import NO_TEXT, Decoded
 from kblampp.tables.facts_of_rows import Remark, fact_of
 
 SHORT = "rows with fewer cells than the first line, of which the others count as empty"
@@ -60,7 +60,7 @@ def read_table(decoded: Decoded, path: Path, columns: Mapping[str, str] | None) 
     """Reads a table.
 
     Raises:
-        DataError: Its columns are not understood.
+        DataError: Its columns are not understood, or it is no text.
     """
     text, named = decoded.text, sep_line(decoded.text)
     at, line = (named[1], 2) if named else (0, 1)
@@ -71,9 +71,14 @@ def read_table(decoded: Decoded, path: Path, columns: Mapping[str, str] | None) 
     }
     separator = max(separators, key=lambda one: ranked[one])
     head = heads[separator]
-    if head.problem is not None:
-        raise DataError(f"{path}, line {head.line} should hold the names of the columns, but {head.problem}")
-    layout = find_columns(head.cells, str(path), columns)
+    try:
+        if head.problem is not None:
+            raise DataError(f"{path}, line {head.line} should hold the names of the columns, but {head.problem}")
+        layout = find_columns(head.cells, str(path), columns)
+    except DataError:
+        if decoded.binary:  # its "names" would be of no use to anybody
+            raise DataError(f"{path} {NO_TEXT}, or name its encoding if it is one") from None
+        raise
     between = SEPARATORS.get(separator, repr(separator))
     said = f"{between} between the columns{', as its first line says' if named else ''}"
     rows = [

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kblampp import __version__
 from kblampp.cli.app import app, main
 from tests.house import ROOT
 
@@ -213,7 +214,7 @@ def test_what_is_exported_makes_the_same_base(kb: str, capsys: pytest.CaptureFix
         (["ask", "my.kb", "Who?", "--file", "q.txt"], "use one of both"),
         (["ask", "my.kb", "--file", "nowhere.txt"], "nowhere.txt cannot be read"),
         (["ask", "my.kb", "Who?", "--model", "."], "holds no params.yaml"),
-        (["serve", "my.kb", "--host", "0.0.0.0"], "set a token"),
+        (["serve", "my.kb", "--host", "0.0.0.0"], "set a token in the environment variable KBLAMPP_TOKEN"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
@@ -235,6 +236,48 @@ def test_what_is_not_understood_is_another_status(kb: str, capsys: pytest.Captur
     assert main(["end", kb, "first", "2020"]) == 2
     assert main(["delete", kb, "0"]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["change", "my.kb", "abc", "--tail", "X"], "'abc', expected a whole number from 1 on: `kblampp facts` shows"),
+        (["delete", "my.kb", "1", "x"], "'x', expected a whole number from 1 on: `kblampp facts` shows"),
+        (["undo", "my.kb", "x"], "'x', expected a whole number from 1 on: `kblampp log` shows"),
+        (["facts", "my.kb", "--limit", "0"], "'0', expected a whole number from 1 to"),
+        (["serve", "my.kb", "--port", "65536"], "'65536', expected a whole number from 0 to 65535"),
+    ],
+)
+def test_what_is_no_number_is_told_in_our_words(
+    kb: str, capsys: pytest.CaptureFixture[str], command: list[str], says: str
+) -> None:
+    assert main(command) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_id_that_no_fact_has_names_the_command_that_shows_ids(kb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["end", kb, "99", "2020"]) == 1
+    assert "`kblampp facts`" in capsys.readouterr().err
+
+
+def test_it_says_its_name_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(capsys, "--version") == f"kblampp {__version__}\n"
+
+
+def test_a_table_of_which_no_row_can_be_read_is_an_error_and_one_without_rows_is_none(
+    kb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.csv").write_text("head,relation,tail\na,b\n", encoding="utf-8")
+    assert main(["import", kb, "bad.csv", "--dry-run"]) == 1
+    assert not Path("bad.csv.rejected.csv").exists()
+    capsys.readouterr()
+    assert main(["import", kb, "bad.csv", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["added"], json.loads(out)["rejected"]) == (0, 1)
+    assert "the reasons are in bad.csv.rejected.csv" in err
+    assert Path("bad.csv.rejected.csv").exists()
+    Path("empty.csv").write_text("head,relation,tail\n", encoding="utf-8")
+    assert told(capsys, "import", kb, "empty.csv")["notes"] == ["it holds no row of facts"]
 
 
 def test_a_name_cannot_steer_the_terminal_or_break_a_table(kb: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,13 +151,13 @@ class FakeBase:
 
     def fact(self, fact: int, /) -> FakeVersion:
         if fact not in self.states[-1]:
-            raise DataError(f"the base has no fact {fact}: look up ids with a search")
+            raise DataError(f"the base has no fact {fact}: `kblampp facts` shows the ids")
         return self.states[-1][fact]
 
     def history(self, fact: int, /) -> list[FakeVersion]:
         found = [version for version in self.versions if version.fact == fact]
         if not found:
-            raise DataError(f"the base has no fact {fact}: look up ids with a search")
+            raise DataError(f"the base has no fact {fact}: `kblampp facts` shows the ids")
         return found
 
     def log(self, limit: int | None = None) -> list[FakeCall]:

@@ -49,6 +49,11 @@ def bound(year: int, month: int = 1, of_month: int = 1, unit: str = "day") -> Bo
         ("9999 BCE", Bound(day("-9998-01-01"), "year"), Bound(day("-9997-01-01"), "year")),
         ("March 44 BC", Bound(day("-0043-03-01"), "month"), Bound(day("-0043-04-01"), "month")),
         ("15 March 44 BC", Bound(day("-0043-03-15"), "day"), Bound(day("-0043-03-16"), "day")),
+        ("25.12.2019", bound(2019, 12, 25), bound(2019, 12, 26)),
+        ("12/31/2015", bound(2015, 12, 31), bound(2016, 1, 1)),
+        ("31-12-2016", bound(2016, 12, 31), bound(2017, 1, 1)),
+        ("5/5/2012", bound(2012, 5, 5), bound(2012, 5, 6)),
+        ("15.3.44 BC", Bound(day("-0043-03-15"), "day"), Bound(day("-0043-03-16"), "day")),
         ("", Bound(None, None), Bound(None, None)),
         ("  ", Bound(None, None), Bound(None, None)),
     ],
@@ -81,6 +86,7 @@ def test_a_date_that_is_plain_needs_no_word(text: str, start: Bound, end: Bound)
         ("-0043-03-15", Bound(day("-0043-03-15"), "day"), ERA),
         ("-0043-03-15T00:00:00Z", Bound(day("-0043-03-15"), "day"), CLOCK),
         ("0000-02-29", Bound(day("0000-02-29"), "day"), ERA),
+        ("25.12.2019 10:20", bound(2019, 12, 25), CLOCK),
         ("nan", Bound(None, None), UNSAID),
         ("NaT", Bound(None, None), UNSAID),
         ("?", Bound(None, None), UNSAID),
@@ -122,6 +128,14 @@ def test_an_open_end_is_open(text: str) -> None:
         ("03/02/2009", "which number is the month"),
         ("02.03.2009", "which number is the month"),
         ("3-2-09", "which number is the month"),
+        ("3/5/2012 10:20", "which number is the month"),
+        ("02.03.44 BC", "which number is the month"),
+        ("25.12.19", "of any century"),
+        ("13/13/2012", "no day of the calendar"),
+        ("31/02/2016", "no day of the calendar"),
+        ("from 1994 to 2003", "is a span"),
+        ("since the war", "is no date"),
+        ("until 03/02/2009", "which number is the month"),
         ("1994-2003", "is a span"),
         ("1994 to 2003", "is a span"),
         ("2009-13", "no month of the calendar"),
@@ -143,6 +157,42 @@ def test_what_is_no_date_or_no_certain_one_is_not_guessed(text: str, says: str, 
     assert says in str(caught.value)
     assert text[:60] in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+@given(DATES, st.sampled_from("-/."), st.booleans(), st.booleans())
+def test_a_day_with_the_year_last_is_read_where_its_numbers_leave_one_order(
+    date: datetime.date, mark: str, month_first: bool, end: bool
+) -> None:
+    numbers = (date.month, date.day) if month_first else (date.day, date.month)
+    text = f"{numbers[0]}{mark}{numbers[1]}{mark}{date.year:04}"
+    if date.day > 12 or date.day == date.month:
+        assert read_bound(text, end=end) == Bound(date.toordinal() + end, "day")
+    else:
+        with pytest.raises(DataError, match="which number is the month"):
+            read_bound(text, end=end)
+
+
+@pytest.mark.parametrize("rest", ["2012", "May 2012", "2012-05-02", "31.12.2012", "circa 2012", "?", "44 BC"])
+@pytest.mark.parametrize(("word", "end"), [("since", 0), ("From", 0), ("until", 1), ("till", 1), ("TO", 1)])
+def test_a_word_that_says_what_the_column_says_adds_nothing(word: str, end: int, rest: str) -> None:
+    found, plain = read_bound(f"{word} {rest}", end=bool(end)), read_bound(rest, end=bool(end))
+    assert (found, found.note) == (plain, plain.note)
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "remedy"),
+    [
+        ("since 2010", True, "names a start and stands where an end is expected: put '2010' into the start"),
+        ("from May 2011", True, "put 'May 2011' into the start"),
+        ("until 2012", False, "names an end and stands where a start is expected: put '2012' into the end"),
+        ("till circa 2012", False, "put 'circa 2012' into the end"),
+    ],
+)
+def test_a_word_that_contradicts_the_column_is_refused_with_the_remedy(text: str, end: bool, remedy: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_bound(text, end=end)
+    assert repr(text) in str(caught.value)
+    assert remedy in str(caught.value)
 
 
 def test_nothing_starts_in_the_present() -> None:

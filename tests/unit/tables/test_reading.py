@@ -114,6 +114,13 @@ def test_dates_become_windows_and_what_is_said_of_them_is_kept(put: Put) -> None
     assert "said to be uncertain, taken as certain: 1 (line 3, start 'circa 1905' is read as 1905)" in said(reading)
 
 
+def test_a_note_on_several_rows_names_their_lines(put: Put) -> None:
+    ends = ["now", "2003", *["present"] * 6]
+    reading = read_facts_table(put(HEADER + "".join(f"a,b,c{number},,1994,{end}\n" for number, end in enumerate(ends))))
+    (note,) = reading.notes
+    assert "an empty cell: 7 (lines 2, 4, 5, 6, 7 and 2 more; line 2: end 'now' is read as" in note
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -167,6 +174,9 @@ def test_rows_that_cannot_be_read_are_written_to_a_file_beside(put: Put, tmp_pat
         (b"PK\x03\x04....", "Excel workbook"),
         (b"\x1f\x8b....", "gzip"),
         (b"<!DOCTYPE html><html>", "HTML"),
+        (bytes(range(256)) * 4, "is no text table"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xf0\x9f\xe2\xe3\xe4,\xff\xfe\xfd", "is no text table"),
+        (b'"\x01\x02\nhead', "is no text table"),
         (b"Marlow Dock,architect,Ines Varga\nMarlow Dock,opened,1931\n", "the table has no header"),
         (b"head,relation,tail,tail\na,b,c,c\n", "has column 'tail' twice"),
         (b'"head,relation,tail\na,b,c\n', "should hold the names of the columns, but a quote holds lines 1 to 2"),
