@@ -13,7 +13,7 @@ import pytest
 
 from kblampp.base.editing import fact_of
 from kblampp.core.errors import DataError
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.facts import FiveTuple, Question, evidence_sentence
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import fit_projections
