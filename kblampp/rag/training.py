@@ -6,7 +6,6 @@ Source of LoRA: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -24,7 +23,6 @@ from torch.nn.functional import cross_entropy
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.errors import DataError, ParamsError, TrainingError
-from kblampp.core.files import fingerprint
 from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
 from kblampp.core.run_state import resume_state, save_state
@@ -35,7 +33,7 @@ from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, StoredBase
 from kblampp.model.lora import change_backbone, unload
-from kblampp.model.workspace import Workspace
+from kblampp.model.workspace import Workspace, run_key
 from kblampp.rag.adapter import save_rag
 from kblampp.rag.prompts import PromptStyle, fitting
 
@@ -360,11 +358,7 @@ def train_rag(
     questions = workspace.dataset.questions[TRAIN]
     encoded = EncodedQuestions(questions, base.store.question_vectors(TRAIN), (None,) * len(questions))
     settings = [params.seed, params.threads, params.backbone.model_dump(), asdict(recipe)]
-    key = fingerprint(
-        json.dumps(settings, sort_keys=True),
-        backbone.fingerprint,
-        json.dumps(base.store.manifest["files"], sort_keys=True),
-    )
+    key = run_key(settings, workspace, base)
     checkpoint = checkpoints / "rag" / key[:16] / "state.pt"
     model = bare_model(workspace, params)
     torch.manual_seed(params.seed)
