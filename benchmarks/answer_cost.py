@@ -32,7 +32,7 @@ from generation import times_of
 from ratios import CLOCKS
 
 from kblampp.core.errors import one_line_errors
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import TRAINING_KB, Dataset
 from kblampp.data.facts import FiveTuple, evidence_sentence
 from kblampp.encoding.encoders import TUNED, Encoders

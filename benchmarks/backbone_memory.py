@@ -44,7 +44,8 @@ from kblampp.backbone.decoder_layers import find_decoder_layers
 from kblampp.backbone.files import EMBEDDED_FOLDER
 from kblampp.backbone.load import DTYPES, Backbone, load_backbone
 from kblampp.core.errors import KBLaMError
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 from kblampp.encoding.projections import Projections, fit_projections
 from kblampp.encoding.store import KBValueStore
 from kblampp.index.knowledge_index import KnowledgeIndex

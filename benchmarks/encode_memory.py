@@ -29,7 +29,7 @@ import psutil
 
 from kblampp.core.errors import one_line_errors
 from kblampp.core.files import sha256_file, write_json
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import TRAINING_KB, DatasetFiles, DatasetWriter
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import year_window

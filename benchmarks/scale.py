@@ -41,7 +41,8 @@ from ratios import machine
 from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.core.errors import KBLaMError, one_line_errors
 from kblampp.core.files import MANIFEST, fingerprint, read_json, sha256_file, write_json
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 from kblampp.encoding.encoders import TUNED, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.encoding.sentence_encoder import DETERMINISTIC, load_encoder

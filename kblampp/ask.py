@@ -22,7 +22,8 @@ from kblampp.asking.reader import Reader
 from kblampp.asking.replies import as_text
 from kblampp.asking.wording import in_a_sentence
 from kblampp.core.errors import DataError, StoreError, one_line_errors
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 from kblampp.encoding.projections import PROJECTION, Projections
 from kblampp.model.checkpoint import load_trained
 from kblampp.model.inputs import StoredBase

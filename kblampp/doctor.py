@@ -29,7 +29,7 @@ from kblampp.backbone.files import EMBEDDED, EMBEDDED_FOLDER, file_hashes, files
 from kblampp.backbone.gguf import SMOLLM2, SMOLLM2_INSTALL, SMOLLM2_PACKAGE
 from kblampp.core.errors import KBLaMError, StoreError, one_line_errors
 from kblampp.core.files import read_json, read_manifest, write_json
-from kblampp.core.params import read_yaml
+from kblampp.core.params_file import read_yaml
 from kblampp.encoding.eigen import eigh
 from kblampp.encoding.encoders import KIND, TUNED, fingerprint_of_tuned
 from kblampp.encoding.linear_maps import fit_whitened

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import strategies as st
 
 from kblampp.converters.conversion import Conversion
-from kblampp.core.params import ConvertParams, load_params
+from kblampp.core.params import ConvertParams
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import DatasetWriter
 from kblampp.data.facts import FiveTuple, Question, read_facts, read_questions
 from kblampp.data.windows import SYNTHETIC_TODAY

@@ -8,7 +8,8 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from kblampp.core.params import DevParams, GenerateParams, OpenParams, UnseenParams, WorldParams, load_params
+from kblampp.core.params import DevParams, GenerateParams, OpenParams, UnseenParams, WorldParams
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.facts import Question
 from kblampp.synthetic.dataset import make_synthetic

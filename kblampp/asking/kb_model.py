@@ -20,7 +20,8 @@ from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.core.arguments import text_of
 from kblampp.core.errors import DataError, StoreError
 from kblampp.core.files import MANIFEST
-from kblampp.core.params import AnswerStyle, Params, load_params
+from kblampp.core.params import AnswerStyle, Params
+from kblampp.core.params_file import load_params
 from kblampp.data.facts import UNKNOWN_ANSWER
 from kblampp.encoding.encoders import Encoders, load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections

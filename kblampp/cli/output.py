@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from kblampp.base.records import Call, Version
+from kblampp.base.records import Call
 from kblampp.core.errors import DataError
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import day
-from kblampp.tables.writing import as_row, line_of, span
+from kblampp.tables.writing import line_of, span
 
 
 def whole(low: int, high: int | None = None, *, where: str = "") -> Callable[[str | int], int]:
@@ -87,17 +87,6 @@ def day_of(text: str | None, option: str) -> int | None:
 def counted(number: int, thing: str) -> str:
     """A number and what is counted: "1 fact", "12 facts"."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def fact_row(version: Version) -> dict[str, Any]:
-    """A state of a fact as the server and `--json` give it."""
-    return {
-        "id": version.fact,
-        **as_row(version.content),
-        "written": version.written,
-        "retired": version.retired,
-        "call": version.call,
-    }
 
 
 def fact_line(number: int, fact: FiveTuple) -> str:

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from kblampp.base.knowledge_base import KnowledgeBase
-from kblampp.cli.output import Base, FactId, Json, KnownAt, day_of, fact_row, give, moment, whole
+from kblampp.cli.output import Base, FactId, Json, KnownAt, day_of, give, moment, whole
 from kblampp.core.errors import DataError, StoreError
-from kblampp.tables.writing import aligned, span
+from kblampp.tables.writing import aligned, span, state_row
 
 MOST_SHOWN = 10**9
 
@@ -37,7 +37,7 @@ def facts(
         rows.append((str(version.fact), fact.head.name, fact.relation.name, fact.tail.name, span(fact.window)))
     left = [f"{total - len(found)} more: --limit {total} shows all"] if total > len(found) else []
     lines = [*aligned(rows), *left] if found else ["no fact"]
-    give({"total": total, "facts": [fact_row(version) for version in found]}, lines, as_json=as_json)
+    give({"total": total, "facts": [state_row(version) for version in found]}, lines, as_json=as_json)
 
 
 def history(base: Base, fact: FactId, as_json: Json = False) -> None:
@@ -54,7 +54,7 @@ def history(base: Base, fact: FactId, as_json: Json = False) -> None:
         rows.append(
             (str(version.call), version.written[:19], (version.retired or "")[:19], *names, span(content.window))
         )
-    give({"versions": [fact_row(version) for version in versions]}, aligned(rows), as_json=as_json)
+    give({"versions": [state_row(version) for version in versions]}, aligned(rows), as_json=as_json)
 
 
 def log(

@@ -22,7 +22,6 @@ from kblampp.cli.output import (
     counted,
     fact_id,
     fact_line,
-    fact_row,
     give,
     give_call,
     moment,
@@ -30,6 +29,7 @@ from kblampp.cli.output import (
 )
 from kblampp.core.errors import DataError, KBLaMError
 from kblampp.tables.reading import TableReading, preview, read_facts_table, write_rejected
+from kblampp.tables.writing import state_row
 
 Start = Annotated[
     str | None, typer.Option(help="First year, month or day on which it holds: 2009, 2009-03, 2009-03-02.")
@@ -130,7 +130,7 @@ def add(
         number = opened.add_fact(head, relation, tail, **fields, note=note)
         version = opened.fact(number)
         known = "" if opened.version > before else "known already: "
-        give(fact_row(version), [known + fact_line(number, version.content)], as_json=as_json)
+        give(state_row(version), [known + fact_line(number, version.content)], as_json=as_json)
 
 
 def change(
@@ -155,7 +155,7 @@ def change(
     with KnowledgeBase.open(base) as opened:
         opened.change(fact, lambda now: changed(now, **fields), note=note)
         version = opened.fact(fact)
-        give(fact_row(version), [fact_line(fact, version.content)], as_json=as_json)
+        give(state_row(version), [fact_line(fact, version.content)], as_json=as_json)
 
 
 def end(
@@ -172,7 +172,7 @@ def end(
     with KnowledgeBase.open(base) as opened:
         opened.end(fact, last, note=note)
         version = opened.fact(fact)
-        give(fact_row(version), [fact_line(fact, version.content)], as_json=as_json)
+        give(state_row(version), [fact_line(fact, version.content)], as_json=as_json)
 
 
 def delete(

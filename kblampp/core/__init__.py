@@ -4,5 +4,5 @@ does.
 Imports no other folder.
 
 Public names: `errors.KBLaMError`, `files.atomic_write`, `files.atomic_dir`, `files.write_manifest`,
-`files.read_manifest`, `params.Params`, `params.load_params`, `processes.joined`, `program.run_stage`.
+`files.read_manifest`, `params.Params`, `params_file.load_params`, `processes.joined`, `program.run_stage`.
 """

@@ -1,54 +1,27 @@
-"""`params.yaml` as frozen pydantic models, checked as a whole before a stage starts.
+"""The sections of `params.yaml` as frozen pydantic models, in the order of the stages that they are for.
 
-To add a parameter, add a line to the file and a field to its section below: the field's type is its check.  Under
-`params:` in `dvc.yaml` a stage declares what it reads, and gets those parameters and no others.
+To add a parameter, add a line to the file and a field to its section below: the field's type is its check
+(`param_values`).  A rule over several sections stands in `param_rules`; `params_file` reads the file.
 """
 
 from __future__ import annotations
 
-import datetime
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
+from pydantic import Field
 
-from kblampp.core.errors import ParamsError
+from kblampp.core.param_values import (
+    Count,
+    CountOrZero,
+    Distinct,
+    IsoDay,
+    Positive,
+    PositiveOrZero,
+    Section,
+    Share,
+    Text,
+)
 
-T = TypeVar("T")
-
-
-def _as_tuple(value: Any) -> Any:
-    if isinstance(value, list) and value and not any(item in value[:place] for place, item in enumerate(value)):
-        return tuple(value)
-    raise ValueError("a list of one or more distinct items")
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("a text that is not blank")
-    return value
-
-
-def _calendar_day(text: str) -> str:
-    try:
-        return datetime.date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise ValueError("expected a day as YYYY-MM-DD") from None
-
-
-Count = Annotated[int, Field(ge=1)]
-CountOrZero = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-PositiveOrZero = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Text = Annotated[str, AfterValidator(_not_blank)]
-IsoDay = Annotated[str, AfterValidator(_calendar_day)]
-Distinct = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 DatasetName = Literal["synth_world", "timeqa", "hotpotqa", "trex", "kblam", "yago", "custom", "base"]
 AnswerStyle = Literal["short", "sentence"]
 Layers = Literal["auto"] | Distinct[CountOrZero]
@@ -65,20 +38,7 @@ Ablation = Literal[
 ]
 
 
-class Section(BaseModel):
-    """Base of every section; of a stage's parameters, those that the stage did not declare are not there."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-    _place: str = PrivateAttr(default="")
-
-    if not TYPE_CHECKING:  # for mypy, attributes are the fields and nothing else
-
-        def __getattr__(self, name: str) -> Any:
-            if name in type(self).model_fields:
-                raise ParamsError(
-                    f"{self._place}{name} is read, but not declared: add it to `params` of this stage in dvc.yaml"
-                )
-            return super().__getattr__(name)
+# What there is to ask about: the stage generate.
 
 
 class WorldParams(Section):
@@ -136,6 +96,9 @@ class ConvertParams(Section):
     known_at: CountOrZero | Text | None
 
 
+# The language model: the stage backbone, and all that load it.
+
+
 class BackboneParams(Section):
     """The frozen language model."""
 
@@ -144,6 +107,19 @@ class BackboneParams(Section):
     dtype: Literal["float32", "bfloat16", "float16"]
     device: Text
     quantize: Literal["none", "int8", "nf4"]
+
+
+# The encoder of facts and questions: the stages tune and encode.
+
+
+class TuneParams(Section):
+    """Tuning of the encoder of relations and questions."""
+
+    steps: CountOrZero
+    batch_size: Count
+    lr: Positive
+    lora_rank: Count
+    temperature: Positive
 
 
 class EncoderParams(Section):
@@ -166,14 +142,7 @@ class EncodeParams(Section):
     workers: Count
 
 
-class TuneParams(Section):
-    """Tuning of the encoder of relations and questions."""
-
-    steps: CountOrZero
-    batch_size: Count
-    lr: Positive
-    lora_rank: Count
-    temperature: Positive
+# Search: the stage index.
 
 
 class IndexParams(Section):
@@ -187,15 +156,7 @@ class IndexParams(Section):
     min_recall_at_8: Share
 
 
-class SelectorParams(Section):
-    """Which facts a token weighs, and how."""
-
-    top_k: CountOrZero
-    gamma: PositiveOrZero
-    eta: PositiveOrZero
-    temperature: Positive
-    over_fetch: CountOrZero
-    as_of: IsoDay
+# What is trained, and how: the stages trainA and trainB.
 
 
 class InjectionParams(Section):
@@ -259,10 +220,18 @@ class TrainBParams(TrainParams):
     unfreeze_top: CountOrZero
 
 
-class AnswerParams(Section):
-    """How an answer is given to people: no stage reads it."""
+# How facts are chosen and answers measured: the stages eval, transfer and dump_evidence.
 
-    style: AnswerStyle
+
+class SelectorParams(Section):
+    """Which facts a token weighs, and how."""
+
+    top_k: CountOrZero
+    gamma: PositiveOrZero
+    eta: PositiveOrZero
+    temperature: Positive
+    over_fetch: CountOrZero
+    as_of: IsoDay
 
 
 class EvalParams(Section):
@@ -288,6 +257,15 @@ class EvidenceParams(Section):
     leave_one_out_questions: Count
 
 
+# How people are answered: no stage.
+
+
+class AnswerParams(Section):
+    """How an answer is given to people."""
+
+    style: AnswerStyle
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
@@ -311,227 +289,6 @@ class Params(Section):
     evidence: EvidenceParams
 
 
-def load_params(path: Path = Path("params.yaml"), only: Sequence[str] | None = None) -> Params:
-    """Reads and checks the whole file.
-
-    Args:
-        path: The file.
-        only: The keys and sections that the result holds (`declared_params`); None for all.  Reading any other raises
-            `ParamsError`.
-
-    Raises:
-        ParamsError: All problems of the file in one message, or `only` names what does not exist.
-    """
-    data = read_yaml(path)
-    problems, bad = list[str](), set[str]()
-    params: Params | None = None
-    try:
-        params = Params.model_validate(data)
-    except ValidationError as error:
-        problems, bad = _problems(error)
-    values = dict(_flat(data))
-    for check, keys in _RULES:  # a rule is asked when all its keys are valid by themselves
-        if all(key in values and not any(key == b or key.startswith(f"{b}.") for b in bad) for key in keys):
-            problems += check(*(values[key] for key in keys))
-    if problems or params is None:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ParamsError(f"{path} has {count}: {'; '.join(problems)}")
-    return params if only is None else _part(params, {leaf for key in only for leaf in leaves(key)})
-
-
-def declared_params(stage: str, path: Path = Path("dvc.yaml")) -> list[str]:
-    """The keys and sections of `params.yaml` that a stage declares in `dvc.yaml`.
-
-    Raises:
-        ParamsError: The file is not readable, or has no such stage.
-    """
-    stages = read_yaml(path).get("stages")
-    if not isinstance(stages, Mapping) or stage not in stages:
-        raise ParamsError(f"{path} has no stage {stage}: add it, with the parameters that it reads under `params`")
-    return [str(key) for key in stages[stage].get("params", ())]
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML 1.2 file, as DVC does (`2e-4` is a number, `on` a text), whose top level is a mapping.
-
-    Raises:
-        ParamsError: The file is missing, not such a file, or a key stands twice in it.
-    """
-    try:
-        data = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path} does not exist: run this in the folder that holds it") from None
-    except DuplicateKeyError as error:
-        key, line = str(error.problem).split('"')[1], error.problem_mark.line + 1
-        raise ParamsError(f"{path} line {line}: {key} stands twice in its section, remove one of them") from error
-    except (OSError, ValueError, TypeError, YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise ParamsError(f"{path} is not readable as YAML ({problem}): correct it") from error
-    if not isinstance(data, dict):
-        raise ParamsError(f"{path} holds {_show(data)}, expected `key: value` lines")
-    return {str(key): value for key, value in data.items()}
-
-
-def leaves(key: str = "") -> list[str]:
-    """The parameters of a dotted section; a parameter gives itself, "" gives all.
-
-    Raises:
-        ParamsError: There is no such parameter or section.
-    """
-    section: type[Section] | None = Params
-    prefix = ""
-    for name in key.split(".") if key else ():
-        names = () if section is None else section.model_fields
-        if section is None or name not in names:
-            raise ParamsError(f"there is no parameter {key!r}{_suggest(name, names, prefix)}")
-        section, prefix = _section(section, name), f"{prefix}{name}."
-    if section is None:
-        return [key]
-    return [leaf for name in section.model_fields for leaf in leaves(f"{prefix}{name}")]
-
-
-def _section(section: type[Section], name: str) -> type[Section] | None:
-    """The class of a field that is a section; None for a parameter."""
-    hint = section.model_fields[name].annotation
-    return hint if isinstance(hint, type) and issubclass(hint, Section) else None
-
-
-def _part(section: Any, wanted: set[str], prefix: str = "") -> Any:
-    """A copy of a section in which only the wanted parameters are there."""
-    kept = {}
-    for name in type(section).model_fields:
-        value, key = getattr(section, name), prefix + name
-        if isinstance(value, Section):
-            kept[name] = _part(value, wanted, f"{key}.")
-        elif key in wanted:
-            kept[name] = value
-    part = type(section).model_construct(**kept)
-    part._place = prefix
-    return part
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _problems(error: ValidationError) -> tuple[list[str], set[str]]:
-    """A sentence for each key with a problem, and these keys."""
-    expected: dict[str, list[str]] = {}
-    told: dict[str, str] = {}
-    for item in error.errors():
-        key, section = _key(item["loc"])
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            told[key] = f"{key} is unknown{_suggest(name, section.model_fields, key.removesuffix(name))}"
-        elif item["type"] == "missing":
-            told[key] = f"{key} is missing"
-        elif item["type"] == "model_type":
-            names = ", ".join((_section(section, key.split(".")[-1]) or section).model_fields)
-            told[key] = f"{key} is {_show(item['input'])}, expected a section with {names}"
-        else:
-            wanted = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            expected.setdefault(key, []).append(wanted)
-            told.setdefault(key, f"{key} is {_show(item['input'])}, expected ")
-    sentences = [text + " or ".join(dict.fromkeys(expected.get(key, ()))) for key, text in told.items()]
-    return sentences, set(told)
-
-
-def _key(location: Sequence[int | str]) -> tuple[str, type[Section]]:
-    """The dotted key of a place that pydantic names, and the section that it is in; what lies below it is left out."""
-    section, names = Params, list[str]()
-    for name in map(str, location):
-        names.append(name)
-        inner = _section(section, name) if name in section.model_fields else None
-        if inner is None:
-            break
-        if len(names) < len(location):
-            section = inner  # type: ignore[assignment]
-    return ".".join(names), section
-
-
-def _suggest(name: str, names: Iterable[str], prefix: str) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {prefix}{close[0]}?)" if close else ""
-
-
-def _show(value: Any) -> str:
-    """A value as one would write it in the file, cut to a readable length."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def _fetch_problems(top_k: int, over_fetch: int) -> list[str]:
-    problem = f"selector.over_fetch is {over_fetch}, expected at least selector.top_k, {top_k}"
-    return [problem] if over_fetch < top_k else []
-
-
-def _warmup_problems(stage: str) -> Callable[[int, int], list[str]]:
-    def check(max_steps: int, warmup_steps: int) -> list[str]:
-        problem = f"{stage}.warmup_steps is {warmup_steps}, expected less than {stage}.max_steps, {max_steps}"
-        return [problem] if 0 < max_steps <= warmup_steps else []
-
-    return check
-
-
-def _width_problems(d_k: int, d_v: int, d_ctx: int, d_tau: int) -> list[str]:
-    """The blocks of a key and of a value, as `encoder` cuts them, must all have room."""
-    d_ent = 3 * min(d_k, d_v) // 4
-    if d_ent < 1 or d_k - d_ent < 1:
-        return [f"encoder.d_k is {d_k} and encoder.d_v {d_v}, expected at least 2 each"]
-    context = d_v - d_ent - d_tau
-    if not 1 <= context <= d_ctx:
-        sizes = f"encoder.d_v is {d_v}, which leaves {context} context dimensions in the value"
-        parts = f"{d_ent} for the entity and {d_tau} for encoder.d_tau"
-        return [f"{sizes} after {parts}, expected 1 to encoder.d_ctx, {d_ctx}"]
-    return []
-
-
-def _open_problems(facts: int, questions_per_kind: int) -> list[str]:
-    problem = f"generate.open.questions_per_kind is {questions_per_kind}, but generate.open.facts is 0; expected 0 too"
-    return [problem] if questions_per_kind and not facts else []
-
-
-def _fold_problems(folds: int, fold: int) -> list[str]:
-    return [] if fold < folds else [f"convert.fold is {fold}, expected less than convert.folds, {folds}"]
-
-
-def _engine_problems(engine: str, uri: str | None) -> list[str]:
-    if engine == "milvus" and uri is None:
-        return ["index.uri is null, but index.engine is milvus; expected the address of a server or a folder .db"]
-    if engine == "faiss" and uri is not None:
-        return [f"index.uri is {uri!r}, but index.engine is faiss, which has no address; expected null, or milvus"]
-    return []
-
-
-def _quantize_problems(quantize: str, max_steps: int, unfreeze_top: int) -> list[str]:
-    problem = f"trainB.unfreeze_top is {unfreeze_top}, but backbone.quantize is {quantize}; expected 0, or none"
-    return [problem] if quantize != "none" and max_steps and unfreeze_top else []
-
-
 def of_start(start_from: str) -> str:
     """How to make what `start_from` names, said behind an error that ends with the stage to run."""
     return "and copy store/<dataset> to store/kept" if start_from == "kept" else f"with dataset: {start_from}"
-
-
-def _start_problems(dataset: str, start_from: str) -> list[str]:
-    problem = f"start_from is {start_from!r}, the dataset itself; expected scratch or another dataset"
-    return [problem] if dataset == start_from else []
-
-
-_RULES: tuple[tuple[Callable[..., list[str]], tuple[str, ...]], ...] = (
-    (_start_problems, ("dataset", "start_from")),
-    (_open_problems, ("generate.open.facts", "generate.open.questions_per_kind")),
-    (_fold_problems, ("convert.folds", "convert.fold")),
-    (_engine_problems, ("index.engine", "index.uri")),
-    (_width_problems, ("encoder.d_k", "encoder.d_v", "encoder.d_ctx", "encoder.d_tau")),
-    (_fetch_problems, ("selector.top_k", "selector.over_fetch")),
-    (_warmup_problems("trainA"), ("trainA.max_steps", "trainA.warmup_steps")),
-    (_warmup_problems("trainB"), ("trainB.max_steps", "trainB.warmup_steps")),
-    (_quantize_problems, ("backbone.quantize", "trainB.max_steps", "trainB.unfreeze_top")),
-)

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from kblampp.core.errors import one_line_errors
-from kblampp.core.params import Params, declared_params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import declared_params, load_params
 from kblampp.core.processes import joined, threads_of_each
 
 logger = logging.getLogger(__name__)

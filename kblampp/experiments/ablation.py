@@ -26,7 +26,8 @@ import torch
 
 from kblampp.core.errors import DataError, ParamsError
 from kblampp.core.files import MANIFEST, atomic_dir, fingerprint, read_json, write_json
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import DatasetFiles, knowledge_bases
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import TUNED, load_encoders

@@ -13,7 +13,8 @@ import torch
 
 from kblampp.core.errors import one_line_errors
 from kblampp.core.files import write_json
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 
 METRICS, SOME = Path("metrics/transfer"), Path(".ckpt/transfer")
 """Where figures go; those of a part do not replace those of all."""

@@ -10,7 +10,7 @@ from kblampp.core.errors import DataError
 from kblampp.core.files import atomic_write, read_json
 from kblampp.report.names import GREY
 from kblampp.report.style import drawn, label_lines
-from kblampp.report.tables import table_head, table_line
+from kblampp.report.tables import table_head, table_line, with_table
 
 BEGIN, END = "<!-- curve: begin (python benchmarks/scale.py --write) -->", "<!-- curve: end -->"
 SYSTEMS = {
@@ -151,20 +151,16 @@ def write_table(path: Path, page: Path) -> None:
     """
     text = page.read_text(encoding="utf-8")
     with atomic_write(page) as file:
-        file.write(with_table(text, curve_table(path), page))
+        file.write(with_curve(text, path, page))
 
 
-def with_table(text: str, table: str, page: Path) -> str:
-    """A document with the table between its marks.
+def with_curve(text: str, path: Path, page: Path) -> str:
+    """A document with the table between its marks, a blank line on either side of it.
 
     Raises:
-        DataError: It has no marks.
+        DataError: It has no marks, or the figures are missing.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise DataError(f"{page} has no place for the table: it needs the lines {BEGIN!r} and {END!r}")
-    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+    return with_table(text, f"\n{curve_table(path)}\n", str(page), BEGIN, END)
 
 
 def draw_curve(path: Path, output: Path) -> None:

@@ -17,6 +17,7 @@ from kblampp.encoding.encoders import Encoders
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Predictor
 from kblampp.transfer.bases import DOSSIERS, ON_DEMAND, WORLDS, YAGO, open_groups
+from kblampp.transfer.kinds import kind_asked
 
 logger = logging.getLogger(__name__)
 ALWAYS = (*WORLDS, DOSSIERS, YAGO)
@@ -108,7 +109,7 @@ def spread(questions: Mapping[str, Sequence[Question]], n: int, seed: int) -> di
     of_kind: dict[str, dict[str, list[int]]] = defaultdict(lambda: {base: [] for base in questions})
     for base, asked in questions.items():
         for place in sorted(range(len(asked)), key=lambda place: fingerprint(str(seed), asked[place].qid)):
-            of_kind[kind_of(asked[place])][base].append(place)
+            of_kind[kind_asked(asked[place])][base].append(place)
     lines = []
     for number, (_, places) in enumerate(sorted(of_kind.items())):
         bases = list(places)
@@ -125,8 +126,3 @@ def spread(questions: Mapping[str, Sequence[Question]], n: int, seed: int) -> di
 def _in_turns(lines: Sequence[Sequence[tuple[str, int]]]) -> Iterator[tuple[str, int]]:
     """One of each line, then another of each that has more."""
     return (each for each in chain.from_iterable(zip_longest(*lines)) if each is not None)
-
-
-def kind_of(question: Question) -> str:
-    """What the data says, or else its type and number of hops."""
-    return str(question.kind or (question.program or {}).get("kind") or f"{question.type}, {len(question.hops)} hops")

@@ -23,8 +23,9 @@ from kblampp.model.workspace import Workspace, selector_options
 from kblampp.rag.adapter import load_rag
 from kblampp.rag.prompts import PromptStyle
 from kblampp.rag.training import Recipe, bare_model, train_rag
+from kblampp.transfer.kinds import some_of_each_kind
 from kblampp.transfer.measure import TO_CHOOSE
-from kblampp.transfer.prompted import answer_prompted, count_right, some_of_each_kind
+from kblampp.transfer.prompted import answer_prompted, count_right
 
 logger = logging.getLogger(__name__)
 DATA, STORE, CHECKPOINTS = Path("data"), Path("store"), Path(".ckpt")

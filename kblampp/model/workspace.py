@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kblampp.backbone.load import Backbone, check_backbone, load_backbone
 from kblampp.core.errors import StoreError
+from kblampp.core.files import fingerprint
 from kblampp.core.params import BackboneParams, Params
 from kblampp.data.dataset import Dataset
 from kblampp.data.windows import day
@@ -105,3 +108,9 @@ def selector_options(params: Params) -> SelectorOptions:
         copy_head=params.injection.copy_head,
         hop=params.injection.hop,
     )
+
+
+def run_key(settings: list[Any], workspace: Workspace, base: StoredBase) -> str:
+    """Hash of everything that a run depends on but the code: a checkpoint of another run is never continued."""
+    text = json.dumps(settings, sort_keys=True)
+    return fingerprint(text, workspace.backbone.fingerprint, json.dumps(base.store.manifest["files"], sort_keys=True))

@@ -6,16 +6,14 @@ Source of LoRA: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from kblampp.backbone.load import Backbone
-from kblampp.core.errors import CheckpointError, DataError, ParamsError, TrainingError
-from kblampp.core.files import atomic_write, fingerprint
+from kblampp.core.errors import DataError, ParamsError, TrainingError
 from kblampp.core.params import Params
 from kblampp.core.progress import progress_bar
+from kblampp.core.run_state import resume_state, save_state
 from kblampp.data.facts import UNKNOWN_ANSWER
 from kblampp.evaluation.baselines import nearest_sentences
 from kblampp.model.batches import by_length, padded, tokenize
@@ -35,7 +33,7 @@ from kblampp.model.checkpoint import build_model
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import EncodedQuestions, StoredBase
 from kblampp.model.lora import change_backbone, unload
-from kblampp.model.workspace import Workspace
+from kblampp.model.workspace import Workspace, run_key
 from kblampp.rag.adapter import save_rag
 from kblampp.rag.prompts import PromptStyle, fitting
 
@@ -253,6 +251,15 @@ class History:
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
 
+    def state(self) -> dict[str, Any]:
+        """As the checkpoint has it."""
+        return {"history": asdict(self)}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> History:
+        """That of a checkpoint."""
+        return cls(**state["history"])
+
 
 def train(
     model: KBInjectedModel,
@@ -281,7 +288,7 @@ def train(
     """
     learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     optimizer = torch.optim.AdamW(learning.values(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.0)
-    history = _resume(checkpoint, key, learning, optimizer)
+    history = resume_state(checkpoint, key, History.of, learning, optimizer) or History()
     total = recipe.steps if recipe.steps is not None else round(60 * (recipe.minutes or 0))
     unit = "step" if recipe.steps is not None else "s"
     with progress_bar(total=total, desc="training", unit=unit) as progress:
@@ -307,11 +314,11 @@ def train(
             if history.step % LOG_EVERY == 0:
                 logger.info("step %d, %.0f s: loss %.4f", history.step, history.seconds, sum(recent) / len(recent))
             if history.step % recipe.checkpoint_every == 0:
-                _save(checkpoint, key, learning, optimizer, history)
+                save_state(checkpoint, key, history.state(), learning, optimizer)
             if after_step is not None:
                 after_step(history.step)
         progress.update(total - progress.n)
-    _save(checkpoint, key, learning, optimizer, history)
+    save_state(checkpoint, key, history.state(), learning, optimizer)
     return history
 
 
@@ -351,11 +358,7 @@ def train_rag(
     questions = workspace.dataset.questions[TRAIN]
     encoded = EncodedQuestions(questions, base.store.question_vectors(TRAIN), (None,) * len(questions))
     settings = [params.seed, params.threads, params.backbone.model_dump(), asdict(recipe)]
-    key = fingerprint(
-        json.dumps(settings, sort_keys=True),
-        backbone.fingerprint,
-        json.dumps(base.store.manifest["files"], sort_keys=True),
-    )
+    key = run_key(settings, workspace, base)
     checkpoint = checkpoints / "rag" / key[:16] / "state.pt"
     model = bare_model(workspace, params)
     torch.manual_seed(params.seed)
@@ -394,33 +397,3 @@ def bare_model(workspace: Workspace, params: Params) -> KBInjectedModel:
             d_fusion=section.d_fusion,
         )
     return model.requires_grad_(False).eval()
-
-
-def _save(
-    checkpoint: Path, key: str, learning: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, history: History
-) -> None:
-    weights = {name: parameter.detach() for name, parameter in learning.items()}
-    state = {"key": key, "history": asdict(history), "weights": weights, "optimizer": optimizer.state_dict()}
-    with atomic_write(checkpoint, "wb") as file:
-        torch.save(state, file)
-
-
-def _resume(checkpoint: Path, key: str, learning: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> History:
-    if not checkpoint.exists():
-        return History()
-    try:
-        state = torch.load(checkpoint, weights_only=True)
-        if state["key"] != key:
-            logger.info("%s is of a run with other parameters or inputs; training from the start", checkpoint)
-            return History()
-        history = History(**state["history"])
-        with torch.no_grad():
-            for name, parameter in learning.items():
-                parameter.copy_(state["weights"][name])
-        optimizer.load_state_dict(state["optimizer"])
-    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, LookupError, TypeError) as error:
-        raise CheckpointError(
-            f"{checkpoint} cannot be read ({type(error).__name__}); delete it to train from the start"
-        ) from error
-    logger.info("resuming at step %d from %s", history.step, checkpoint)
-    return history

@@ -34,6 +34,11 @@ class Piece:
         """A word as word lists have it; nothing for a name, which is in none."""
         return "" if self.name else self.text.lower()
 
+    @property
+    def owns(self) -> bool:
+        """Whether it is whose something is: "Ada Finch's"."""
+        return self.text.endswith(("'s", "\u2019s", "s'", "s\u2019"))
+
 
 Pieces = tuple[Piece, ...]
 

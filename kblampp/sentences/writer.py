@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from kblampp.model.answers import NO, YES, Source
 from kblampp.sentences import english
-from kblampp.sentences.grammar import Frame, Statements, statements
+from kblampp.sentences.forms import agreeing
+from kblampp.sentences.frames import Frame, Statements
+from kblampp.sentences.grammar import statements
 from kblampp.sentences.pieces import Piece, Pieces, as_sentence, own, text_of
 from kblampp.sentences.reading import pieces_of
 
@@ -115,14 +117,8 @@ def _filled(frame: Frame, answer: Pieces, *, several: bool, day: bool | None) ->
         return
     after = frame.after
     if several and frame.subject and after:
-        after = (_agreeing(after[0]), *after[1:])
+        after = (agreeing(after[0]), *after[1:])
     yield (*frame.before, *ahead, *answer, *frame.behind, *after)
-
-
-def _agreeing(verb: Piece) -> Piece:
-    """The verb of several subjects."""
-    form = english.plural(verb.low)
-    return verb if not verb.low or form == verb.text else Piece(form)
 
 
 def _refused(read: Statements) -> Iterator[Pieces]:

@@ -11,20 +11,9 @@ from kblampp.core.errors import DataError
 from kblampp.data.windows import day
 from kblampp.server.bodies import SearchQuery
 from kblampp.server.problems import Conflict, Invalid, NotThere
-from kblampp.server.protocols import Base, Call, Version
+from kblampp.server.protocols import Base, Call
 from kblampp.tables.dates import read_bound
-from kblampp.tables.writing import as_row
-
-
-def fact_json(version: Version) -> dict[str, Any]:
-    """A fact as clients see it."""
-    return {
-        "id": version.fact,
-        **as_row(version.content),
-        "written": version.written,
-        "retired": version.retired,
-        "call": version.call,
-    }
+from kblampp.tables.writing import FactState, state_row
 
 
 def call_json(call: Call) -> dict[str, Any]:
@@ -48,7 +37,7 @@ def add_facts(base: Base, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     with _as_conflict():
         versions = [base.fact(number) for number in base.add(contents)]
     call = max(version.call for version in versions)
-    return {"facts": [fact_json(version) for version in versions], "call": call if call > before else None}
+    return {"facts": [state_row(version) for version in versions], "call": call if call > before else None}
 
 
 def change_fact(base: Base, fact: int, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -65,7 +54,7 @@ def change_fact(base: Base, fact: int, fields: Mapping[str, str]) -> dict[str, A
         raise Invalid(str(error)) from None
     with _as_conflict():
         call = base.change(fact, lambda now: changed(now, **fields))
-    return {"fact": fact_json(base.fact(fact)), "call": call.id}
+    return {"fact": state_row(base.fact(fact)), "call": call.id}
 
 
 def end_fact(base: Base, fact: int, last: str) -> dict[str, Any]:
@@ -77,7 +66,7 @@ def end_fact(base: Base, fact: int, last: str) -> dict[str, Any]:
         raise Invalid(str(error)) from None
     with _as_conflict():
         call = base.end(fact, last)
-    return {"fact": fact_json(base.fact(fact)), "call": call.id}
+    return {"fact": state_row(base.fact(fact)), "call": call.id}
 
 
 def delete_fact(base: Base, fact: int) -> dict[str, Any]:
@@ -104,12 +93,12 @@ def search_facts(base: Base, query: SearchQuery) -> dict[str, Any]:
     found = base.facts(
         search=query.search, held_on=held_on, known_at=query.known_at, limit=query.limit, offset=query.offset
     )
-    return {"total": total, "facts": [fact_json(version) for version in found]}
+    return {"total": total, "facts": [state_row(version) for version in found]}
 
 
 def fact_of_base(base: Base, fact: int) -> dict[str, Any]:
     """A fact as the base says it now; raises as `history`."""
-    return fact_json(_known(base, fact))
+    return state_row(_known(base, fact))
 
 
 def history(base: Base, fact: int) -> dict[str, Any]:
@@ -119,7 +108,7 @@ def history(base: Base, fact: int) -> dict[str, Any]:
         NotThere: if there never was such a fact.
     """
     try:
-        return {"versions": [fact_json(version) for version in base.history(fact)]}
+        return {"versions": [state_row(version) for version in base.history(fact)]}
     except DataError as error:
         raise NotThere(str(error)) from None
 
@@ -129,7 +118,7 @@ def log(base: Base, limit: int) -> dict[str, Any]:
     return {"calls": [call_json(call) for call in base.log(limit)]}
 
 
-def _known(base: Base, fact: int) -> Version:
+def _known(base: Base, fact: int) -> FactState:
     try:
         return base.fact(fact)
     except DataError as error:

@@ -23,6 +23,23 @@ def time_expression(rng: random.Random, day: int) -> tuple[str, Window]:
     )
 
 
+def time_within(rng: random.Random, window: Window) -> tuple[str, Window]:
+    """A time expression about a day of a fact's window, in words and as the window that it means."""
+    stop = min(window.end or SYNTHETIC_TODAY, SYNTHETIC_TODAY)
+    return time_expression(rng, rng.randint(window.start or stop - 3000, stop - 1))
+
+
+def years_within(rng: random.Random, window: Window) -> tuple[str, Window]:
+    """ "since 2004", "between 2001 and 2005" and the like, about a fact's window."""
+    first = min(year_of(window.start or (window.end or SYNTHETIC_TODAY) - 3000) + rng.randint(0, 2), 2025)
+    last = min(first + rng.randint(1, 12), 2026)
+    start, end = years_bounds(first, last + 1) or (None, None)
+    if rng.random() < 0.5:
+        return rng.choice((f"since {first}", f"from {first} on")), Window(start, None, "question")
+    when = rng.choice((f"between {first} and {last}", f"from {first} to {last}"))
+    return when, Window(start, end, "question")
+
+
 def _in_year(rng: random.Random, date: datetime.date, year: int, month: str) -> tuple[str, Window]:
     return f"{rng.choice(('in', 'in', 'in', 'during', 'as of'))} {year}", year_window(year, "question")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 from kblampp.data.facts import FiveTuple
 from kblampp.data.windows import Window, iso
@@ -24,6 +25,32 @@ def as_row(fact: FiveTuple) -> dict[str, str]:
         "context": fact.context.sent_span,
         "start": bound_text(window.start, window.start_unit, end=False),
         "end": bound_text(window.end, window.end_unit, end=True),
+    }
+
+
+class FactState(Protocol):
+    """One state of one fact of a base; times are UTC."""
+
+    @property
+    def fact(self) -> int: ...
+    @property
+    def content(self) -> FiveTuple: ...
+    @property
+    def call(self) -> int: ...
+    @property
+    def written(self) -> str: ...
+    @property
+    def retired(self) -> str | None: ...
+
+
+def state_row(state: FactState) -> dict[str, Any]:
+    """A state of a fact as the server and `--json` give it."""
+    return {
+        "id": state.fact,
+        **as_row(state.content),
+        "written": state.written,
+        "retired": state.retired,
+        "call": state.call,
     }
 
 

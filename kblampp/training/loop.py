@@ -6,29 +6,26 @@ that all of them take the step that one would take.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from kblampp.core import processes
-from kblampp.core.errors import CheckpointError, TrainingError
-from kblampp.core.files import atomic_write, fingerprint
+from kblampp.core.errors import TrainingError
+from kblampp.core.files import fingerprint
 from kblampp.core.progress import progress_bar
+from kblampp.core.run_state import resume_state, save_state
 from kblampp.model.batches import TrainingBatch, TrainingBatches
 from kblampp.model.injection import KBInjectedModel, KBOutput
 from kblampp.model.inputs import EncodedBase, Knowledge, SelectorOptions
 from kblampp.training.losses import Counts, LossWeights, compute_losses
 from kblampp.training.stored_states import StoredStates
-
-logger = logging.getLogger(__name__)
 
 
 class MetricLog(Protocol):
@@ -120,7 +117,8 @@ def train(
     """
     optimizer = torch.optim.AdamW(_groups(model, schedule), betas=(0.9, 0.98))
     pull = _Pull(model, schedule.query_pull)  # to the start of the run, whether or not it goes on from a checkpoint
-    history = _resume(checkpoint, key, model, optimizer)
+    learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    history = resume_state(checkpoint, key, _History.of, learning, optimizer) or _History()
     processes.check_alike("its step and weights are", f"{history.step}, {_digest(model)}")
     for step, figures in history.rows:
         _log(live, step, figures)
@@ -138,8 +136,9 @@ def train(
                 figures = history.close({"lr": schedule.lr * schedule.factor(step), "grad_norm": norm})
                 _log(live, history.step, figures)
                 progress.set_postfix(loss=f"{figures['loss']:.3f}", hits=f"{figures['hit_rate']:.3f}", refresh=False)
-            if history.step % schedule.checkpoint_every == 0 or history.step == schedule.max_steps:
-                _save(checkpoint, key, model, optimizer, history)
+            due = history.step % schedule.checkpoint_every == 0 or history.step == schedule.max_steps
+            if due and not processes.place():  # all have the same
+                save_state(checkpoint, key, history.state(), learning, optimizer)
             progress.update()
             if after_step is not None:
                 after_step(step)
@@ -274,13 +273,22 @@ class _Pull:
                 parameter.grad.add_(parameter - start, alpha=strength)
 
 
+@dataclass
 class _History:
     """Figures since the last log, and all that were logged; part of the checkpoint."""
 
-    def __init__(self) -> None:
-        self.step = 0
-        self.rows: list[tuple[int, dict[str, float]]] = []
-        self.open: list[dict[str, float]] = []
+    step: int = 0
+    rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    open: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> _History:
+        """That of a checkpoint."""
+        return cls(state["step"], state["rows"], state["open"])
+
+    def state(self) -> dict[str, Any]:
+        """As the checkpoint has it."""
+        return {"step": self.step, "rows": self.rows, "open": self.open}
 
     def add(self, figures: dict[str, float]) -> None:
         self.open.append(figures)
@@ -299,45 +307,3 @@ def _log(live: MetricLog, step: int, figures: Mapping[str, float]) -> None:
     for name, value in figures.items():
         live.log_metric(f"train/{name}", value)
     live.make_summary()
-
-
-def _save(
-    checkpoint: Path, key: str, model: KBInjectedModel, optimizer: torch.optim.Optimizer, history: _History
-) -> None:
-    if processes.place():
-        return
-    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    state = {
-        "key": key,
-        "step": history.step,
-        "rows": history.rows,
-        "open": history.open,
-        "weights": trained,
-        "optimizer": optimizer.state_dict(),
-    }
-    with atomic_write(checkpoint, "wb") as file:
-        torch.save(state, file)
-
-
-def _resume(checkpoint: Path, key: str, model: KBInjectedModel, optimizer: torch.optim.Optimizer) -> _History:
-    history = _History()
-    if not checkpoint.exists():
-        return history
-    try:
-        state = torch.load(checkpoint, weights_only=True)
-        of_this_run = state["key"] == key
-    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, LookupError, TypeError) as error:
-        raise CheckpointError(
-            f"{checkpoint} cannot be read ({type(error).__name__}); delete it to train from the start"
-        ) from error
-    if not of_this_run:
-        logger.info("%s is of a run with other parameters or inputs; training from the start", checkpoint)
-        return history
-    own = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in state["weights"].items():
-            own[name].copy_(tensor)
-    optimizer.load_state_dict(state["optimizer"])
-    history.step, history.rows, history.open = state["step"], state["rows"], state["open"]
-    logger.info("resuming at step %d from %s", history.step, checkpoint)
-    return history

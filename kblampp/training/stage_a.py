@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,7 +14,7 @@ from dvclive.live import Live
 from kblampp.backbone.decoder_layers import find_decoder_layers, resolve_layers
 from kblampp.core import processes
 from kblampp.core.errors import CheckpointError, ParamsError, StoreError
-from kblampp.core.files import atomic_dir, fingerprint, read_manifest, write_json
+from kblampp.core.files import atomic_dir, read_manifest, write_json
 from kblampp.core.params import Params, TrainParams, of_start
 from kblampp.data.dataset import split_names
 from kblampp.data.windows import SYNTHETIC_TODAY
@@ -23,7 +22,7 @@ from kblampp.model.batches import TrainingBatches
 from kblampp.model.checkpoint import KIND, build_model, load_adapter, save_adapter
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import SelectorOptions, StoredBase
-from kblampp.model.workspace import Workspace
+from kblampp.model.workspace import Workspace, run_key
 from kblampp.training.answer_kinds import fit_answer_kinds
 from kblampp.training.calibration import CALIBRATION, calibrate
 from kblampp.training.loop import MetricLog, Schedule, train
@@ -261,9 +260,3 @@ def write_no_metrics(folder: Path) -> None:
     with atomic_dir(folder / "plots" / "metrics") as curves:
         (curves / "train").mkdir()
         (curves / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8", newline="\n")
-
-
-def run_key(settings: list[Any], workspace: Workspace, base: StoredBase) -> str:
-    """Hash of everything that a run depends on but the code: a checkpoint of another run is never continued."""
-    text = json.dumps(settings, sort_keys=True)
-    return fingerprint(text, workspace.backbone.fingerprint, json.dumps(base.store.manifest["files"], sort_keys=True))

@@ -9,9 +9,9 @@ from kblampp.core.files import read_manifest
 from kblampp.core.params import Params
 from kblampp.model.checkpoint import KIND, load_adapter, save_adapter
 from kblampp.model.lora import change_backbone
-from kblampp.model.workspace import Workspace
+from kblampp.model.workspace import Workspace, run_key
 from kblampp.training.calibration import CALIBRATION, calibrate
-from kblampp.training.stage_a import TRAIN, run_key, run_training, training_splits, write_no_metrics
+from kblampp.training.stage_a import TRAIN, run_training, training_splits, write_no_metrics
 
 
 def train_stage_b(params: Params, *, data: Path, store: Path, metrics: Path, checkpoints: Path) -> None:

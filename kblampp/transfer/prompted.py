@@ -8,9 +8,7 @@ its fields.  The dossiers play no part in it.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from kblampp.core.errors import BackboneError
@@ -20,6 +18,7 @@ from kblampp.evaluation.metrics import is_abstention
 from kblampp.evaluation.systems import Split
 from kblampp.model.predictor import Predictor
 from kblampp.rag.prompts import PLAIN, PromptStyle, answer_line, fitting, styles
+from kblampp.transfer.kinds import some_of_each_kind
 from kblampp.transfer.scoring import is_right
 
 logger = logging.getLogger(__name__)
@@ -51,18 +50,6 @@ def choose_style(predictor: Predictor, split: Split, per_kind: int) -> tuple[Pro
         shares[style] = right / len(texts)
         logger.info("prompt %s: %d of %d right", style, right, len(texts))
     return max(shares, key=shares.__getitem__), {str(style): round(share, 4) for style, share in shares.items()}
-
-
-def some_of_each_kind(split: Split, per_kind: int) -> Split:
-    """The first questions of each kind, so many of them."""
-    count: dict[str, int] = defaultdict(int)
-    places = []
-    for place, question in enumerate(split.encoded.questions):
-        kind = str(question.program["kind"]) if question.program else question.type
-        count[kind] += 1
-        if count[kind] <= per_kind:
-            places.append(place)
-    return replace(split, encoded=split.encoded.part(places))
 
 
 def count_right(split: Split, texts: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from kblampp.backbone.load import backbone_manifest
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.core.program import run_stage
 from kblampp.data.dataset import DatasetFiles, knowledge_bases
 from kblampp.encoding.encode import encode_dataset

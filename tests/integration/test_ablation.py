@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kblampp.core.files import read_json
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.encoding.encoders import TUNED
 from kblampp.encoding.projections import PROJECTION
 from kblampp.experiments import ablation

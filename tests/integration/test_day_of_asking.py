@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import DatasetFiles
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import load_encoders

@@ -14,7 +14,8 @@ import torch
 
 from kblampp.core.errors import ParamsError
 from kblampp.core.files import read_json
-from kblampp.core.params import Params, declared_params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import declared_params, load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.jsonl import read_rows
 from kblampp.encoding.store import KBValueStore

@@ -14,7 +14,8 @@ from torch import nn
 
 from kblampp.core.errors import KBLaMError, StoreError
 from kblampp.core.files import read_json
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.windows import Window, day
 from kblampp.encoding.store import KBValueStore

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kblampp.core.files import read_json
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.experiments import train_rag as program
 from kblampp.model.workspace import open_backbone
 from kblampp.rag.adapter import load_rag

@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from kblampp.core.cache import CACHE_VARIABLE
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import TRAINING_KB, Dataset, DatasetFiles
 from kblampp.encoding.encode import encode_dataset
 from kblampp.encoding.encoders import Encoders

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from kblampp.backbone.load import load_backbone
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.core.program import run_stage
 from kblampp.data.dataset import Dataset
 from kblampp.model.checkpoint import load_trained

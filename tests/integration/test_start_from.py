@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.encoding.projections import Projections
 from kblampp.model.checkpoint import load_adapter
 from kblampp.model.workspace import Workspace

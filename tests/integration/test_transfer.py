@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kblampp.core.files import read_json
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.facts import Entity, Relation
 from kblampp.experiments import hubs, transfer, whole_answers
 from kblampp.report.tables import transfer_tables

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kblampp.backbone.load import load_backbone
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.facts import Question, read_facts, read_questions
 from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.projections import PROJECTION, Projections

@@ -9,7 +9,7 @@ import torch
 from kblampp import KBModel, KnowledgeBase
 from kblampp.asking.asked import Asked
 from kblampp.base.editing import changed
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.windows import day
 from kblampp.server.outputs import ReplyOut
 from tests.house import ROOT

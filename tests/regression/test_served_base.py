@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kblampp import KBModel, KnowledgeBase
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from tests.house import ROOT
 from tests.regression.conftest import IN_2001, LIGHTHOUSE, filled, measured
 from tests.unit.server.served import served

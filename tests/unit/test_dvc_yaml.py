@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kblampp.core.params import leaves
+from kblampp.core.params_file import leaves
 from kblampp.transfer.bases import HELD_OUT, sources
 from tests.house import ROOT, imported, place, reached
 

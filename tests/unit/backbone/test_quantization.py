@@ -19,7 +19,7 @@ from kblampp.backbone import load as backbone_module
 from kblampp.backbone.gguf import SMOLLM2
 from kblampp.backbone.load import DTYPES, Backbone, load_backbone
 from kblampp.core.errors import BackboneError, ParamsError
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.model.checkpoint import load_trained, save_adapter
 from kblampp.model.injection import KBInjectedModel
 from kblampp.model.inputs import Knowledge, SelectorOptions

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kblampp.converters import custom
 from kblampp.converters.conversion import Conversion
 from kblampp.core.errors import DataError
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import Dataset, DatasetWriter
 from kblampp.data.facts import MOST_HOPS, FiveTuple, Question
 from kblampp.data.windows import SYNTHETIC_TODAY, UNKNOWN, Window, day, year_window

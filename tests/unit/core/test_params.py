@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kblampp.core.errors import ParamsError
-from kblampp.core.params import Params, leaves, load_params, of_start
+from kblampp.core.params import Params, of_start
+from kblampp.core.params_file import leaves, load_params
 from kblampp.encoding.projections import Projections
 
 REPOSITORY = Path(__file__).parents[3]

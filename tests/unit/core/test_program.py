@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from kblampp.core.errors import DataError
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 from kblampp.core.program import run_stage
 
 REPOSITORY = Path(__file__).parents[3]

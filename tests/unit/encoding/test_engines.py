@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kblampp.core.errors import EncoderError
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.engines import LocalEngine, RayEngine, TextBlock, open_engine, ray_engine
 from kblampp.encoding.ledger import NAMES, RELATIONS

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from transformers import PreTrainedModel
 
-from kblampp.core.params import EvalParams, Params, load_params
+from kblampp.core.params import EvalParams, Params
+from kblampp.core.params_file import load_params
 from kblampp.data.dataset import Dataset
 from kblampp.data.facts import MOST_HOPS, Question, evidence_sentence
 from kblampp.evaluation.baselines import answer_by_lookup, answer_with_rag, nearest_sentences

@@ -14,7 +14,7 @@ import yaml
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json, write_json
-from kblampp.core.params import leaves, load_params
+from kblampp.core.params_file import leaves, load_params
 from kblampp.experiments import cross_validation
 from kblampp.report.tables import named_systems, with_table
 from tests.house import ROOT

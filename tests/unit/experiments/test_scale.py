@@ -13,7 +13,7 @@ import pytest
 
 from kblampp.base.editing import fact_of
 from kblampp.core.errors import DataError
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.data.facts import FiveTuple, Question, evidence_sentence
 from kblampp.encoding.encoders import Encoders
 from kblampp.encoding.projections import fit_projections
@@ -231,16 +231,14 @@ def test_the_table_stands_between_its_marks_and_says_which_aims_are_missed(tmp_p
     assert "100 | 1,000" in text
     scale_table.draw_curve(figures, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(DataError, match="no place for the table"):
-        scale_table.with_table("nothing", "table", page)
+    with pytest.raises(DataError, match="to put the table between"):
+        scale_table.with_curve("nothing", figures, page)
 
 
 def test_the_page_shows_the_committed_curve() -> None:
     figures, page = ROOT / "metrics/scale/curve.json", ROOT / "docs/scale.md"
     text = page.read_text(encoding="utf-8")
     if figures.exists():
-        assert text == scale_table.with_table(text, scale_table.curve_table(figures), page), (
-            "run `python benchmarks/scale.py --write`"
-        )
+        assert text == scale_table.with_curve(text, figures, page), "run `python benchmarks/scale.py --write`"
     else:
         assert scale_table.BEGIN in text

@@ -11,7 +11,7 @@ import yaml
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json, write_json
-from kblampp.core.params import leaves
+from kblampp.core.params_file import leaves
 from kblampp.experiments import sweep
 from tests.house import ROOT
 from tests.pipeline.workspace import set_params

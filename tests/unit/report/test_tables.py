@@ -10,7 +10,7 @@ import pytest
 
 from kblampp.core.errors import DataError
 from kblampp.core.files import read_json, write_json
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.evaluation.table import SYSTEM_OF, headline
 from kblampp.report.tables import (
     ABLATION_BEGIN,

@@ -14,13 +14,17 @@ from kblampp.core.errors import DataError
 from kblampp.core.params import OpenParams
 from kblampp.data.facts import FORMS, MODES, FiveTuple, Question
 from kblampp.data.windows import SYNTHETIC_TODAY
-from kblampp.synthetic import open_questions
+from kblampp.synthetic import question_words
 from kblampp.synthetic.dataset import make_synthetic
+from kblampp.synthetic.list_questions import SINGULAR
 from kblampp.synthetic.open_names import OpenNames, is_held_out_name, name_words, pools_of
-from kblampp.synthetic.open_questions import KINDS, NEAR_NAME, NEAR_RELATION, SHORT, SINGULAR, STILL, OpenQuestionWriter
+from kblampp.synthetic.open_questions import KINDS, OpenQuestionWriter
 from kblampp.synthetic.open_schema import CONFLICTS, OPEN_BY_ID, OPEN_RELATIONS, Part, is_held_out
 from kblampp.synthetic.open_worlds import OpenBase, make_open_base, successive_windows
 from kblampp.synthetic.place_questions import implied, leads_to_larger
+from kblampp.synthetic.question_words import SHORT
+from kblampp.synthetic.unanswerable_questions import NEAR_RELATION
+from kblampp.synthetic.yes_no_questions import NEAR_NAME, STILL
 from kblampp.time_expressions.parse import parse_question_time
 from tests.open_solver import OpenSolver
 from tests.short_forms import one_edit, plain, words_of
@@ -59,8 +63,8 @@ def made(part: Part, seed: int = 0) -> tuple[OpenBase, list[Question]]:
 def respelt(part: Part, seed: int = 0, *, short: float, noise: float) -> tuple[OpenBase, list[Question]]:
     """The same with other shares of questions that shorten a name or are typed carelessly; read-only."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(open_questions, "SHORT", short)
-        patch.setattr(open_questions, "NOISE", noise)
+        patch.setattr(question_words, "SHORT", short)
+        patch.setattr(question_words, "NOISE", noise)
         return made.__wrapped__(part, seed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from kblampp.core.params import load_params
+from kblampp.core.params_file import load_params
 from kblampp.training.loop import Schedule
 from kblampp.training.losses import LossWeights
 from kblampp.training.stage_a import named_in

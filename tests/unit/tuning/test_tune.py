@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from kblampp.core.errors import EncoderError
 from kblampp.core.low_rank import WEIGHTS
-from kblampp.core.params import Params, load_params
+from kblampp.core.params import Params
+from kblampp.core.params_file import load_params
 from kblampp.encoding.encoders import load_encoders
 from kblampp.encoding.sentence_encoder import (
     SentenceEncoder,
