@@ -193,8 +193,10 @@ def _of_question(
             if form == "value" and another_time:
                 found.add(UNKNOWN_ANSWER, gate * alpha * share * at_its_time, ())
                 share *= 1 - at_its_time
-            if form == "value" and asks_when and not may_be_a_time(_name(base, fact, "head" if inverse else "tail")):
-                found.add(UNKNOWN_ANSWER, gate * alpha * share * asks_when, ())
+            no_time = gate * alpha * share * asks_when if form == "value" else 0.0
+            # The name is read only where that counts: it may have to come from the base's file.
+            if no_time > LEAST_SHARE and not may_be_a_time(_name(base, fact, "head" if inverse else "tail")):
+                found.add(UNKNOWN_ANSWER, no_time, ())
                 share *= 1 - asks_when
             for windows, part in times:
                 if form != "yes_no" and gate * alpha * share * part > LEAST_SHARE:

@@ -81,11 +81,11 @@ class Candidates(NamedTuple):
         mentioned = torch.where(self.inverse[:, 0], self.other, self.own).gather(-1, place)
         there = (self.ids[:, 0] >= 0) & ~self.inverse[:, 0] & (heads != own_head)
         named = there & (names.coverage(heads, grams) == 1)
-        theirs, own = names.grams[heads], names.grams[own_head]
-        ends = torch.cat([own, names.grams[names.tails[fact]]], dim=-1).flatten(1)
-        part_of_it = ((theirs < 0) | (theirs[..., None] == ends[:, None, None]).any(-1)).all(-1)
-        whole = ((own < 0) | (own[..., None] == theirs[:, :, None]).any(-1)).all(-1)
-        return (named & ((~part_of_it & (mentioned < 1)) | whole)).any(-1, keepdim=True)
+        row, column = named.nonzero(as_tuple=True)  # few, so that names are compared for these alone
+        theirs, own = names.grams[heads[row, column]], names.grams[own_head[row, 0]]
+        ends = torch.cat([own, names.grams[names.tails[fact[row, 0]]]], dim=-1)
+        another = (~_all_among(theirs, ends) & (mentioned[row, 0] < 1)) | _all_among(own, theirs)
+        return named.index_put((row, column), another).any(-1, keepdim=True)
 
     def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
         """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""
@@ -119,6 +119,11 @@ class Candidates(NamedTuple):
         following = torch.where(after >= 0, tensors.tau_min[after.clamp(min=0)], OPEN_END)
         low, high = tensors.tau_min[flat], tensors.tau_max[flat]
         return RowPlace(before < 0, after < 0, order.timed[flat], low, high, previous, following)
+
+
+def _all_among(some: Tensor, every: Tensor) -> Tensor:
+    """Which rows of numbers (rows, n), -1 for none, have all of them in the same row of others (rows, m); (rows,)."""
+    return ((some < 0) | (some[:, :, None] == every[:, None]).any(-1)).all(-1)
 
 
 def facts_of(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -315,8 +315,8 @@ class KBInjectedModel(nn.Module):
             state.reading = self.reader(here[:, 0], vectors, questions.windows, questions.words, rows)
             if training is None:
                 state.reading = heeding(state.reading, questions.cues)
-            if training is None and knowledge.options.answer_kinds and self.kinds.fitted:
-                state.kinds = self.kinds.asked(knowledge, state.reading)
+                if knowledge.options.answer_kinds and self.kinds.fitted:
+                    state.kinds = self.kinds.asked(knowledge, state.reading)
         previous = state.selections.get(position - 1)
         selector = self.selectors[position]
         state.selections[position] = selector(here, knowledge, previous, state.reading, position, state.kinds)

@@ -211,14 +211,16 @@ class KBSelector(nn.Module):
         if previous is not None:  # one that has hopped asks for the same as before, and of no name that it mentions
             hopped = 1 - (1 - hopped) * (1 - previous.hopped)
         left, left_by = _left(hop_logit, previous)
-        parts, order = self._parts(hidden, query, questions, knowledge, found, reading, hopped, left, left_by)
+        anchor = _anchor(reading, found) if knowledge.training is None else torch.zeros_like(found.own)
+        parts, order = self._parts(hidden, query, questions, knowledge, found, anchor, reading, hopped, left, left_by)
         if kinds is not None:
             unfit = kinds.no_name(found.ids[:, 0], found.inverse[:, 0])[:, None]
             parts = parts._replace(name=parts.name - NO_NAME * unfit)
         score = parts.total(options).masked_fill(found.ids < 0, -math.inf)
         place = score.argmax(-1, keepdim=True)
         best_fact = found.ids.gather(-1, place).squeeze(-1)
-        fit = self._fit(query, knowledge, found, parts, order, score, place, reading, hopped)  # of the best of all
+        # Of the best of all.
+        fit = self._fit(query, knowledge, found, anchor, parts, order, score, place, reading, hopped)
         group = found.refusal_group(base, place[:, 0])
         null = self._null(fit, group, score, options.temperature)
         if kinds is not None and self.last:  # an answer of another kind is none
@@ -258,6 +260,7 @@ class KBSelector(nn.Module):
         questions: Tensor,
         knowledge: Knowledge,
         found: Candidates,
+        anchor: Tensor,
         reading: Reading,
         hopped: Tensor,
         left: Tensor,
@@ -276,9 +279,7 @@ class KBSelector(nn.Module):
             ordered = self.time.order(reading, windows, found.place(base), knowledge.options.as_of)
             order = ordered[:, None] * (~found.inverse)
         # Whom the question names, and from which end it asks, is about the fact that it names: not after a hop.
-        anchor = _anchor(reading, found) if knowledge.training is None else torch.zeros_like(found.own)
-        own = torch.maximum(found.own, anchor)
-        name = self.name(reading, own, found.other, found.before, found.after)
+        name = self.name(reading, torch.maximum(found.own, anchor), found.other, found.before, found.after)
         label = self.name.label * found.label
         logit = reading.inverse[:, None]
         way = torch.where(found.inverse[:, 0], logit, -logit).sigmoid()
@@ -313,6 +314,7 @@ class KBSelector(nn.Module):
         query: Tensor,
         knowledge: Knowledge,
         found: Candidates,
+        anchor: Tensor,
         parts: ScoreParts,
         order: Tensor,
         score: Tensor,
@@ -342,7 +344,7 @@ class KBSelector(nn.Module):
         timeless = (parts.meaning + parts.name).masked_fill(found.ids < 0, NO_SCORE)
         passed = (timeless.amax(-1) - timeless.gather(-1, place).squeeze(-1)).detach()
         if knowledge.training is None and knowledge.options.names:
-            anchor = _anchor(reading, found).gather(-1, place[:, 0])
+            anchor = anchor.gather(-1, place[:, 0])
             head = torch.where(anchor > own, self._anchor_fit(query, knowledge, found, reading, place), head)
             own = torch.maximum(own, anchor)
         own = own if knowledge.options.names else torch.ones_like(own)

@@ -85,7 +85,6 @@ def _neighbour(subjects: Subjects, kind: str, step: int) -> Draft | None:
 def ask_before_time(subjects: Subjects) -> Draft | None:
     """For the latest holder before a year."""
     row = subjects.row("successive")
-    relation, fact = subjects.about(row)
     start = subjects.facts[row[subjects.rng.randrange(len(row))]].window.start
     if start is None:
         return None
@@ -94,15 +93,12 @@ def ask_before_time(subjects: Subjects) -> Draft | None:
     path = subjects.holding(row, window)[-1:]
     if not path or year > year_of(SYNTHETIC_TODAY):
         return None
-    when = subjects.rng.choice((f"before {year}", f"right before {year}", f"just before {year}"))
-    text = say(subjects.rng, relation.questions, x=fact.head.name, when=when)
-    return Draft(text, "before_time", path, subjects.name(path[0]), [relation.id], fact.head.name, time=window)
+    return _beside(subjects, "before", year, window, path)
 
 
 def ask_after_time(subjects: Subjects) -> Draft | None:
     """For the first holder who begins after a year."""
     row = subjects.row("successive")
-    relation, fact = subjects.about(row)
     end = subjects.facts[row[subjects.rng.randrange(len(row))]].window.end
     if end is None:
         return None
@@ -112,9 +108,15 @@ def ask_after_time(subjects: Subjects) -> Draft | None:
     # Who holds it across the year's end began before: right after the year could be either.
     if not path or (subjects.facts[path[0]].window.start or 0) < (window.start or 0):
         return None
-    when = subjects.rng.choice((f"after {year}", f"right after {year}", f"just after {year}"))
+    return _beside(subjects, "after", year, window, path)
+
+
+def _beside(subjects: Subjects, side: str, year: int, window: Window, path: list[int]) -> Draft:
+    """For the holder before or after a year, whose fact is known."""
+    relation, fact = subjects.about(path)
+    when = subjects.rng.choice((f"{side} {year}", f"right {side} {year}", f"just {side} {year}"))
     text = say(subjects.rng, relation.questions, x=fact.head.name, when=when)
-    return Draft(text, "after_time", path, subjects.name(path[0]), [relation.id], fact.head.name, time=window)
+    return Draft(text, f"{side}_time", path, subjects.name(path[0]), [relation.id], fact.head.name, time=window)
 
 
 def ask_began(subjects: Subjects) -> Draft | None:
