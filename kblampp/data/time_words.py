@@ -10,7 +10,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _CALENDAR = (
     "monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend weekends spring summer autumn "
     "fall winter morning noon midday afternoon evening night midnight dawn dusk christmas easter pentecost ramadan eid "
-    "passover hanukkah diwali new year advent lent always never daily weekly monthly yearly annually today yesterday "
+    "passover hanukkah diwali year advent lent always never daily weekly monthly yearly annually today yesterday "
     "tomorrow century"
 )
 _WORDS = frozenset((*(month.casefold() for month in MONTHS), *_CALENDAR.split()))

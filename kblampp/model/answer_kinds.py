@@ -157,8 +157,9 @@ class AskedKinds:
             (batch, n) boolean.
         """
         wanted = self.wanted.softmax(-1)[:, NAMED].sum(-1) * self.value
-        flat, way = facts.clamp(min=0).flatten(), inverse.flatten()
-        given = self.kinds.given(*answers_of(self.knowledge.base, flat, way, self.kinds.d_ent)).softmax(-1)
+        flat, way, withheld = facts.clamp(min=0).flatten(), inverse.flatten(), self.knowledge.withheld
+        of_each = None if withheld is None else withheld.repeat_interleave(facts.shape[1], 0)
+        given = self.kinds.given(*answers_of(self.knowledge.base, flat, way, self.kinds.d_ent, of_each)).softmax(-1)
         numeric = given[:, NUMERIC].sum(-1).view_as(facts)
         return (wanted[:, None] > SURE) & (numeric > SURE) & (facts >= 0)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from kblampp import KBModel, KnowledgeBase
 from kblampp.asking.asked import Asked
 from kblampp.base.editing import changed
+from kblampp.core.errors import DataError
 from kblampp.core.params_file import load_params
 from kblampp.data.windows import day
 from kblampp.server.outputs import ReplyOut
@@ -80,3 +83,17 @@ def test_an_empty_base_says_nothing(model: KBModel, tmp_path: Path) -> None:
     assert (reply.answer, reply.refused, reply.facts) == ("unknown", True, {})
     assert ReplyOut.model_validate(reply.to_json()).null is None  # the server tells it as it says
     assert reply.time is not None
+
+
+@pytest.mark.parametrize("wrong", ["museum.kb", None, 3, Path("museum.kb")])
+def test_what_is_no_base_is_told_in_a_sentence(model: KBModel, wrong: Any) -> None:
+    for call in (model.answer, model.generate):
+        with pytest.raises(DataError, match=r"expected a knowledge base; open its folder with KnowledgeBase\.open"):
+            call(wrong, IN_2001)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"Who?", ["Who?"]])
+def test_what_is_no_question_is_told_in_a_sentence(model: KBModel, museum: KnowledgeBase, wrong: Any) -> None:
+    for call in (model.answer, model.generate):
+        with pytest.raises(DataError, match=r"a question is .* expected a text such as 'Who led Silver Harbor"):
+            call(museum, wrong)

@@ -111,6 +111,28 @@ def test_an_entity_whose_facts_are_all_withheld_is_none(world: TinyWorld, tmp_pa
     assert float(deleted.fit(there, inverse)[0]) == pytest.approx(float(without[0]), abs=1e-3)
 
 
+def test_what_no_name_can_be_hears_of_withheld_facts_too(world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds, knowledge, seen = made_up(world), world.ask([0, 1]), []
+    given_of = kinds.given
+
+    def watched(*answers: Tensor) -> Tensor:
+        seen.append(answers[-1])
+        return given_of(*answers)
+
+    monkeypatch.setattr(kinds, "given", watched)
+    number = next(place for place, fact in enumerate(world.facts) if fact.relation.name == "founder")
+    name = world.facts[number].tail.name
+    other = next(place for place, fact in enumerate(world.facts) if fact.tail.name != name)
+    gone = [place for place, fact in enumerate(world.facts) if fact.head.name == name]
+    hidden = replace(knowledge, withheld=torch.tensor([gone, [-1] * len(gone)]))
+    facts = torch.tensor([[number, other]] * 2)
+    kinds.asked(hidden, reading("value", 2)).no_name(facts, torch.zeros_like(facts, dtype=torch.bool))
+    (has_facts,) = seen
+    withheld, there = has_facts.view(2, 2).tolist()
+    assert (withheld[0], there[0]) == (False, True)
+    assert withheld[1] == there[1]
+
+
 def test_without_the_question_vector_the_words_alone_say_what_is_wanted(world: TinyWorld) -> None:
     kinds, facts, inverse = made_up(world), torch.tensor([0]), torch.tensor([False])
     found = kinds.asked(world.ask([0], question_vector=False), reading("value", 1))
