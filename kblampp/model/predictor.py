@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from kblampp.backbone.load import Backbone
 from kblampp.core.progress import progress_bar
 from kblampp.model.answers import Source
-from kblampp.model.batches import padded, prompt_batches
+from kblampp.model.batches import padded, prompt_batches, tokenize
 from kblampp.model.injection import CallState, KBInjectedModel
 from kblampp.model.inputs import EncodedBase, EncodedQuestions, Knowledge, SelectorOptions
 from kblampp.model.prompts import closed_book_prompt
+from kblampp.model.shared_prefix import SharedPrefix
 
 Withheld = Sequence[Sequence[int]] | None
 """For each question facts that it must not find, as if they were deleted from the base; None for none at all."""
@@ -83,9 +86,29 @@ class Predictor:
             [closed_book_prompt(question.question) for question in encoded.questions], answer, label
         )
 
-    def complete(self, prompts: Sequence[str], label: str = "backbone") -> list[Prediction]:
-        """Goes on from prompts, (n,), as the backbone does by itself."""
-        return self._in_batches(prompts, lambda _, ids, mask: self._speak(ids, mask, None), label)
+    def complete(
+        self, prompts: Sequence[str], label: str = "backbone", *, first_line: bool = False
+    ) -> list[Prediction]:
+        """Goes on from prompts, (n,), as the backbone does by itself.
+
+        Args:
+            prompts: What it goes on from; tokens that all of them begin with are read once.
+            label: The name on the progress bar.
+            first_line: Whether no more is wanted than a line that is not empty, so that what follows is not written.
+        """
+        tokenizer = self.backbone.tokenizer
+        prefix = SharedPrefix.of(tokenize(tokenizer, prompts), self.model.backbone)
+
+        def answer(places: list[int], ids: Tensor, mask: Tensor) -> list[Prediction]:
+            options: dict[str, Any] = {}
+            if first_line:
+                options["stopping_criteria"] = StoppingCriteriaList([LineWritten(tokenizer, ids.shape[1])])
+            if prefix is not None:
+                ids, mask = prefix.first(ids, mask)
+                options["past_key_values"] = prefix.rows(len(places))
+            return self._speak(ids, mask, None, **options)
+
+        return self._in_batches(prompts, answer, label)
 
     def knowledge(
         self, base: EncodedBase, encoded: EncodedQuestions, places: Sequence[int], withheld: Withheld = None
@@ -130,8 +153,11 @@ class Predictor:
             found.append(Prediction(text, facts, weights, null, int(mask[row].sum()), sources, probability, group))
         return found
 
-    def _speak(self, ids: Tensor, mask: Tensor, knowledge: Knowledge | None) -> list[Prediction]:
-        """Greedy continuations in the language model's own words, which may have read knowledge."""
+    def _speak(self, ids: Tensor, mask: Tensor, knowledge: Knowledge | None, **options: Any) -> list[Prediction]:
+        """Greedy continuations in the language model's own words, which may have read knowledge.
+
+        `options` are others of `generate`.
+        """
         tokenizer, device = self.backbone.tokenizer, self.backbone.model.device
         out, _ = self.model.generate(
             ids.to(device),
@@ -142,9 +168,27 @@ class Predictor:
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
+            **options,
         )
         texts = tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
         return [Prediction(text.strip(), prompt_tokens=int(row.sum())) for text, row in zip(texts, mask, strict=True)]
+
+
+class LineWritten(StoppingCriteria):
+    """Ends a row when a line that is not empty is whole.
+
+    Args:
+        tokenizer: Of the language model.
+        start: Where the prompts end.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, start: int) -> None:
+        self.tokenizer, self.start = tokenizer, start
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        """Which rows, (batch,), have it."""
+        written = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
+        return torch.tensor(["\n" in text.lstrip() for text in written], device=input_ids.device)
 
 
 def _picks(state: CallState, row: int) -> tuple[list[tuple[tuple[int, ...], tuple[float, ...]]], float]:

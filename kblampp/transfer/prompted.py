@@ -84,7 +84,7 @@ def answer_shown(
         fitting(style, question.question, [style.shown(facts[number]) for number in numbers], backbone, reserve)
         for question, numbers in zip(split.encoded.questions, shown, strict=True)
     ]
-    said = predictor.complete(prompts, f"{style}, {max(map(len, shown), default=0)} facts")
+    said = predictor.complete(prompts, f"{style}, {max(map(len, shown), default=0)} facts", first_line=True)
     return [answer_line(each.text) for each in said], [each.prompt_tokens for each in said]
 
 

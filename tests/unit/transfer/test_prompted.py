@@ -59,7 +59,8 @@ class Backbone:
         config = SimpleNamespace(**({} if self.positions is None else {"max_position_embeddings": self.positions}))
         return SimpleNamespace(name="tiny", tokenizer=TOKENIZER, model=SimpleNamespace(config=config))
 
-    def complete(self, prompts: list[str], label: str) -> list[Prediction]:
+    def complete(self, prompts: list[str], label: str, *, first_line: bool) -> list[Prediction]:
+        assert first_line  # no more than an answer is read
         self.prompts += prompts
         return [Prediction(self.says, prompt_tokens=len(prompt)) for prompt in prompts]
 
