@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,29 +18,75 @@ from kblampp.model.question_reader import Reading
 
 TINY = 1e-12
 """Stands for a probability of zero, of which there is no logarithm."""
+
+
+class Cue(NamedTuple):
+    """Words that take probability from some readings and give it to one.
+
+    Attributes:
+        part: "form" or "mode".
+        instead_of: The readings that lose it, of `FORMS` or `MODES`.
+        meant: The one that gets it.
+        words: What a question in lower case contains.
+    """
+
+    part: str
+    instead_of: tuple[str, ...]
+    meant: str
+    words: re.Pattern[str]
+
+
 _WH = r"(?:who|whom|what|which)"
-CUES = {
-    ("mode", "any", "after"): re.compile(r"\bwho\s+(?:followed|succeeded|came\s+after)\b"),
-    ("mode", "any", "before"): re.compile(r"\bwho\s+(?:preceded|came\s+before)\b"),
-    ("mode", "before", "after"): re.compile(
-        rf"\bwho\s+(?:followed|succeeded)\b|\bafter\b(?!\s+{_WH}\b)|\b(?:successor|next)\b"
+_ASKS = r"\b(?:who|whom|whose|what|which|when|where|why|how)\b"
+_VERB = r"(?:is|are|was|were|do|does|did|has|have|had|will|would|can|could)"
+_DAY = r"(?:when|(?:what|which)\s+(?:year|month|day|date|time))\b"
+_ONE = r"(?:very\s+)?(?:first|earliest|original|last|latest|final)\b(?!\s+(?:two|three|four|five|few|\d))"
+_POLAR = (
+    rf"^\W*(?:(?:and|but|so)\s+)?{_VERB}(?:n['’]t)?\s+"
+    r"(?!(?:you|we|i|any(?:one|body)|some(?:one|body)|there)\b)"
+    rf"(?!.*(?:{_ASKS}|\bor\b))"
+)
+_TAG = rf",\s*(?:right|correct|true|yes|no|{_VERB}(?:n['’]t)?\s+(?:it|he|she|they))\s*\?*\s*$"
+CUES = (
+    Cue("mode", ("any",), "after", re.compile(r"\bwho\s+(?:followed|succeeded|came\s+after)\b")),
+    Cue("mode", ("any",), "before", re.compile(r"\bwho\s+(?:preceded|came\s+before)\b")),
+    Cue(
+        "mode",
+        ("before",),
+        "after",
+        re.compile(rf"\bwho\s+(?:followed|succeeded)\b|\bafter\b(?!\s+{_WH}\b)|\b(?:successor|next)\b"),
     ),
-    ("mode", "after", "before"): re.compile(
-        rf"\bwho\s+preceded\b|\bbefore\b(?!\s+{_WH}\b)|\b(?:predecessor|previous|previously|prior)\b"
+    Cue(
+        "mode",
+        ("after",),
+        "before",
+        re.compile(rf"\bwho\s+preceded\b|\bbefore\b(?!\s+{_WH}\b)|\b(?:predecessor|previous|previously|prior)\b"),
     ),
-    ("form", "value", "list"): re.compile(r"\b(?:so\s+far|to\s+date|over\s+the\s+years|ever\s+had)\b"),
-}
-"""What a cue says: the probability of the first reading is the second's."""
+    Cue("form", ("value", "list"), "yes_no", re.compile(rf"{_POLAR}|{_TAG}|\b(?:yes\s+or\s+no|true\s+or\s+false)\b")),
+    Cue("form", ("value", "start"), "end", re.compile(rf"\b(?:until|till?|up\s+to)\s+{_DAY}")),
+    Cue("form", ("value", "end"), "start", re.compile(rf"\b(?:since|from)\s+{_DAY}")),
+    Cue("form", ("list",), "value", re.compile(rf"\bwho\s+(?:is|was)\s+(?:the|its|their)\s+{_ONE}")),
+    Cue(
+        "form",
+        ("value",),
+        "list",
+        re.compile(
+            rf"\b(?:so\s+far|to\s+date|up\s+to\s+now|(?:until|till)\s+now|over\s+the\s+years)\b|"
+            rf"^(?!.*\b{_ONE}).*\bever\s+(?:had|been)\b"
+        ),
+    ),
+)
+"""In the order in which they are heeded."""
 
 
 def cues_of(questions: Sequence[str]) -> Tensor:
     """Which of `CUES` questions (n,) contain, (n, cues) boolean; those for before and after together say nothing."""
     found = torch.zeros((len(questions), len(CUES)), dtype=torch.bool)
     for row, question in enumerate(questions):
-        said = [bool(cue.search(question.casefold())) for cue in CUES.values()]
-        either = {meant for (part, _, meant), there in zip(CUES, said, strict=True) if there and part == "mode"}
+        said = [cue.words.search(question.casefold()) is not None for cue in CUES]
+        either = {cue.meant for cue, there in zip(CUES, said, strict=True) if there and cue.part == "mode"}
         found[row] = torch.tensor(
-            [there and (part != "mode" or len(either) == 1) for (part, *_), there in zip(CUES, said, strict=True)]
+            [there and (cue.part != "mode" or len(either) == 1) for cue, there in zip(CUES, said, strict=True)]
         )
     return found
 
@@ -47,12 +94,13 @@ def cues_of(questions: Sequence[str]) -> Tensor:
 def heeding(reading: Reading, cues: Tensor) -> Reading:
     """A reading (batch, ...) that heeds the cues (batch, cues) of its questions."""
     parts = {"form": reading.form.exp(), "mode": reading.mode.exp()}
-    for (part, other, meant), said in zip(CUES, cues.unbind(-1), strict=True):
-        names = FORMS if part == "form" else MODES
-        shares, low, high = parts[part].clone(), names.index(other), names.index(meant)
-        moved = shares[:, low] * said
-        shares[:, low] -= moved
-        shares[:, high] += moved
-        parts[part] = shares
+    for cue, said in zip(CUES, cues.unbind(-1), strict=True):
+        names = FORMS if cue.part == "form" else MODES
+        shares, high = parts[cue.part].clone(), names.index(cue.meant)
+        for low in map(names.index, cue.instead_of):
+            moved = shares[:, low] * said
+            shares[:, low] -= moved
+            shares[:, high] += moved
+        parts[cue.part] = shares
     form, mode = (shares.clamp(min=TINY).log() for shares in parts.values())
     return reading._replace(form=form, mode=mode)

@@ -55,11 +55,17 @@ _OPENERS = (
     "who whom whose what which when where why how was were are did does has have had name list give tell all the and "
     "for from with under since until before after during between into"
 )
+_FILLERS = (
+    "a an at by in of on to the it its for with and or who whom what which whose is are was were be been did do does "
+    "has have had ever there that this please name tell me first last current currently now nowadays today present s"
+)
 _NUMBERINGS = (("name_digests.npy", "name_numbers.npy"), ("word_digests.npy", "word_numbers.npy"))
 _NAME_ROWS = ("name_grams.npy", "name_hashes.npy", "name_words.npy", "name_proper.npy", "name_begins.npy")
 RANKS = ("deputy", "vice", "assistant", "associate", "trainee")
 """Words that make a role another one, of other people."""
 SMALL = ("a", "an", "at", "by", "in", "of", "on", "to")
+FILLERS = frozenset(_FILLERS.split())
+"""Words that ask for nothing beside a name and a relation."""
 NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
 
@@ -335,6 +341,21 @@ class NameTable:
         found: Tensor = strange.any(-1) | (whole & (of_label & ~said).any(-1))
         return found
 
+    def nothing_left(self, names: Tensor, labels: Tensor, asked: AskedWords) -> Tensor:
+        """Whether questions ask for no more than labels (batch,) of names (batch,), both rows of the table; (batch,).
+
+        All words of the label are there, and beside them and those of the name only `FILLERS` and times.
+        """
+        if not asked.untimed.shape[1]:
+            return torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
+        of_name, of_label = self.words[names][..., ::2], self.label_words[labels][..., ::2]
+        same = of_label[..., None] == asked.untimed[:, None]  # (batch, words of the label, of questions)
+        whole = (same.any(-1) | (of_label < 0)).all(-1) & (of_label >= 0).any(-1)
+        named = (of_name[..., None] == asked.untimed[:, None]).any(-2)
+        idle = torch.isin(asked.untimed, _filler_hashes().to(labels.device)) | (asked.untimed < 0)
+        found: Tensor = whole & (same.any(-2) | named | idle).all(-1)
+        return found
+
     def mention(self, names: Tensor, grams: Tensor, asked: AskedWords, withheld: Tensor | None = None) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, as it stands or shortened; (batch, n)."""
         return torch.maximum(self.coverage(names, grams), self.short_form(names, asked, withheld))
@@ -357,19 +378,27 @@ class AskedWords(NamedTuple):
         every: Hashes of all words, those of times too, (batch, most words of all) int64, -1 after the last.
         numbers: Which of them begin with a digit and may be part of a name, of the shape of `every`: not "2012" in "in
             2012", but in "the Vero 2012".
+        untimed: Hashes of all words but those that name a time, of the shape of `words`, -1 after the last.
     """
 
     words: Tensor
     strange: Tensor
     every: Tensor
     numbers: Tensor
+    untimed: Tensor
 
 
 def asked_words(questions: Sequence[str]) -> AskedWords:
     """The words of questions (n,)."""
     made = [_asked_words(question) for question in questions]
-    words, strange, every, numbers = zip(*made, strict=True) if made else ((), (), (), ())
-    return AskedWords(_filled(words, -1), _filled(strange, 0).bool(), _filled(every, -1), _filled(numbers, 0).bool())
+    words, strange, every, numbers, untimed = zip(*made, strict=True) if made else ((), (), (), (), ())
+    return AskedWords(
+        _filled(words, -1),
+        _filled(strange, 0).bool(),
+        _filled(every, -1),
+        _filled(numbers, 0).bool(),
+        _filled(untimed, -1),
+    )
 
 
 def _filled(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
@@ -377,7 +406,7 @@ def _filled(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
 
 
 @lru_cache(maxsize=KEPT)
-def _asked_words(question: str) -> tuple[list[int], list[bool], list[int], list[bool]]:
+def _asked_words(question: str) -> tuple[list[int], list[bool], list[int], list[bool], list[int]]:
     every, untimed = _words(question)[:MOST_ASKED_WORDS], _words(without_time(question))
     words = untimed[:MOST_ASKED_WORDS]
     written = "".join(words[1:])
@@ -393,7 +422,7 @@ def _asked_words(question: str) -> tuple[list[int], list[bool], list[int], list[
     for place, word in enumerate(every):
         if numbers[place] and word not in untimed:
             numbers[place] = place > 1 and _is_proper(every[place - 1])
-    return hashes, strange, [_hash(word) for word in every], numbers
+    return hashes, strange, [_hash(word) for word in every], numbers, [_hash(word) for word in words]
 
 
 def _name_words(name: str) -> list[str]:
@@ -419,6 +448,11 @@ def _hash(word: str) -> int:
 def _rank_and_small_hashes() -> tuple[Tensor, Tensor]:
     ranks, small = (torch.tensor([_hash(word) for word in words]) for words in (RANKS, sorted({*NO_NAMES, *SMALL})))
     return ranks, small
+
+
+@lru_cache(maxsize=1)
+def _filler_hashes() -> Tensor:
+    return torch.tensor([_hash(word) for word in sorted(FILLERS)])
 
 
 def question_grams(questions: Sequence[str]) -> Tensor:

@@ -215,6 +215,7 @@ class KBQuery(nn.Module):
             logit = logit + HOP_WEIGHT * read * _better_kind(kinds, best)
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
             due_here = (logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) & (ahead[:, -1:] > 0)
+            due_here &= ~_nothing_left(knowledge, best)[:, None]
             logit = torch.where(due_here, torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])
@@ -250,6 +251,15 @@ class KBQuery(nn.Module):
             strength = (question * matched).sum(-1, keepdim=True) * part.norm(dim=-1, keepdim=True)
             question = question - strength * matched
         return question
+
+
+def _nothing_left(knowledge: Knowledge, facts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Whether the fact that was read says all that a question asks for, (batch,): "the composer in residence" asks
+    for no residence."""
+    read, inverse, _ = facts
+    names, fact = knowledge.base.names, read.clamp(min=0)
+    found_by = torch.where(inverse, names.tails[fact], names.heads[fact])
+    return names.nothing_left(found_by, names.relations[fact], knowledge.questions.in_order) & (read >= 0)
 
 
 def _better_kind(kinds: AskedKinds, facts: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -20,7 +20,7 @@ def reading(rows: int = 1, seed: int = 0) -> Reading:
 
 def said(text: str) -> set[str]:
     """What a question's cues mean."""
-    return {meant for (_, _, meant), there in zip(CUES, cues_of([text])[0].tolist(), strict=True) if there}
+    return {cue.meant for cue, there in zip(CUES, cues_of([text])[0].tolist(), strict=True) if there}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,29 @@ def said(text: str) -> set[str]:
         ("Who was the keeper before Lie and after Aune?", set()),
         ("All keepers so far", {"list"}),
         ("Which keepers has it had over the years?", {"list"}),
+        ("name all keepers up to now", {"list"}),
+        ("Has Lie ever been keeper?", {"yes_no", "list"}),  # heeded one after the other: yes or no
+        ("Who was the first keeper that it ever had?", {"value"}),
+        ("Who was its very last keeper?", {"value"}),
+        ("Who were the first keepers?", set()),
+        ("was sigrid lie keeper of kvitnes in 1995", {"yes_no"}),
+        ("And wasn't Lie keeper?", {"yes_no"}),
+        ("Lie was keeper in 1995, right?", {"yes_no"}),
+        ("Lie was keeper in 1995, wasn't she?", {"yes_no"}),
+        ("True or false: Lie was keeper.", {"yes_no"}),
+        ("Was Lie or Aune keeper?", set()),
+        ("Do you know the keeper?", set()),
+        ("Does anyone know the keeper?", set()),
+        ("Is there a phone number?", set()),
+        ("Was that before or after Lie?", set()),
+        ("Is the keeper Lie, and since when?", {"start"}),
+        ("Isabel Lie was keeper of what?", set()),
+        ("Until when was Lie keeper?", {"end"}),
+        ("till what year was Lie keeper", {"end"}),
+        ("Up to which date did Lie keep it?", {"end"}),
+        ("Since when is Lie keeper?", {"start"}),
+        ("From what year on was Lie keeper?", {"start"}),
+        ("Who is the keeper since 1995?", set()),
         ("Who is the keeper?", set()),
         ("Where is Aftermath Hall?", set()),
         ("", set()),
@@ -56,7 +79,8 @@ def test_probability_moves_to_what_is_meant_and_none_is_lost(seed: int, there: l
     for part in ("form", "mode"):
         assert getattr(after, part).exp().sum() == pytest.approx(1.0, abs=1e-5)
     names = {"form": FORMS, "mode": MODES}
-    touched = {(part, name) for (part, *pair), cue in zip(CUES, there, strict=True) if cue for name in pair}
+    heard = [cue for cue, said in zip(CUES, there, strict=True) if said]
+    touched = {(cue.part, name) for cue in heard for name in (*cue.instead_of, cue.meant)}
     for part, every in names.items():
         for place, name in enumerate(every):
             if (part, name) not in touched:

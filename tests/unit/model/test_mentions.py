@@ -474,3 +474,28 @@ def test_a_deputy_is_another_than_the_one_deputised_for(rank: str) -> None:
 )
 def test_what_says_nothing_of_another_rank_asks_for_none(question: str, label: str) -> None:
     assert other_ranks(question, label) == [False]
+
+
+@pytest.mark.parametrize(
+    ("question", "whole"),
+    [
+        ("who is currently composer in residence at the valmar choir", True),
+        ("The first composer in residence of the Valmar Choir, who was it?", True),
+        ("Who was the Valmar Choir's composer in residence in May 2012?", True),  # a time asks for nothing either
+        ("Where is the composer in residence of the Valmar Choir from?", False),
+        ("Who is the wife of the composer in residence of the Valmar Choir?", False),
+        ("Who is the resident composer of the Valmar Choir?", False),  # not the words of the label
+        ("Who is the composer of the Valmar Choir?", False),
+        ("Who is the composer in residence of the Velmont Choir?", False),  # another name asks for somebody else
+        ("", False),
+    ],
+)
+def test_beside_a_label_a_name_and_a_time_nothing_is_asked_for(question: str, whole: bool) -> None:
+    table = NameTable.of(["Valmar Choir"], ["Ola Adeyo"], ["composer in residence"])
+    assert table.nothing_left(table.heads, table.relations, asked_words([question])).tolist() == [whole]
+
+
+@pytest.mark.parametrize("label", ["...", "", "の"])
+def test_a_label_without_words_says_nothing(label: str) -> None:
+    table = NameTable.of(["Valmar Choir"], ["Ola Adeyo"], [label])
+    assert not table.nothing_left(table.heads, table.relations, asked_words(["Who is it of the Valmar Choir?"])).any()
