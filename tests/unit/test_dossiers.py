@@ -25,6 +25,8 @@ FULL = (
     "museum",
     "tramway",
     "vineyard",
+    "hospital",
+    "orchestra",
     "shipyard",
     "theatre",
 )
