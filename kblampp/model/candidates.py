@@ -50,7 +50,8 @@ class Candidates(NamedTuple):
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         found_by = torch.where(way, names.tails[flat], names.heads[flat])
-        own = own.masked_fill(names.other_number(found_by, words), 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
+        other_name = names.other_number(found_by, words) | names.other_word(found_by, words)
+        own = own.masked_fill(other_name, 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
         labels = names.relations[flat]
         rank = names.other_rank(labels, words)  # and its deputy director is not its director
         label = names.coverage(labels, grams).masked_fill(rank, 0.0)

@@ -45,7 +45,9 @@ KEPT = 1 << 16
 """Texts whose buckets are remembered: a training reads each of its questions again in every epoch."""
 MOST_GRAMS = 48
 """Trigrams that are kept of a long name, from its start: more are not needed to know it again."""
-MOST_NAME_WORDS, MOST_ASKED_WORDS = 8, 48
+MOST_NAME_WORDS, MOST_ASKED_WORDS, MOST_WORD_GRAMS = 8, 48, 24
+OF_A_TYPING_ERROR = 4
+"""Most trigrams of a word, its ends included, that a wrong, missing or added letter or two exchanged ones change."""
 """Words that are kept of a name and of a question, from its start, where short forms of names are looked for."""
 LEAST_LETTERS = 3
 """Of a word that can stand for a name."""
@@ -322,6 +324,28 @@ class NameTable:
         found: Tensor = missing & strange.any(-1)
         return found
 
+    def other_word(self, names: Tensor, asked: AskedWords) -> Tensor:
+        """Whether questions name what differs from names (batch, n), rows of the table, in a word; (batch, n).
+
+        It does where a word of the name is not in the question, and beside another word of it a capitalised one stands
+        that the name lacks and that no typing error of one letter makes of it: "Velmont Hall" is not Valmar Hall.
+        """
+        found = torch.zeros(names.shape, dtype=torch.bool, device=names.device)
+        if not asked.untimed.shape[1]:
+            return found
+        words = self.words[names][..., ::2]
+        same = words[..., None] == asked.untimed[:, None, None]  # (batch, n, words of the name, of questions)
+        missing = ((words >= 0) & ~same.any(-1)).any(-1)
+        own = same.any(-2)
+        beside = nn.functional.pad(own, (1, 1))
+        strange = asked.strange[:, None] & ~own & (beside[..., :-2] | beside[..., 2:]) & missing[..., None]
+        row, column, word = strange.nonzero(as_tuple=True)  # few, so that letters are compared for these alone
+        theirs, grams = asked.grams[row, word], self.grams[names[row, column]]
+        lacking = (theirs >= 0) & ~(theirs[..., None] == grams[:, None]).any(-1)
+        other = lacking.sum(-1) > OF_A_TYPING_ERROR
+        found[row[other], column[other]] = True
+        return found
+
     def other_rank(self, labels: Tensor, asked: AskedWords) -> Tensor:
         """Whether questions ask for another rank than labels (batch, n), rows of the table, are about; (batch, n).
 
@@ -379,6 +403,7 @@ class AskedWords(NamedTuple):
         numbers: Which of them begin with a digit and may be part of a name, of the shape of `every`: not "2012" in "in
             2012", but in "the Vero 2012".
         untimed: Hashes of all words but those that name a time, of the shape of `words`, -1 after the last.
+        grams: The buckets of their trigrams, (batch, most words, MOST_WORD_GRAMS), -1 after the last.
     """
 
     words: Tensor
@@ -386,18 +411,22 @@ class AskedWords(NamedTuple):
     every: Tensor
     numbers: Tensor
     untimed: Tensor
+    grams: Tensor
 
 
 def asked_words(questions: Sequence[str]) -> AskedWords:
     """The words of questions (n,)."""
     made = [_asked_words(question) for question in questions]
-    words, strange, every, numbers, untimed = zip(*made, strict=True) if made else ((), (), (), (), ())
+    words, strange, every, numbers, untimed, grams = zip(*made, strict=True) if made else ((), (), (), (), (), ())
+    most = max(map(len, untimed), default=0)
+    of_words = [_padded([*row, *[[]] * (most - len(row))], MOST_WORD_GRAMS, -1) for row in grams]
     return AskedWords(
         _filled(words, -1),
         _filled(strange, 0).bool(),
         _filled(every, -1),
         _filled(numbers, 0).bool(),
         _filled(untimed, -1),
+        torch.from_numpy(np.stack(of_words)) if of_words else torch.zeros((0, 0, MOST_WORD_GRAMS), dtype=torch.int64),
     )
 
 
@@ -406,7 +435,9 @@ def _filled(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
 
 
 @lru_cache(maxsize=KEPT)
-def _asked_words(question: str) -> tuple[list[int], list[bool], list[int], list[bool], list[int]]:
+def _asked_words(
+    question: str,
+) -> tuple[list[int], list[bool], list[int], list[bool], list[int], list[list[int]]]:
     every, untimed = _words(question)[:MOST_ASKED_WORDS], _words(without_time(question))
     words = untimed[:MOST_ASKED_WORDS]
     written = "".join(words[1:])
@@ -422,7 +453,8 @@ def _asked_words(question: str) -> tuple[list[int], list[bool], list[int], list[
     for place, word in enumerate(every):
         if numbers[place] and word not in untimed:
             numbers[place] = place > 1 and _is_proper(every[place - 1])
-    return hashes, strange, [_hash(word) for word in every], numbers, [_hash(word) for word in words]
+    grams = [trigram_buckets(word)[:MOST_WORD_GRAMS] for word in words]
+    return hashes, strange, [_hash(word) for word in every], numbers, [_hash(word) for word in words], grams
 
 
 def _name_words(name: str) -> list[str]:

@@ -499,3 +499,56 @@ def test_beside_a_label_a_name_and_a_time_nothing_is_asked_for(question: str, wh
 def test_a_label_without_words_says_nothing(label: str) -> None:
     table = NameTable.of(["Valmar Choir"], ["Ola Adeyo"], [label])
     assert not table.nothing_left(table.heads, table.relations, asked_words(["Who is it of the Valmar Choir?"])).any()
+
+
+def other_words(question: str, *names: str) -> list[bool]:
+    """Which names a question makes others by a word."""
+    table = NameTable.of(names, names, names)
+    found: torch.Tensor = table.other_word(table.heads[None], asked_words([question]))
+    return found[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Who is the conductor of the Velmont Philharmonic?", "Valmar Philharmonic"),
+        ("Who is the captain of Carrigmore Rovers?", "Carrigbeg Rovers"),
+        ("Where was Robert Aksoy born?", "Emre Aksoy"),
+        ("What does Sevcik Clinic cost?", "Jarmila Sevcik"),
+        ("Who runs Lindqvist & Adeyinka?", "Lindqvist & Adeyemi"),
+    ],
+)
+def test_another_word_beside_one_of_a_name_is_another_name(question: str, name: str) -> None:
+    assert other_words(question, name) == [True]
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Who runs the Harrowgate Museum?", "Harrowgate Museum"),
+        ("Who runs the Harrowgate Museum?", "Harrowgate Museum of Art"),  # shorter, with nothing in its place
+        ("Who runs the Kaltenried Museum?", "Museum Kaltenried"),  # the same words
+        ("Where was Professor Aksoy born?", "Emre Aksoy"),  # a form of address
+        ("Where was Anna K. Berg born?", "Anna Maria Berg"),
+        ("who runs velmont philharmonic", "Valmar Philharmonic"),  # no capital says that it is a name
+        ("Where was Aksoy born?", "Emre Aksoy"),
+        ("Robert Aksoy was born where?", "Emre Aksoy"),  # the first word has a capital in any case
+        ("", "Emre Aksoy"),
+    ],
+)
+def test_what_stands_in_no_place_of_a_name_makes_no_other(question: str, name: str) -> None:
+    assert other_words(question, name) == [False]
+
+
+@given(
+    st.text("abcdefghijklmnop", min_size=4, max_size=12), st.integers(0, 20), st.sampled_from("qrz"), st.integers(0, 3)
+)
+def test_a_typing_error_of_one_letter_makes_no_other_name(word: str, place: int, letter: str, kind: int) -> None:
+    place %= len(word)
+    wrong = [
+        word[:place] + letter + word[place + 1 :],
+        word[:place] + letter + word[place:],
+        word[:place] + word[place + 1 :],
+        word[: max(place - 1, 0)] + word[max(place - 1, 0) : place + 1][::-1] + word[place + 1 :],
+    ][kind]
+    assert other_words(f"Who runs {wrong.title()} Hall?", f"{word.title()} Hall") == [False]
