@@ -46,9 +46,10 @@ KEPT = 1 << 16
 MOST_GRAMS = 48
 """Trigrams that are kept of a long name, from its start: more are not needed to know it again."""
 MOST_NAME_WORDS, MOST_ASKED_WORDS, MOST_WORD_GRAMS = 8, 48, 24
+"""Words that are kept of a name and of a question, from its start, where short forms of names are looked for; trigrams
+of such a word."""
 OF_A_TYPING_ERROR = 4
 """Most trigrams of a word, its ends included, that a wrong, missing or added letter or two exchanged ones change."""
-"""Words that are kept of a name and of a question, from its start, where short forms of names are looked for."""
 LEAST_LETTERS = 3
 """Of a word that can stand for a name."""
 _NUMBER = re.compile(r"[^\w]*(?:[^\W\d_]{1,3}[^\w]+)?\d")
@@ -327,20 +328,29 @@ class NameTable:
     def other_word(self, names: Tensor, asked: AskedWords) -> Tensor:
         """Whether questions name what differs from names (batch, n), rows of the table, in a word; (batch, n).
 
-        It does where a word of the name is not in the question, and beside another word of it a capitalised one stands
-        that the name lacks and that no typing error of one letter makes of it: "Velmont Hall" is not Valmar Hall.
+        It does where all words of the name but one stand there one after the other, and in the place of that one a
+        capitalised word that no typing error of one letter makes of it, which does not belong to a longer name:
+        "Velmont Hall" is not Valmar Hall.
         """
         found = torch.zeros(names.shape, dtype=torch.bool, device=names.device)
         if not asked.untimed.shape[1]:
             return found
-        words = self.words[names][..., ::2]
-        same = words[..., None] == asked.untimed[:, None, None]  # (batch, n, words of the name, of questions)
-        missing = ((words >= 0) & ~same.any(-1)).any(-1)
-        own = same.any(-2)
-        beside = nn.functional.pad(own, (1, 1))
-        strange = asked.strange[:, None] & ~own & (beside[..., :-2] | beside[..., 2:]) & missing[..., None]
-        row, column, word = strange.nonzero(as_tuple=True)  # few, so that letters are compared for these alone
-        theirs, grams = asked.grams[row, word], self.grams[names[row, column]]
+        words, n = self.words[names][..., ::2], asked.untimed.shape[1]
+        same = nn.functional.pad(words[..., None] == asked.untimed[:, None, None], (0, MOST_NAME_WORDS))
+        missing = ~same.any(-1, keepdim=True)  # wherever it may stand
+        begins = range(MOST_NAME_WORDS)  # of a word of the name, how far after its first one
+        same = torch.stack([same[..., place, place : place + n] for place in begins], dim=2)
+        strange = nn.functional.pad(asked.strange, (1, MOST_NAME_WORDS))
+        capital = torch.stack([strange[:, place + 1 : place + 1 + n] for place in begins], dim=1)[:, None]
+        length = (words >= 0).sum(-1)
+        differs = (words >= 0)[..., None] & ~same  # (batch, n, words of the name, where it would begin)
+        behind = capital.expand_as(same).gather(
+            2, length.clamp(max=MOST_NAME_WORDS - 1)[..., None, None].expand(-1, -1, 1, n)
+        )
+        longer = strange[:, None, :n] | (behind[:, :, 0] & (length < MOST_NAME_WORDS)[..., None])
+        one = (differs.sum(2) == 1) & (length > 1)[..., None] & ~longer
+        row, column, place, begin = (differs & missing & capital & one[:, :, None]).nonzero(as_tuple=True)  # few
+        theirs, grams = asked.grams[row, begin + place], self.grams[names[row, column]]
         lacking = (theirs >= 0) & ~(theirs[..., None] == grams[:, None]).any(-1)
         other = lacking.sum(-1) > OF_A_TYPING_ERROR
         found[row[other], column[other]] = True

@@ -514,7 +514,7 @@ def other_words(question: str, *names: str) -> list[bool]:
         ("Who is the conductor of the Velmont Philharmonic?", "Valmar Philharmonic"),
         ("Who is the captain of Carrigmore Rovers?", "Carrigbeg Rovers"),
         ("Where was Robert Aksoy born?", "Emre Aksoy"),
-        ("What does Sevcik Clinic cost?", "Jarmila Sevcik"),
+        ("Is the Baltic Airport Authority there?", "Baltic Harbour Authority"),
         ("Who runs Lindqvist & Adeyinka?", "Lindqvist & Adeyemi"),
     ],
 )
@@ -530,6 +530,10 @@ def test_another_word_beside_one_of_a_name_is_another_name(question: str, name: 
         ("Who runs the Kaltenried Museum?", "Museum Kaltenried"),  # the same words
         ("Where was Professor Aksoy born?", "Emre Aksoy"),  # a form of address
         ("Where was Anna K. Berg born?", "Anna Maria Berg"),
+        ("What does Sevcik Clinic cost?", "Jarmila Sevcik"),
+        ("Which label has Luis Aute Gutiérrez?", "Luis Eduardo Aute"),  # nothing in the place of the second name
+        ("What name did Adolf Hitler's sister Paula use?", "Paula Hitler"),  # it stands elsewhere
+        ("Where did Michael Nicholas Salvatore Bongiorno work?", "Mike Bongiorno"),  # a longer name
         ("who runs velmont philharmonic", "Valmar Philharmonic"),  # no capital says that it is a name
         ("Where was Aksoy born?", "Emre Aksoy"),
         ("Robert Aksoy was born where?", "Emre Aksoy"),  # the first word has a capital in any case
