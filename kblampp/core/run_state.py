@@ -77,10 +77,10 @@ def resume_state(
         _check_weights(path, state["weights"], learning)
         if not isinstance(state["optimizer"], Mapping):
             raise TypeError("the optimizer's state is no mapping")
+        optimizer.load_state_dict(state["optimizer"])  # may fail, so before the weights, which fit
         with torch.no_grad():
             for name, parameter in learning.items():
                 parameter.copy_(state["weights"][name])
-        optimizer.load_state_dict(state["optimizer"])
     except CheckpointError:
         raise
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, LookupError, TypeError) as error:
