@@ -34,8 +34,8 @@ def name_of(value: object, what: str) -> str:
     Raises:
         DataError: It is neither, or no finite number.
     """
-    if _is_number(value):
-        return str(value)
+    if (number := _number_text(value)) is not None:
+        return number
     if isinstance(value, str):
         return value
     raise DataError(f"{what} is {_shown(value)}: expected a text or a number, such as 'Odile Brennan' or 42")
@@ -51,18 +51,26 @@ def date_text(value: object, what: str) -> str:
         return ""
     if isinstance(value, datetime.date):
         return value.isoformat()[: len("2009-03-02")]
-    if _is_number(value):
-        return str(value)
+    if (number := _number_text(value)) is not None:
+        return number
     if isinstance(value, str):
         return value
     raise DataError(f"{what} is {_shown(value)}: expected a year such as 2009, or a text such as '2009-03-02'")
 
 
-def _is_number(value: object) -> bool:
-    """Whether it is a finite number; True and False are none."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+def _number_text(value: object) -> str | None:
+    """What Python writes for a finite number; None for what is none, as True and False, or is beyond every float."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return None
+    try:
+        return str(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        text = "too long a number"
     return f"{text[:60]}{'…' if len(text) > 60 else ''} ({type(value).__name__})"

@@ -58,14 +58,17 @@ def merge_updates(model: Any, folder: Path) -> None:
         folder: Holds the two files.
 
     Raises:
-        ValueError: They are of another kind or shape, or some are missing or too many.
+        ValueError: They are of another kind or shape, or some are missing or too many; the model is unchanged.
         LookupError: The configuration lacks something.
+        TypeError: It holds something of another type.
         StoreError: The configuration cannot be read.
     """
     import torch
     from safetensors.torch import load_file
 
     config, updates = read_json(folder / CONFIG), load_file(folder / WEIGHTS)
+    if not isinstance(config, dict):
+        raise ValueError(f"{CONFIG} holds no object")
     if config.get("peft_type") != "LORA" or config.get("bias") != "none" or any(config.get(name) for name in _PLAIN):
         raise ValueError(f"{CONFIG} is not of plain low-rank updates")
     targets = {f".{name}" for name in config["target_modules"]}
@@ -80,10 +83,15 @@ def merge_updates(model: Any, folder: Path) -> None:
         raise ValueError(
             f"{len(missing)} weights are missing, {len(more)} too many, the first of them {[*missing, *more][0]}"
         )
-    scale = config["lora_alpha"] / config["r"]
+    rank = config["r"]
+    if not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"{CONFIG} has the rank {rank!r}, expected a whole number from 1")
+    scale = config["lora_alpha"] / rank
+    for name, layer in layers.items():  # all of them before the first is changed
+        a, b = (updates[f"{name}.lora_{part}.weight"] for part in "AB")
+        if (a.shape, b.shape) != ((rank, layer.in_features), (layer.out_features, rank)):
+            raise ValueError(f"{name} has updates of the shapes {tuple(a.shape)} and {tuple(b.shape)}")
     with torch.no_grad():
         for name, layer in layers.items():
             a, b = (updates[f"{name}.lora_{part}.weight"].to(layer.weight) for part in "AB")
-            if not (len(a) == b.shape[1] == config["r"] and (len(b), a.shape[1]) == layer.weight.shape):
-                raise ValueError(f"{name} has updates of the shapes {tuple(a.shape)} and {tuple(b.shape)}")
             layer.weight += (b @ a) * scale

@@ -64,7 +64,7 @@ def resume_state(
         optimizer: Of that.
 
     Raises:
-        CheckpointError: The file is damaged.
+        CheckpointError: The file is damaged, or its weights have other names or shapes; no weight is changed then.
     """
     if not path.exists():
         return None
@@ -74,13 +74,39 @@ def resume_state(
             logger.info("%s is of a run with other parameters or inputs; training from the start", path)
             return None
         found = progress(state)
+        _check_weights(path, state["weights"], learning)
+        if not isinstance(state["optimizer"], Mapping):
+            raise TypeError("the optimizer's state is no mapping")
+        optimizer.load_state_dict(state["optimizer"])  # may fail, so before the weights, which fit
         with torch.no_grad():
             for name, parameter in learning.items():
                 parameter.copy_(state["weights"][name])
-        optimizer.load_state_dict(state["optimizer"])
+    except CheckpointError:
+        raise
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, LookupError, TypeError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({type(error).__name__}); delete it to train from the start"
         ) from error
     logger.info("resuming at step %d from %s", found.step, path)
     return found
+
+
+def _check_weights(path: Path, weights: Mapping[str, torch.Tensor], learning: Mapping[str, nn.Parameter]) -> None:
+    """Whether a file holds what learns, and nothing else.
+
+    Raises:
+        CheckpointError: A name or a shape differs.
+        TypeError: They are no weights.
+    """
+    if not isinstance(weights, Mapping) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
+        raise TypeError("the weights are no mapping of tensors")
+    differ = sorted(
+        name
+        for name in weights.keys() | learning.keys()
+        if name not in weights or name not in learning or weights[name].shape != learning[name].shape
+    )
+    if differ:
+        raise CheckpointError(
+            f"{path} holds other weights than those that are trained: {len(differ)} names or shapes differ, the first "
+            f"of them {differ[0]}; delete it to train from the start"
+        )

@@ -19,7 +19,8 @@ from kblampp.encoding.growing import Readable
 IdArray = npt.NDArray[np.int64]
 
 
-def _none() -> IdArray:
+def no_ids() -> IdArray:
+    """No numbers, (0,)."""
     return np.empty(0, dtype=np.int64)
 
 
@@ -33,7 +34,7 @@ class Seats:
     """
 
     size: int
-    empty: IdArray = field(default_factory=_none)
+    empty: IdArray = field(default_factory=no_ids)
 
     @property
     def n(self) -> int:
@@ -113,7 +114,7 @@ class Patched:
 
     def __init__(self, first: Readable, at: IdArray | None = None, rows: npt.NDArray[Any] | None = None) -> None:
         self._first = first
-        self._at = _none() if at is None else at
+        self._at = no_ids() if at is None else at
         self._rows = np.empty((0, *first.shape[1:]), dtype=first.dtype) if rows is None else rows
 
     def take(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
@@ -142,10 +143,14 @@ class Patched:
         order = np.argsort(numbers, kind="stable")
         return Patched(self._first, numbers[order], np.concatenate([self._rows[kept], rows])[order])
 
+    def is_whole(self, n: int) -> bool:
+        """Whether nothing differs and the first n rows are all of them."""
+        return not len(self._at) and n == self._first.shape[0]
+
     def whole(self, n: int) -> npt.NDArray[Any]:
-        """The first n rows; no copy where nothing differs and these are all of them."""
+        """The first n rows; no copy where `is_whole`."""
         size = self._first.shape[0]
-        if not len(self._at) and n == size:
+        if self.is_whole(n):
             return self._first[:]
         found = np.zeros((n, *self._rows.shape[1:]), dtype=self._rows.dtype)
         found[: min(n, size)] = self._first[: min(n, size)]
@@ -174,28 +179,39 @@ class Column:
 
         Raises:
             IndexError: There is none.
+            TypeError: `places` is a mask.
         """
         n = len(self)
         numbers = np.arange(n)[places] if isinstance(places, slice) else np.asarray(places)
+        if numbers.dtype == np.bool_:
+            raise TypeError("a column is read by places, not by a mask: give it np.flatnonzero(mask)")
         if numbers.size and not -n <= numbers.min() <= numbers.max() < n:
             raise IndexError(f"there are {n} rows, none of them has the number {places}")
         return self._own(self._rows.take(self._seats.of(np.where(numbers < 0, numbers + n, numbers))))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """All rows, as a new array unless nothing differs."""
+        """All rows, as a new array unless nothing differs; then states share it, and it cannot be written.
+
+        Raises:
+            ValueError: `copy` is False and a new array is needed.
+        """
+        shared = not len(self._seats.empty) and self._rows.is_whole(self._seats.size)
+        if copy is False and not shared:
+            raise ValueError("this column cannot be read as an array without a copy: some of its rows differ")
         whole = self._rows.whole(self._seats.size)
-        found = self._own(whole if not len(self._seats.empty) else whole[self._seats.every()])
-        return np.array(found, dtype=dtype, copy=True if copy else None)
+        found = self._own(whole if not len(self._seats.empty) else whole[self._seats.every()]).view()
+        found.flags.writeable = not shared
+        return np.array(found, dtype=dtype, copy=copy)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of each number."""
-        return self._rows.take(np.empty(0, dtype=np.int64)).dtype
+        return self._rows.take(no_ids()).dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of facts, then the shape of a row."""
-        return len(self), *self._own(self._rows.take(np.empty(0, dtype=np.int64))).shape[1:]
+        return len(self), *self._own(self._rows.take(no_ids())).shape[1:]
 
     def tolist(self) -> list[Any]:
         """All rows."""

@@ -113,9 +113,13 @@ class FactOrder:
         before, after, several = (
             part.with_rows(seats, own) for part, own in zip((before, after, several), links, strict=True)
         )
-        touched = inverse_rows.of_groups(np.union1d(was_inverse, inverse_row(fresh)))
-        alone = inverse_rows.sizes(inverse_row(touched)) > 1
-        inverse_several = inverse_several.with_rows(moved.now.of(touched), alone)
+        groups = np.union1d(was_inverse, inverse_row(fresh))
+        # Whether a fact has others beside it changes only where there was, or is, one at most: most of a large group
+        # is not looked at.
+        small = np.minimum(self.inverse_rows.sizes(groups), inverse_rows.sizes(groups)) <= 1
+        touched = np.union1d(inverse_rows.of_groups(groups[small]), fresh)
+        beside_others = inverse_rows.sizes(inverse_row(touched)) > 1
+        inverse_several = inverse_several.with_rows(moved.now.of(touched), beside_others)
         own = moved.now
 
         def gathered(take: Callable[[NDArray[np.int64]], NDArray[Any]], dtype: torch.dtype) -> Gathered:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kblampp.encoding.seats import Moved, Seats, is_among
+from kblampp.encoding.seats import Moved, Seats, is_among, no_ids
 
 SHIFT = 32
 """A group of a name and a relation is numbered by both: the name's number before that of the relation."""
@@ -18,10 +18,6 @@ FEW = 512
 def pair_numbers(names: NDArray[np.integer], relations: NDArray[np.integer]) -> NDArray[np.int64]:
     """A number for the name and relation of each fact, (n,); equal where both are, and the same in all states."""
     return (np.asarray(names).astype(np.int64) << SHIFT) | np.asarray(relations).astype(np.int64)
-
-
-def _none() -> NDArray[np.int64]:
-    return np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +37,10 @@ class Groups:
     facts: NDArray[np.int64]
     numbers: NDArray[np.int64]
     seats: Seats
-    void: NDArray[np.int64] = field(default_factory=_none)
-    of_void: NDArray[np.int64] = field(default_factory=_none)
-    late: NDArray[np.int64] = field(default_factory=_none)
-    of_late: NDArray[np.int64] = field(default_factory=_none)
+    void: NDArray[np.int64] = field(default_factory=no_ids)
+    of_void: NDArray[np.int64] = field(default_factory=no_ids)
+    late: NDArray[np.int64] = field(default_factory=no_ids)
+    of_late: NDArray[np.int64] = field(default_factory=no_ids)
 
     @classmethod
     def of(cls, numbers: NDArray[np.int64], seats: Seats | None = None) -> Groups:
@@ -67,7 +63,7 @@ class Groups:
     def of_groups(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """The facts of distinct groups, in their order over all of them."""
         found = [self.of_group(int(number)) for number in numbers]
-        return np.sort(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+        return np.sort(np.concatenate(found)) if found else no_ids()
 
     def first_of(self, numbers: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         """The first facts of each of some groups (k,), at most `most`, (k, most or fewer); -1 pads."""

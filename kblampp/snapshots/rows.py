@@ -32,7 +32,7 @@ from kblampp.encoding.encoded_facts import (
 )
 from kblampp.encoding.fact_arrays import SymbolNumbers
 from kblampp.encoding.growing import Gathered, GrowingRows, Numbering, Readable, RowTensors
-from kblampp.encoding.seats import Column, Moved, Patched, Seats, is_among
+from kblampp.encoding.seats import Column, Moved, Patched, Seats, is_among, no_ids
 from kblampp.index.half_index import HalfIndex, KeyRows
 from kblampp.model.mentions import NameRows
 from kblampp.snapshots.fact_encoder import FactEncoder
@@ -117,7 +117,7 @@ class BaseRows:
         """The same without vectors, of which those of so many facts will lie in files of a folder."""
         vectors = []
         for place, rows in enumerate(self.vectors):
-            empty = rows.take(np.empty(0, dtype=np.int64))
+            empty = rows.take(no_ids())
             room = _room(folder / f"vectors_{place}.npy", (facts, empty.shape[1]))
             vectors.append(GrowingRows(empty, room))
         return replace(self, vectors=tuple(vectors))
@@ -266,7 +266,7 @@ class FactTable:
         """A row a fact, ascending by ids, each at its own seat."""
         ids = columns[IDS]
         parts = {name: Patched(column) for name, column in columns.items()}
-        return cls(Seats(len(ids)), parts, ids, np.empty(0, dtype=np.int64))
+        return cls(Seats(len(ids)), parts, ids, no_ids())
 
     @property
     def n(self) -> int:

@@ -18,7 +18,7 @@ from kblampp.base.knowledge_base import KnowledgeBase
 from kblampp.data.facts import FiveTuple
 from kblampp.encoding.encoded_facts import ENTITIES, FIRST_DAYS, LAST_DAYS, RELATIONS
 from kblampp.encoding.growing import GrowingRows
-from kblampp.encoding.seats import Column, IdArray, Moved, Patched, Seats, is_among
+from kblampp.encoding.seats import Column, IdArray, Moved, Patched, Seats, is_among, no_ids
 from kblampp.index.half_index import HalfIndex
 from kblampp.index.knowledge_index import SearchIndex
 from kblampp.index.layered_index import LayeredIndex
@@ -64,7 +64,7 @@ class _Indexed:
     @classmethod
     def of(cls, index: HalfIndex, *, kept: bool = False) -> _Indexed:
         """As its facts stand in their own state."""
-        nothing = np.empty(0, dtype=np.int64)
+        nothing = no_ids()
         return cls(index, nothing, GrowingRows.of_shape((2, index.distinct.width), np.float32), nothing, kept=kept)
 
     def moved(self, moved: Moved, keys: npt.NDArray[Any]) -> _Indexed:
@@ -82,7 +82,15 @@ class _Indexed:
             rows = GrowingRows.of_shape(keys.shape[1:], np.float32)
             rows.append(self._own_keys())
         rows.append(keys)
-        return replace(self, late=np.concatenate([late, moved.fresh]), keys=rows, void=void)
+        found = replace(self, late=np.concatenate([late, moved.fresh]), keys=rows, void=void)
+        there = found.late >= 0
+        return found if 2 * there.sum() >= len(there) else found._without_gone(there)
+
+    def _without_gone(self, there: npt.NDArray[np.bool_]) -> _Indexed:
+        """The same without entries of `late` that are gone, so that a fact that changes often adds one in all."""
+        rows = GrowingRows.of_shape(self._own_keys().shape[1:], np.float32)
+        rows.append(self._own_keys()[there])
+        return replace(self, late=self.late[there], keys=rows)
 
     def reseated(self, before: Seats, now: IdArray) -> _Indexed:
         """The same index where all facts have got other seats.
@@ -196,7 +204,7 @@ class Snapshot:
 
     @classmethod
     def _of_nothing(cls, version: int, rows: BaseRows) -> Snapshot:
-        return cls(version, None, FactTable.of({IDS: np.empty(0, dtype=np.int64)}), None, rows)
+        return cls(version, None, FactTable.of({IDS: no_ids()}), None, rows)
 
     @classmethod
     def _of_segment(cls, base: KnowledgeBase, segment: segments.Segment, device: str) -> Snapshot:
@@ -284,7 +292,7 @@ class Snapshot:
                 rows, index = rows.compacted(columns[SLOTS], folder)
             table = FactTable.of(columns | {SLOTS: np.arange(n)})
             return self._made(version, table, _Indexed.of(index), rows, uses, device)
-        nothing = np.empty(0, dtype=np.int64)
+        nothing = no_ids()
         fresh = {name: part.take(nothing) for name, part in self._table.columns.items()}
         if len(new):
             fresh = self._rows.add(new[:, 1], encoder) | {IDS: new[:, 0].copy()}

@@ -48,3 +48,15 @@ def test_what_is_no_text_is_told_shortly(value: Any) -> None:
     with pytest.raises(DataError, match=r"a question is .*: expected a text such as 'Who") as caught:
         text_of(value, "a question", "Who?")
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(("sign", "digits"), [(1, 400), (-1, 400), (1, 5000)])
+def test_a_number_beyond_every_float_is_told_shortly(sign: int, digits: int) -> None:
+    """Python writes none of more than 4,300 digits."""
+    number = sign * 10**digits
+    for read in (name_of, date_text):
+        with pytest.raises(DataError, match=r"the start is .* \(int\): expected") as caught:
+            read(number, "the start")
+        assert len(str(caught.value)) < 200
+    with pytest.raises(DataError, match="expected a text"):
+        text_of([number], "a question", "Who?")

@@ -62,3 +62,34 @@ def test_a_file_that_lacks_something_is_named(tmp_path: Path, lacking: str) -> N
     torch.save(state, path)
     with pytest.raises(CheckpointError, match=r"s\.pt cannot be read .*; delete it"):
         resume_state(path, "key", Progress.of, learning, optimizer)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"w": torch.zeros(3)},  # would be spread over all rows
+        {"w": torch.zeros(2, 3), "v": torch.zeros(1)},
+        {"v": torch.zeros(2, 3)},
+    ],
+)
+def test_weights_of_other_names_or_shapes_are_told_before_any_is_put_back(
+    tmp_path: Path, weights: dict[str, torch.Tensor]
+) -> None:
+    learning, optimizer = learner(1.0)
+    path = tmp_path / "s.pt"
+    save_state(path, "key", {"step": 1}, learning, optimizer)
+    torch.save(torch.load(path, weights_only=True) | {"weights": weights}, path)
+    with pytest.raises(CheckpointError, match=r"s\.pt holds other weights .* the first of them [vw]; delete it"):
+        resume_state(path, "key", Progress.of, learning, optimizer)
+    assert (learning["w"] == 1.0).all()
+
+
+@pytest.mark.parametrize("broken", [{"optimizer": None}, {"weights": None}, {"weights": {"w": 1}}])
+def test_a_file_that_holds_something_else_is_named_and_changes_nothing(tmp_path: Path, broken: dict[str, Any]) -> None:
+    learning, optimizer = learner(1.0)
+    path = tmp_path / "s.pt"
+    save_state(path, "key", {"step": 1}, *learner(2.0))
+    torch.save(torch.load(path, weights_only=True) | broken, path)
+    with pytest.raises(CheckpointError, match=r"s\.pt cannot be read .*; delete it"):
+        resume_state(path, "key", Progress.of, learning, optimizer)
+    assert (learning["w"] == 1.0).all()

@@ -15,6 +15,7 @@ import torch
 from peft import LoraConfig, PeftConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch_file
+from safetensors.torch import save_file as save_torch_file
 
 from kblampp.core.cache import CACHE_VARIABLE
 from kblampp.core.errors import EncoderError, KBLaMError, StoreError
@@ -214,6 +215,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], type[KBLaMError], str]] = {
     ),
     "a narrow weight": (reweighed(narrowed), EncoderError, "does not fit"),
     "another rank": (edited("adapter_config.json", lambda c: c.update(r=3)), EncoderError, "does not fit"),
+    "no rank": (edited("adapter_config.json", lambda c: c.update(r=0)), EncoderError, "the rank 0"),
     "other layers": (
         edited("adapter_config.json", lambda c: c.update(target_modules=["nowhere"])),
         EncoderError,
@@ -258,6 +260,27 @@ def test_updates_of_another_kind_are_refused(copy: Path, field: dict[str, Any]) 
     model = load_sentence_transformer(str(copy / "tiny")).double()[0].auto_model
     with pytest.raises(ValueError, match="plain low-rank updates"):
         merge_updates(model, copy / TUNED)
+
+
+@pytest.mark.parametrize("text", ["[1]", "null"])
+def test_a_configuration_that_is_no_object_is_told(copy: Path, text: str) -> None:
+    (copy / TUNED / CONFIG).write_text(text, encoding="utf-8")
+    model = load_sentence_transformer(str(copy / "tiny"))[0].auto_model
+    with pytest.raises(ValueError, match="holds no object"):
+        merge_updates(model, copy / TUNED)
+
+
+def test_updates_of_which_the_last_do_not_fit_change_no_layer(copy: Path) -> None:
+    path = copy / TUNED / WEIGHTS
+    updates = load_torch_file(path)
+    model = load_sentence_transformer(str(copy / "tiny"))[0].auto_model
+    layers = [f"base_model.model.{name}.lora_B.weight" for name, _ in model.named_modules()]
+    last = [name for name in layers if name in updates][-1]
+    save_torch_file(updates | {last: updates[last][:-1].clone()}, path)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with pytest.raises(ValueError, match=re.escape(last.removesuffix(".lora_B.weight"))):
+        merge_updates(model, copy / TUNED)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 
 
 def test_an_encoder_of_another_shape_refuses_the_updates(copy: Path) -> None:

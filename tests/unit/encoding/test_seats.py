@@ -76,3 +76,23 @@ def test_a_column_is_read_by_places_and_as_an_array() -> None:
 def test_what_is_among_nothing_is_nowhere() -> None:
     assert not is_among(np.arange(3), np.empty(0, dtype=np.int64)).any()
     assert is_among(np.array([[0, 2], [3, 9]]), np.array([2, 3])).tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize("empty", [[], [1]])
+def test_a_mask_is_refused_since_its_values_would_be_read_as_places(empty: list[int]) -> None:
+    column = Column(Patched(np.arange(10, 15)), Seats(5, np.array(empty, dtype=np.int64)))
+    with pytest.raises(TypeError, match="mask"):
+        column[np.asarray(column) > 12]
+
+
+def test_an_array_that_states_share_cannot_be_written() -> None:
+    first = np.arange(10, 15)
+    shared, differs = Column(Patched(first), Seats(5)), Column(Patched(first), Seats(5, np.array([1])))
+    with pytest.raises(ValueError, match="read-only"):
+        np.asarray(shared)[0] = 99
+    for own in (np.array(shared, copy=True), np.asarray(differs)):
+        own[0] = 99
+    assert first.tolist() == list(range(10, 15))
+    assert np.shares_memory(np.array(shared, copy=False), first)
+    with pytest.raises(ValueError, match="without a copy"):
+        np.array(differs, copy=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kblampp.data.windows import Window, window_bounds, year_window
+from kblampp.encoding.seats import Moved, Patched, Seats
 from kblampp.model.fact_order import FactOrder
 from tests.kb import make_world
 
@@ -176,3 +179,64 @@ def test_facts_that_are_withheld_leave_their_place_to_the_next() -> None:
     assert order.neighbours(asked, withheld)[0].tolist() == [[-1, 0, 2], [-1, 0, 0]]
     assert order.neighbours(asked, withheld)[1].tolist() == [[2, 4, -1], [4, 4, -1]]
     assert order.neighbours(asked, None)[1].tolist() == [[1, 3, -1]] * 2
+
+
+@dataclass
+class Seated:
+    """Facts at seats, of which states are made one after the other."""
+
+    facts: dict[int, Triple]
+    seats: Seats
+    order: FactOrder
+
+    @classmethod
+    def of(cls, facts: Sequence[Triple]) -> Seated:
+        seats = Seats(len(facts))
+        return cls(dict(enumerate(facts)), seats, FactOrder.of(store_of(facts), seats=seats))
+
+    def move(self, gone: set[int], fresh: dict[int, Triple]) -> None:
+        """Deletes the facts at some seats, then puts others there or at new ones."""
+        left, come = (np.array(sorted(seats), dtype=np.int64) for seats in (gone, fresh))
+        moved = Moved.of(self.seats, left, come, 0)
+        self.facts = {seat: fact for seat, fact in self.facts.items() if seat not in gone} | fresh
+        self.seats, self.order = moved.now, self.order.moved(self.store(), moved)
+
+    def store(self) -> Any:
+        return store_of([self.facts[seat] for seat in sorted(self.facts)])
+
+
+@settings(deadline=None, max_examples=200)
+@given(facts_of_rows, st.data())
+def test_an_order_made_of_another_is_the_order_made_from_nothing(facts: list[Triple], data: st.DataObject) -> None:
+    world = Seated.of(facts)
+    for _ in range(data.draw(st.integers(1, 5))):
+        taken = sorted(world.facts)
+        gone = data.draw(st.sets(st.sampled_from(taken)))
+        again = data.draw(st.sets(st.sampled_from(sorted(gone)))) if gone else set()
+        size = world.seats.size
+        come = sorted(again | set(range(size, size + data.draw(st.integers(0, 2)))))
+        if len(gone) == len(taken) and not come:
+            continue
+        some = st.lists(facts_of_rows.map(lambda some: some[0]), min_size=len(come), max_size=len(come))
+        world.move(gone, dict(zip(come, data.draw(some), strict=True)))
+        expected, every = FactOrder.of(world.store()), torch.arange(len(world.facts))
+        for name in ("before", "after", "timed", "several", "inverse_several"):
+            assert torch.equal(getattr(world.order, name)[every], getattr(expected, name)), name
+        for inverse, fact in itertools.product((False, True), range(len(every))):
+            assert world.order.same(fact, inverse=inverse) == expected.same(fact, inverse=inverse)
+
+
+def test_a_fact_under_a_tail_that_many_share_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    patched: list[int] = []
+    with_rows = Patched.with_rows
+
+    def counted(rows: Patched, at: Any, new: Any) -> Patched:
+        patched.append(len(at))
+        return with_rows(rows, at, new)
+
+    monkeypatch.setattr(Patched, "with_rows", counted)
+    world = Seated.of([(head, 0, 999, ALWAYS) for head in range(500)])
+    world.move(set(), {500: (500, 0, 999, ALWAYS)})
+    world.move({3}, {501: (501, 0, 999, ALWAYS)})
+    assert max(patched) <= 2
+    assert world.order.inverse_several[torch.arange(501)].all()

@@ -208,3 +208,22 @@ def same(one: Snapshot, other: Snapshot, encoder: FactEncoder) -> None:
         (scores, rows), (expected, wanted) = (state.base.index.search(queries, k) for state in (one, other))
         np.testing.assert_array_equal(rows, wanted)
         np.testing.assert_array_equal(scores, expected)
+
+
+def test_a_fact_that_changes_again_and_again_leaves_nothing_behind(
+    base: KnowledgeBase, encoder_of_all: FactEncoder
+) -> None:
+    """What every search compares one by one stays as small as what differs."""
+    before = base.version
+    base.change(1, changed(FACTS[0], tail="Somebody Else"))
+    now = base.version
+    earlier = state = ready(Snapshot.of(base, encoder_of_all, before))
+    for number in range(1000):
+        state = state.moved(base, encoder_of_all, before if number % 2 else now)
+        if number == 500:
+            earlier = ready(state)
+    assert state._indexed is not None
+    assert len(state._indexed.late) <= 2
+    assert len(state._indexed.keys) <= 4
+    for kept in (ready(state), earlier):
+        same(kept, ready(Snapshot.of(base, encoder_of_all, kept.version)), encoder_of_all)
