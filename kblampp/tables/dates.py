@@ -195,6 +195,7 @@ def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | No
         month, first, second = _MONTH.get(words["month"].lower()), words["first"], words["second"]
         if month is None or (first and second):
             raise DataError(f"{shown!r} is no date: expected {EXPECTED}")
+        _check_digits(words["year"], shown)
         number = first or second
         return _counted(words["year"], shown), month, int(number) if number else None, None
     text = _FLOAT.sub(r"\1", text) if _FLOAT.fullmatch(text) else text  # pandas writes 2019.0 in a column with gaps
@@ -206,6 +207,7 @@ def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | No
     year = found["year"]
     if len(year) < 3:
         raise _any_century(shown)
+    _check_digits(year, shown)
     if len(year) > 4:
         raise DataError(f"{shown!r} is no year from 9999 BC to 9999: expected {EXPECTED}")
     month, number = (None if found[name] is None else int(found[name]) for name in ("month", "day"))
@@ -222,12 +224,24 @@ def _parts(text: str, shown: str) -> tuple[int, int | None, int | None, str | No
 def _year_last(found: re.Match[str], shown: str) -> tuple[int, int | None, int | None, str | None]:
     """Parts of a day whose year stands last, where a number above 12, or the same one twice, tells which is the day."""
     one, two = int(found["one"]), int(found["two"])
+    if not (one or two or int(found["year"])):
+        raise _stands_for_nothing(shown)
+    if not (one and two):
+        raise DataError(f"{shown!r} has a day or month 0, which the calendar lacks: write the month or year alone")
+    if len(found["year"]) == 3:
+        raise DataError(f"{shown!r} has a year of three digits: write it with four, as in 25.12.0987")
     if one != two and max(one, two) <= 12:
         raise DataError(f"{shown!r} does not say which number is the month: write the year first, as in 2009-03-02")
     if len(found["year"]) < 3:
         raise _any_century(shown)
     month, number = (one, two) if two > 12 else (two, one)
     return _counted(found["year"], shown), month, number, CLOCK if found["clock"] else None
+
+
+def _check_digits(year: str, shown: str) -> None:
+    """Refuses a year such as 019, of which a digit seems to be lost; 000 is how programs write nothing."""
+    if len(year) == 3 and year.startswith("0") and int(year):
+        raise DataError(f"{shown!r} has a year of three digits that begins with 0: write it with four digits")
 
 
 def _any_century(shown: str) -> DataError:
