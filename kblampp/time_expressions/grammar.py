@@ -171,6 +171,8 @@ def _in_a_row(low: str, start: int, today: Date) -> Unit | None:
     if not problem and len(found) == len(named):
         bounds = (found[0][0], found[-1][1]) if ranges else envelope(found)
         problem = None if bounds else NOT_ONE
+        if bounds and None not in bounds and (bounds[0] or 0) >= (bounds[1] or 0):
+            bounds, problem = None, BACKWARDS
     return Unit(start, stop, bounds, problem or (None if bounds else NO_SUCH_TIME), 1000, False, True, True)
 
 
