@@ -9,7 +9,8 @@ from kblampp.core.errors import DataError
 from kblampp.data.facts import Context, Entity, FiveTuple, Relation
 from kblampp.data.windows import UNKNOWN, Window
 from kblampp.tables.columns import NEEDED, Layout
-from kblampp.tables.dates import bound_text, read_bound
+from kblampp.tables.dates import bound_text, order_of, read_bound
+from kblampp.tables.orders import FileOrder
 
 SOURCE = "custom"
 """Source of the contexts and windows of facts that people bring."""
@@ -28,8 +29,13 @@ class Remark:
     text: str
 
 
-def fact_of(cells: Mapping[str, str], layout: Layout) -> tuple[FiveTuple, list[Remark]]:
+def fact_of(cells: Mapping[str, str], layout: Layout, order: FileOrder) -> tuple[FiveTuple, list[Remark]]:
     """Makes a fact of the cells of a row, by part; a part without a cell is empty.
+
+    Args:
+        cells: Part -> what stands there.
+        layout: The columns.
+        order: Of day and month in the dates of the file.
 
     Raises:
         DataError: A name is empty, a date is none or not certain, or the end is before the start.
@@ -37,7 +43,7 @@ def fact_of(cells: Mapping[str, str], layout: Layout) -> tuple[FiveTuple, list[R
     for part in NEEDED:
         if not cells.get(part):
             raise DataError(f"column {layout.name(part)!r} is empty: expected a name")
-    window, remarks = _window(cells, layout)
+    window, remarks = _window(cells, layout, order)
     fact = FiveTuple(
         head=Entity(None, cells["head"]),
         relation=Relation(None, cells["relation"]),
@@ -48,18 +54,19 @@ def fact_of(cells: Mapping[str, str], layout: Layout) -> tuple[FiveTuple, list[R
     return fact, remarks
 
 
-def _window(cells: Mapping[str, str], layout: Layout) -> tuple[Window, list[Remark]]:
+def _window(cells: Mapping[str, str], layout: Layout, order: FileOrder) -> tuple[Window, list[Remark]]:
     bounds, remarks = [], []
     for part in ("start", "end"):
         text = cells.get(part, "")
         try:
-            bound = read_bound(text, end=part == "end")
+            bound = read_bound(text, end=part == "end", month_first=order.month_first)
         except DataError as error:
             raise DataError(f"column {layout.name(part)!r}: {error}") from None
         bounds.append(bound)
-        if bound.note:
-            read = bound_text(bound.day, bound.unit, end=part == "end") or "open or unknown"
-            remarks.append(Remark(bound.note, f"{part} {text!r} is read as {read}"))
+        numbers = order_of(text) if order.month_first is not None else None
+        by_order = order.kind if numbers and numbers.month_first is None else None
+        read = bound_text(bound.day, bound.unit, end=part == "end") or "open or unknown"
+        remarks += [Remark(kind, f"{part} {text!r} is read as {read}") for kind in (bound.note, by_order) if kind]
     start, end = bounds
     if start.day is None and end.day is None:
         return UNKNOWN, remarks

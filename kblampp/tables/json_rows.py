@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from kblampp.data.facts import FiveTuple
 from kblampp.tables.columns import Layout, find_columns
 from kblampp.tables.decoding import LINE_END, Decoded, stripped
 from kblampp.tables.facts_of_rows import Remark, fact_of
+from kblampp.tables.orders import FileOrder, order_of_file
 from kblampp.tables.rows import Parsed, ParsedRow
 
 NO_JSON = "it is not valid JSON"
@@ -45,18 +47,28 @@ def read_objects(decoded: Decoded, path: Path, columns: Mapping[str, str] | None
     flat = [row.value for row in found if row.flat and isinstance(row.value, Mapping)]
     names = list(dict.fromkeys(name for value in flat for name in value))
     layout = find_columns(names, str(path), columns, header=False) if flat else None
-    rows = [ParsedRow(row.line, row.raw, _outcome(row, layout)) for row in found]
+    order = order_of_file(_dated(found, layout)) if layout else FileOrder()
+    rows = [ParsedRow(row.line, row.raw, _outcome(row, layout, order)) for row in found]
     what = "five-tuples" if layout is None else "objects"
-    return Parsed(rows, f"{what} in JSON{'' if listed else ' lines'}, {decoded.encoding}", layout)
+    form = f"{what} in JSON{'' if listed else ' lines'}, {decoded.encoding}"
+    return Parsed(rows, form, layout, list(order.said))
 
 
-def _outcome(row: _Row, layout: Layout | None) -> tuple[FiveTuple, list[Remark]] | str:
+def _dated(rows: Iterable[_Row], layout: Layout) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Line and cells of the flat objects, by part."""
+    for row in rows:
+        if row.flat and isinstance(row.value, Mapping):
+            with suppress(DataError):
+                yield row.line, _texts(row.value, layout)
+
+
+def _outcome(row: _Row, layout: Layout | None, order: FileOrder) -> tuple[FiveTuple, list[Remark]] | str:
     if isinstance(row.value, str):
         return row.value
     try:
         if not row.flat or layout is None:
             return FiveTuple.from_row(json.loads(row.raw, parse_constant=_refuse), "the five-tuple"), []
-        return fact_of(_texts(row.value, layout), layout)
+        return fact_of(_texts(row.value, layout), layout, order)
     except (DataError, ValueError, RecursionError) as error:
         return str(error) if isinstance(error, DataError) else f"{NO_JSON} ({first_line(error)})"
 

@@ -12,6 +12,7 @@ from kblampp.tables.cells import SEPARATORS, Record, records, sep_line
 from kblampp.tables.columns import Layout, find_columns, understood
 from kblampp.tables.decoding import NO_TEXT, Decoded
 from kblampp.tables.facts_of_rows import Remark, fact_of
+from kblampp.tables.orders import FileOrder, order_of_file
 
 SHORT = "rows with fewer cells than the first line, of which the others count as empty"
 
@@ -81,14 +82,15 @@ def read_table(decoded: Decoded, path: Path, columns: Mapping[str, str] | None) 
         raise
     between = SEPARATORS.get(separator, repr(separator))
     said = f"{between} between the columns{', as its first line says' if named else ''}"
-    rows = [
-        ParsedRow(record.line, record.raw, _outcome(record, head, layout, decoded))
+    found = [
+        (record, _fault(record, head, layout, decoded))
         for record in records(text, separator, at=at, line=line)
         if record.line > head.line and not record.blank
     ]
-    return Parsed(
-        rows, f"table in {decoded.encoding}, {between} between its columns", layout, [] if separator == "," else [said]
-    )
+    order = order_of_file((record.line, dict(_parts(record.cells, layout))) for record, fault in found if not fault)
+    rows = [ParsedRow(record.line, record.raw, fault or _outcome(record, layout, order)) for record, fault in found]
+    form = f"table in {decoded.encoding}, {between} between its columns"
+    return Parsed(rows, form, layout, [*([] if separator == "," else [said]), *order.said])
 
 
 def _first(text: str, separator: str, at: int, line: int) -> Record:
@@ -97,14 +99,14 @@ def _first(text: str, separator: str, at: int, line: int) -> Record:
     return next(found, Record(line, "", []))
 
 
-def _outcome(record: Record, head: Record, layout: Layout, decoded: Decoded) -> tuple[FiveTuple, list[Remark]] | str:
-    """The fact of a row, or why it is none."""
+def _fault(record: Record, head: Record, layout: Layout, decoded: Decoded) -> str | None:
+    """Why nobody can say which cell of a row is which; None if that can be said."""
     cells = record.cells
     if fault := decoded.fault(record.raw):
         return fault
     if record.problem:
         return record.problem
-    named = max(number for number, name in enumerate(layout.names, start=1) if name)
+    named = _named(layout)
     n_cells = max(number for number, cell in enumerate(cells, start=1) if cell)
     if n_cells > named:
         return f"it has {n_cells} cells, expected {named}: quote a cell that holds the separator"
@@ -114,8 +116,19 @@ def _outcome(record: Record, head: Record, layout: Layout, decoded: Decoded) -> 
         return "it is a line of dashes, as under the names of a Markdown table"
     if record.inside is not None and len(cells) != len(head.cells):
         return f"it stands in what a quote of line {record.inside} holds, and has {len(cells)} cells: close that quote"
+    return None
+
+
+def _named(layout: Layout) -> int:
+    """How many columns there are, up to the last one with a name."""
+    return max(number for number, name in enumerate(layout.names, start=1) if name)
+
+
+def _outcome(record: Record, layout: Layout, order: FileOrder) -> tuple[FiveTuple, list[Remark]] | str:
+    """The fact of a row without a fault, or why it is none."""
+    cells, named = record.cells, _named(layout)
     try:
-        fact, remarks = fact_of(dict(_parts(cells, layout)), layout)
+        fact, remarks = fact_of(dict(_parts(cells, layout)), layout, order)
     except DataError as error:
         few = "" if len(cells) >= named else f" (the row has {len(cells)} cells, the first line {named})"
         return f"{error}{few}"

@@ -7,7 +7,7 @@ Each is a stretch of the calendar or a part of one (early, first half, Q2), or i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kblampp.data.calendar import Date, day_number
@@ -20,7 +20,7 @@ MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
-DAY = r"[0-3]?[0-9](?:st|nd|rd|th)?"
+DAY = rf"(?:[0-3]?[0-9](?:st|nd|rd|th)?|{words.DAY})"
 CLAUSE_END = r" ?(?:[?!.,;:)]|a\.?d\b|c\.?e\b|$)"
 _PART_OF = {"early": 0, "beginning": 0, "start": 0, "mid": 1, "middle": 1, "late": 2, "end": 2}
 _SHARES = {"half": 2, "third": 3, "quarter": 4, "decade": 10}  # a decade is so many years
@@ -48,6 +48,9 @@ _UNIT_PATTERNS = tuple(
     for pattern in (
         *relative.patterns(_PART, CLAUSE_END),
         *words.patterns(_PART, _BC, CLAUSE_END),
+        rf"(?P<d>{DAY})(?: of)? (?P<m>{MONTH})(?: ?,| of)? {words.year(CLAUSE_END)}",
+        rf"(?P<m>{MONTH}) (?:the )?(?P<d>{DAY})(?: ?, ?| ){words.year(CLAUSE_END)}",
+        rf"{_PART}(?P<m>{MONTH})(?: ?,| of)? {words.year(CLAUSE_END)}",
         rf"(?P<d>{DAY})(?: of)? (?P<m>{MONTH})(?: ?,| of)? ?{_ANY_YEAR}{_BC}",
         rf"(?P<m>{MONTH}) (?:the )?(?P<d>{DAY})(?: ?, ?| ){_ANY_YEAR}{_BC}",
         rf"{_PART}(?P<m>{MONTH})(?: ?,| of)? ?{_ANY_YEAR}{_BC}",
@@ -84,10 +87,23 @@ _SEASON = re.compile(r"(?: [\w-]+){0,3} (?:season|campaign|tournament|year)\b")
 
 _QUARTER = re.compile(r"^[QH](?=[1-4]\b)")
 _CAPITAL_NEXT = re.compile(r" (?!I\b)[A-Z]")
-_NEED_A_PREPOSITION = {"month_alone", "rolling", "of_two_digits", "people", "roaring", "year_words"}
+_NEED_A_PREPOSITION = {"month_alone", "rolling", "of_two_digits", "people", "roaring"}
 _AGES = {"century": 100, "millennium": 1000}
+_PARTS = r"(?:(?:early|mid|late)[ -]|(?:beginning|start|middle|end) of (?:the )?|(?:first|second) half of (?:the )?)"
+_TO = rf" ?(?:to|until|till|through|{DASH}) ?"
+_AND = r"(?:,? (?:and|&|or) |, )"
+# The noun of the first times is that of the last: "from the 18th to the 20th century", "the early to mid nineties".
+_AGES_IN_A_ROW = re.compile(
+    rf"(?P<all>(?:{_PARTS}?{words.AGE_NUMBER}(?:(?:{_TO}|{_AND})(?:the )?)){{1,6}}{_PARTS}?{words.AGE_NUMBER})"
+    rf"[ -](?P<noun>centur|millenni)(?:y|ies|ums?|a)\b(?P<era>{_BC})?{_STOP}"
+)
+_PARTS_IN_A_ROW = re.compile(
+    r"(?P<all>(?:early|mid|late)[ -](?:(?P<range>to|through)|and|or)[ -](?:the )?)(?P<last>(?:early|mid|late)[ -])"
+)
+_BETWEEN = re.compile(rf"(?:{_TO}|{_AND})(?:the )?")
 
 BACKWARDS = "ends before it starts"
+NOT_ONE = "are times that do not follow on each other: ask for one of them, or for a range"
 NO_SUCH_TIME = "is no time of the calendar, whose years are 9999 BC to 9999"
 
 
@@ -103,6 +119,7 @@ class Unit:
     plain: bool  # digits alone
     span: bool  # "1998-2001", "2018/19"
     sure: bool  # a time even without a preposition
+    spoken: bool = False  # a year in words alone
 
 
 def lower_case(text: str) -> str:
@@ -117,12 +134,58 @@ def find_units(text: str, today: Date) -> Iterator[Unit]:
     for start in (found.start() for found in _UNIT_START.finditer(low)):
         if start < done:
             continue
-        matches = (pattern.match(low, start) for pattern in _UNIT_PATTERNS)
-        match = next((match for match in matches if match and match.end() > start), None)
+        if row := _in_a_row(low, start, today):
+            done = row.stop
+            yield row
+            continue
+        match = _match(low, start)
         if match and not _in_a_name(text, match) and not _is_an_age(low, match):
             unit = _unit(low, match, today)
             done = unit.stop
             yield replace(unit, sure=unit.sure and not (_in_words(match) and _capital(text, match)))
+
+
+def _match(low: str, start: int) -> re.Match[str] | None:
+    matches = (pattern.match(low, start) for pattern in _UNIT_PATTERNS)
+    return next((match for match in matches if match and match.end() > start), None)
+
+
+def _in_a_row(low: str, start: int, today: Date) -> Unit | None:
+    """Several times of which only the last one has its noun."""
+    if ages := _AGES_IN_A_ROW.match(low, start):
+        noun = {"centur": "century", "millenni": "millennium"}[ages["noun"]] + (ages["era"] or "")
+        named, stop = [f"{one} {noun}" for one in _BETWEEN.split(ages["all"])], ages.end()
+        ranges = re.search(_TO, ages["all"]) is not None or low.endswith(("between ", "between the "), 0, start)
+    elif parts := _PARTS_IN_A_ROW.match(low, start):
+        last = _match(low, parts.start("last"))
+        if last is None:
+            return None
+        stop, ranges = last.end(), parts["range"] is not None
+        named = [f"{parts['all'][:-1].split(' ')[0].split('-')[0]} {low[parts.end() : stop]}", last[0]]
+    else:
+        return None
+    units = [next(find_units(one, today), None) for one in named]
+    bounds: Bounds | None = None
+    problem = next((unit.problem for unit in units if unit and unit.problem), None)
+    found = [unit.bounds for unit in units if unit and unit.bounds]
+    if not problem and len(found) == len(named):
+        bounds = (found[0][0], found[-1][1]) if ranges else envelope(found)
+        problem = None if bounds else NOT_ONE
+        if bounds and None not in bounds and (bounds[0] or 0) >= (bounds[1] or 0):
+            bounds, problem = None, BACKWARDS
+    return Unit(start, stop, bounds, problem or (None if bounds else NO_SUCH_TIME), 1000, False, True, True)
+
+
+def envelope(found: Sequence[Bounds]) -> Bounds | None:
+    """The days of several times that touch or overlap; None if there are others between them."""
+    low, high = found[0]
+    for start, end in found[1:]:
+        if None in (low, high, start, end):
+            return None
+        if (start or 0) > (high or 0) or (end or 0) < (low or 0):
+            return None
+        low, high = min(low or 0, start or 0), max(high or 0, end or 0)
+    return low, high
 
 
 def _in_a_name(text: str, match: re.Match[str]) -> bool:
@@ -134,6 +197,8 @@ def _in_a_name(text: str, match: re.Match[str]) -> bool:
     capital = _capital(text, match)
     if match.groupdict().keys() & {"ago", "named", "past", "rolling", "vague"}:
         return capital
+    if match.groupdict().get("people") and text[match.start() : match.end()].strip()[0].isupper():
+        return not text.isupper()
     at = match.start()
     if text.isupper() or not _in_words(match) or not (capital or (at == 0 and text[0].isupper())):
         return False
@@ -144,7 +209,7 @@ def _in_a_name(text: str, match: re.Match[str]) -> bool:
 
 def _in_words(match: re.Match[str]) -> bool:
     named = match.groupdict()
-    return bool(named.keys() & {"by_name", "ages", "turn", "year_words"}) and not named.get("digits")
+    return bool(named.keys() & {"by_name", "ages", "turn", "year_words"}) and not named.get("m")
 
 
 def _capital(text: str, match: re.Match[str]) -> bool:
@@ -166,7 +231,8 @@ def _unit(low: str, match: re.Match[str], today: Date) -> Unit:
     named = fields.get("y") or fields.get("decade") or "1000"
     number = 1000 if "bc" in fields else int(fields.get("sign", "") + named)
     plain = fields.keys() in ({"y"}, {"y", "sign"})
-    unsure = plain or fields.keys() & _NEED_A_PREPOSITION or ("yy" in fields and "m" not in fields)
+    spoken = "year_words" in fields and not fields.keys() & {"m", "part", "share", "short"}
+    unsure = plain or spoken or fields.keys() & _NEED_A_PREPOSITION or ("yy" in fields and "m" not in fields)
     sure = not unsure and number >= 1000 and (len(fields.get("y2", "four")) == 4 or "bc" in fields)
     problem = _problem(fields)
     bounds = None if problem else _bounds(fields, today)
@@ -174,7 +240,7 @@ def _unit(low: str, match: re.Match[str], today: Date) -> Unit:
         problem = BACKWARDS if "y2" in fields and number > 0 else NO_SUCH_TIME
     if bounds and _is_to_come(fields, bounds, today):
         bounds, problem = None, f"may be of this {fields['of']} or of the last: write the years"
-    return Unit(match.start(), match.end(), bounds, problem, number, plain, "y2" in fields, sure)
+    return Unit(match.start(), match.end(), bounds, problem, number, plain, "y2" in fields, sure, spoken)
 
 
 def _is_to_come(fields: Mapping[str, str], bounds: Bounds, today: Date) -> bool:
@@ -190,6 +256,8 @@ def _fields(low: str, match: re.Match[str], today: Date) -> dict[str, str]:
     if "yy" in fields:
         year = today.year // 100 * 100 + int(fields["yy"])
         fields["y"] = f"{year if year <= today.year else year - 100:04}"
+    if re.fullmatch(r"[0-9]{1,2}00", fields.get("decade", "")) and fields["decade"] != "2000":
+        fields["hundred"] = fields["decade"]
     words.spell_out(fields, today.year)
     if "bc" not in fields and len(short := fields.get("decade", "")) == 2:
         begin, other = words.decade(int(short), today.year)
@@ -239,10 +307,11 @@ def _bounds(fields: Mapping[str, str], today: Date) -> Bounds | None:
     if "bc" in fields or "sign" in fields:
         return _bounds_before_christ(fields, index, count)
     if decade := fields.get("decade"):
-        return _part_of_years(int(decade), 10, index, count)
+        return _part_of_years(int(decade), 100 if "hundred" in fields else 10, index, count)
     for age, length in _AGES.items():
         if age in fields:
-            return _part_of_years(length * (int(fields[age]) - 1) + 1, length, index, count)
+            number = int(fields[age])
+            return _part_of_years(length * (number - 1) + 1, length, index, count) if number else None
     year = int(fields["y"])
     if year < 1:
         return None
@@ -257,10 +326,12 @@ def _bounds(fields: Mapping[str, str], today: Date) -> Bounds | None:
 def _bounds_before_christ(fields: Mapping[str, str], index: int, count: int) -> Bounds | None:
     """Of a year that is counted backwards: the one before 1 is 1 BC, and 0 with a sign, as ISO 8601 counts."""
     if decade := fields.get("decade"):
-        return _part_of_years(-8 - int(decade), 10, index, count)
+        length = 100 if "hundred" in fields else 10
+        return _part_of_years(2 - length - int(decade), length, index, count)
     for age, length in _AGES.items():
         if age in fields:
-            return _part_of_years(1 - length * int(fields[age]), length, index, count)
+            number = int(fields[age])
+            return _part_of_years(1 - length * number, length, index, count) if number else None
     if not int(fields["y"]):
         return None
     year = -int(fields["y"]) if "sign" in fields else 1 - int(fields["y"])

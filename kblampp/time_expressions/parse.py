@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from kblampp.data.calendar import FIRST_DAY, LAST_DAY, Date, date_of
 from kblampp.data.windows import Bounds, Window
+from kblampp.time_expressions import relative, words
 from kblampp.time_expressions.events import event_time
 from kblampp.time_expressions.grammar import (
     BACKWARDS,
@@ -22,12 +23,15 @@ from kblampp.time_expressions.grammar import (
     DAY,
     MONTH,
     NO_SUCH_TIME,
+    NOT_ONE,
     Unit,
+    envelope,
     find_units,
     lower_case,
 )
 
 TOLD_BY_AN_EVENT = "is a time that only an event tells: write a date, a month or a year"
+FROM_ANOTHER = "is counted from another time: write a date, a month or a year"
 QUESTION_SOURCE = "question_text"
 """Source of a window that was read from a question's words."""
 
@@ -54,14 +58,17 @@ _HALF_RANGE = re.compile(  # its first half lacks the year: "from March to May 2
     rf"(?<!\w)(?:from|between|in|during) (?:the )?"
     rf"(?P<half>{DAY} {MONTH}|{MONTH} {DAY}|{MONTH}|{DAY}|[qh][1-4]) ?(?:{_TO}|and) ?(?:the )?$"
 )
-_WORD_AND_YEAR = re.compile(r"(?P<words>.*[a-z].*?)(?P<year>'?[0-9]+(?: ?b\.? ?c\b\.?(?: ?e\b\.?)?)?)")
+_WORD_AND_YEAR = re.compile(
+    rf"(?P<words>.*[a-z].*?)(?P<year>'?[0-9]+(?: ?b\.? ?c\b\.?(?: ?e\b\.?)?)?|\b{words.SPOKEN_YEAR})"
+)
 _ONWARD = re.compile(
     r" (?:onwards?|on|and later|or later)\b"
     rf"| ?(?:to|until|till|through|{DASH}) ?(?:the )?(?:present|now|today|date|this day)\b"
 )
 _CLAUSE_END = re.compile(CLAUSE_END)
 _COUNTED = re.compile(
-    r" (?:years|days|people|games|matches|countries|votes|points|miles|km|m|met(?:er|re)s|dollars|euros|pounds)\b"
+    r" (?:years|days|people|games|matches|races|rounds|countries|towns|cities|villages|houses|schools|votes|points"
+    r"|shops|boats|ships|cars|seats|pages|copies|miles|km|m|met(?:er|re)s|dollars|euros|pounds)\b"
 )
 _TEXT_END = re.compile(r"[ ?!.]*")
 _QUESTION_WORD = re.compile(
@@ -70,6 +77,10 @@ _QUESTION_WORD = re.compile(
 _NO_YEAR_AFTER = re.compile(  # "more than 2000", "room 1408", "the act of 1871"
     r"(?<![\w'])(?:an?|the|of|than|and|or|to|at|about|over|under|with|without|is|are|was|were|be|has|have|had|no|nr|number"
     r"|room|route|highway|road|street|flight|model|version|chapter|page|line|times|plus|minus)\.? $"
+)
+_COUNTED_FROM = re.compile(  # "three years before 2010"
+    rf"(?<!\w)(?:in )?(?P<count>the|[0-9]{{1,4}}|{words.NUMBER}|(?:a )?few|several|some) "
+    r"(?P<of>day|week|month|year|decade|centur(?:y|ie))s? $"
 )
 _REACH = 80  # characters before a unit in which its preposition is looked for
 
@@ -180,17 +191,27 @@ def _terms(text: str, low: str, today: Date) -> Iterator[_Term]:
             yield _term("range", origin + half.start(), unit.stop, _range("", first, unit.bounds), unit.problem)
         elif other and _joined(low, kind, unit, other):
             bounds, problem = _range(kind, unit.bounds, other.bounds), unit.problem or other.problem
+            join = _JOIN.fullmatch(low, unit.stop, other.start)
+            if kind == "in" and join and join["both"] and unit.bounds and other.bounds:
+                bounds = envelope([unit.bounds, other.bounds])
+                problem = None if bounds else NOT_ONE
             yield _term("range", at, other.stop, bounds, problem)
             edge = other.stop
             continue
-        elif _counts(low, unit, kind) or _ends_with_year(text, low, unit, kind):
+        elif _counts(low, unit, kind, at) or _ends_with_year(text, low, unit, kind):
             if match and match["since"] == "from" and unit.span:  # "from 1998-2001" is no open end
                 kind = "in"
             onward = kind in ("since", "") and _ONWARD.match(low, unit.stop)
             kind = "since" if onward else kind or "in"
             if kind == "before" and low.startswith("end of", unit.start):  # not before the last months of the year
                 kind = "until"
-            yield _term(kind, at, onward.end() if onward else unit.stop, _relate(kind, unit.bounds), unit.problem)
+            if counted := _COUNTED_FROM.search(low[edge:at]) if kind in ("before", "after") else None:
+                bounds = relative.years_from(counted["count"], counted["of"], unit.bounds, kind)
+                problem = unit.problem or (None if bounds else FROM_ANOTHER)
+                yield _term("in", edge + counted.start(), unit.stop, bounds, problem)
+            else:
+                stop = onward.end() if onward else unit.stop
+                yield _term(kind, at, stop, _relate(kind, unit.bounds), unit.problem)
         else:
             continue
         edge = unit.stop
@@ -231,7 +252,7 @@ def _ends_with_year(text: str, low: str, unit: Unit, kind: str) -> bool:
 
 def _joined(text: str, kind: str, first: Unit, second: Unit) -> bool:
     join = _JOIN.fullmatch(text, first.stop, second.start)
-    if not join or (join["both"] and not _both(join, kind, first, second)):
+    if not join or (join["both"] and not _both(join, kind, first, second, bool(_COUNTED.match(text, second.stop)))):
         return False
     # The 8 of "from 8 to 9 March 2015" is a day, and the 4 of "4 to 6 players" nothing at all.
     if first.plain and first.number < 1000 and not (kind and second.plain):
@@ -239,20 +260,24 @@ def _joined(text: str, kind: str, first: Unit, second: Unit) -> bool:
     return not (second.plain and second.number < 100) or bool(_CLAUSE_END.match(text, second.stop))
 
 
-def _both(join: re.Match[str], kind: str, first: Unit, second: Unit) -> bool:
+def _both(join: re.Match[str], kind: str, first: Unit, second: Unit, counted: bool) -> bool:
     """Whether "and" makes a range: "between 2009 and 2011", and what follows on, "in the 1960s and 1970s"."""
     if kind == "in" and first.bounds and second.bounds:
-        return first.bounds[1] == second.bounds[0] is not None
+        year = second.spoken or (second.plain and 1000 <= second.number <= 2100 and not counted)
+        return second.sure or year or envelope([first.bounds, second.bounds]) is not None
     return kind in ("between", "since") and not join["either"]
 
 
-def _counts(text: str, unit: Unit, kind: str) -> bool:
+def _counts(text: str, unit: Unit, kind: str, at: int) -> bool:
     """Whether a unit alone is a time: "in 1984" is, "Odyssey 2001" and "in 12 games" are not."""
     if unit.sure or not kind:
         return unit.sure
     if unit.plain and unit.number < 1000:
         return bool(_CLAUSE_END.match(text, unit.stop))
-    return not (unit.plain and unit.number % 100 == 0 and _COUNTED.match(text, unit.stop))
+    if not ((unit.plain or unit.spoken) and _COUNTED.match(text, unit.stop)):
+        return True
+    # "In 1998 people voted", "in the 1998 games"
+    return unit.number % 100 != 0 and (at == 0 or text.endswith("the ", 0, unit.start))
 
 
 def _complete(half: str, full: re.Match[str], today: Date) -> Bounds | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kblampp.data.calendar import FIRST_DAY, LAST_DAY, Date
+from kblampp.data.calendar import FIRST_DAY, LAST_DAY, Date, date_of
 from kblampp.data.windows import Bounds, month_bounds, years_bounds
 from kblampp.time_expressions import words
 
@@ -112,6 +112,24 @@ def relative_bounds(fields: Mapping[str, str], today: Date) -> Bounds | None:
     if "ago" in fields:
         return _calendar_unit(today, of, words.count(fields["ago"]))
     return _calendar_unit(today, of, _back(fields))
+
+
+def years_from(count: str, of: str, year: Bounds | None, kind: str) -> Bounds | None:
+    """The year that lies so many years before or after another one; None for what is no whole year.
+
+    Args:
+        count: A number in words or digits; "the" is one.
+        of: What is counted.
+        year: What it is counted from.
+        kind: "before" or "after".
+    """
+    if year is None or None in year or of[:3] not in _YEARS_IN or not (count.isdecimal() or words.is_number(count)):
+        return None
+    first = date_of(year[0] or 0).year
+    if year != years_bounds(first, first + 1):
+        return None
+    away = (1 if count == "the" else words.count(count)) * _YEARS_IN[of[:3]] * (-1 if kind == "before" else 1)
+    return years_bounds(first + away, first + away + 1)
 
 
 def relative_month(fields: Mapping[str, str], today: Date) -> tuple[int, int]:

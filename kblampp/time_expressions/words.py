@@ -27,9 +27,11 @@ _BY_NAME = "|".join(word for word in _DECADES if word not in ("tens", "teens"))
 _HUNDREDS = rf"(?:{_TEEN}|twenty)"
 # Tens and teens are also numbers and people: only "the tens" and "the late teens" are years.
 _AFTER_THE = r"(?:(?<=\bthe )|(?<=\bearly )|(?<=\blate )|(?<=\bmid[ -]))"
+# "the roaring forties" are winds.
+_NO_WINDS = r"(?<!roaring )(?<!furious )(?<!screaming )(?<!shrieking )"
 _DECADE = (
     rf"(?:(?P<hundreds>{_HUNDREDS})[ -](?P<full>{_BY_NAME}|tens|teens)|(?P<roaring>(?:roaring|golden) )twenties"
-    rf"|(?:swinging )?(?P<by_name>{_BY_NAME})|{_AFTER_THE}(?P<people>tens|teens)(?! of\b))(?:'(?!\w))?"
+    rf"|{_NO_WINDS}(?:swinging )?(?P<by_name>{_BY_NAME})|{_AFTER_THE}(?P<people>tens|teens)(?! of\b))(?:'(?!\w))?"
 )
 _ORDINALS = [
     "first",
@@ -55,15 +57,32 @@ _ORDINALS = [
     "twenty-first",
 ]
 _ROMAN = {"i": 1, "v": 5, "x": 10}
+_ROMAN_NUMERAL = re.compile(r"(?=[ivx])x{0,3}(?:ix|iv|v?i{0,3})")
 _ORDINAL = "|".join(_ORDINALS)
 _NTH = (
-    rf"(?:(?P<ordinal>{_ORDINAL}|twenty first)|(?P<roman>[ivx]{{1,5}})(?:th)?|(?P<digits>[0-9]{{1,2}})(?:st|nd|rd|th))"
+    rf"(?:(?P<ordinal>{_ORDINAL}|twenty first)|(?P<roman>[ivx]{{1,6}})(?:th)?|(?P<digits>[0-9]{{1,2}})(?:st|nd|rd|th))"
 )
+AGE_NUMBER = rf"(?:{_ORDINAL}|twenty first|[ivx]{{1,6}}(?:th)?|[0-9]{{1,2}}(?:st|nd|rd|th))"
+"""What says which century it is."""
+
+_DAYS = [*_ORDINALS[:20], *(f"twenty-{word}" for word in _ORDINALS[:9]), "thirtieth", "thirty-first"]
+DAY = rf"(?:(?:twenty|thirty)[ -](?:{'|'.join(_ORDINALS[:9])})|thirtieth|{'|'.join(_ORDINALS[:20])})"
+"""A day of a month in words."""
+
 _FROM_13 = rf"(?:{'|'.join(_TEENS[3:])}|twenty)"  # "ten fifteen" is a time of the day
+_UNTIL_12 = r"(?:ten|eleven|twelve)[ -](?=sixty|seventy|eighty|ninety)"
 _YEAR = (
-    rf"{_FROM_13}[ -](?:(?:oh|o)[ -](?:{_UNIT})|(?:{_TEN})(?:[ -](?:{_UNIT}))?|{_TEEN})(?![\w-]| (?:{_TEN}|{_TEEN})\b)"
+    rf"(?:{_UNTIL_12}|{_FROM_13}[ -])(?:(?:oh|o)[ -](?:{_UNIT})|(?:{_TEN})(?:[ -](?:{_UNIT}))?|{_TEEN})"
+    rf"(?![\w-]| (?:{_TEN}|{_TEEN})\b)"
 )
 _ROUND_YEAR = rf"(?:{_FROM_13} hundred(?: and {_BELOW_100})?|two thousand(?:(?: and)? {_BELOW_100})?)"
+SPOKEN_YEAR = rf"(?:{_YEAR}|{_ROUND_YEAR})"
+"""A year in words."""
+
+
+def year(end: str) -> str:
+    """The pattern of a year in words behind a month or what names a part; `end` is what a clause ends with."""
+    return rf"(?P<year_words>{_YEAR}|{_ROUND_YEAR}(?={end}| (?:to|and|until|till|through) ))"
 
 
 def patterns(part: str, bc: str, end: str) -> tuple[str, ...]:
@@ -83,14 +102,16 @@ def patterns(part: str, bc: str, end: str) -> tuple[str, ...]:
         rf"{part}{_NTH}[ -](?P<ages>century|millennium){bc}",
         rf"{part}{_NTH}[ -](?P<ages>century|millennium)",
         rf"(?P<hundreds>{_HUNDREDS}|[12][0-9])[ -](?P<all>hundreds)",
+        rf"{part}(?:(?P<by_name>{_BY_NAME}|tens|teens)|'?(?P<decade>[0-9]{{1,3}}0) ?'?s) of (?:the )?"
+        rf"(?:{_NTH}|(?P<which>last|previous|this|present|current))[ -](?P<within>century)(?:{bc})?",
         rf"{part}{_DECADE}",
-        rf"(?P<year_words>{_YEAR})",
-        rf"(?P<year_words>{_ROUND_YEAR})(?={end}| (?:to|and) )",
+        rf"{part}{year(end)}",
     )
 
 
 START = (
-    rf"turn of |(?:{_ORDINAL}|twenty first|[ivx]{{1,5}}(?:th)?)[ -](?:century|millennium)"
+    rf"turn of |{DAY} |[ivx]{{1,6}}(?:th)?[ -](?:century|millennium|to|and|or|through|until|till)"
+    rf"|(?:{_ORDINAL}|twenty first)[ -](?:century|millennium)|(?:{_ORDINAL}),"
     rf"|(?<=the )millennium|roaring |golden |swinging |{_HUNDREDS}[ -]|two thousand|(?:{_BY_NAME}|tens|teens)\b"
 )
 """What a time in words begins with."""
@@ -113,6 +134,11 @@ def count(words: str) -> int:
         value = _VALUES[word]
         total = total * value if value in (100, 1000) else total + value
     return total
+
+
+def is_number(words: str) -> bool:
+    """Whether words count something; "the" is one of what follows."""
+    return words == "the" or re.fullmatch(NUMBER, words) is not None
 
 
 def decade(short: int, year: int) -> tuple[int, int | None]:
@@ -138,7 +164,11 @@ def spell_out(fields: dict[str, str], year: int) -> None:
         fields: The groups of a match of `patterns` that hold something; is changed.
         year: Of the day of asking.
     """
-    if "all" in fields:
+    if not fields.get("d", "1")[0].isdigit():
+        fields["d"] = str(_DAYS.index(fields["d"].replace(" ", "-")) + 1)
+    if "within" in fields:
+        _spell_out_decade(fields, year)
+    elif "all" in fields:
         first = 100 * count(fields["hundreds"])
         fields["either"] = f"the years {first} to {first + 9} or {first} to {first + 99}: write both"
         fields["decade"] = str(first)
@@ -156,10 +186,28 @@ def spell_out(fields: dict[str, str], year: int) -> None:
         fields[fields["ages"]] = str(_nth(fields))
 
 
+def _spell_out_decade(fields: dict[str, str], year: int) -> None:
+    """ "the forties of the 19th century", "the twenties of the last century"."""
+    back = fields.get("which") in ("last", "previous")
+    number = (year - 1) // 100 + 1 - back if "which" in fields else _nth(fields)
+    named = fields.pop("decade", "")
+    short = int(named) if named else _DECADES[fields["by_name"]]
+    if number < 1:
+        fields["century"] = "0"
+        return
+    first = 100 * (number - 1)
+    if len(named) > 2 and short // 100 * 100 != first:
+        fields["either"] = "one of two times, as that century has no such decade: write one of them"
+    fields["decade"] = f"{first + short % 100:04}"
+
+
 def _nth(fields: Mapping[str, str]) -> int:
+    """The number of a century; 0, which none has, for letters that are no Roman numeral."""
     if "digits" in fields:
         return int(fields["digits"])
     if "roman" in fields:
+        if not _ROMAN_NUMERAL.fullmatch(fields["roman"]):
+            return 0
         values = [_ROMAN[letter] for letter in fields["roman"]]
         return sum(-one if one < after else one for one, after in itertools.pairwise([*values, 0]))
     return _ORDINALS.index(fields["ordinal"].replace(" ", "-")) + 1

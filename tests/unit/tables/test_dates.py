@@ -87,6 +87,11 @@ def test_a_date_that_is_plain_needs_no_word(text: str, start: Bound, end: Bound)
         ("-0043-03-15T00:00:00Z", Bound(day("-0043-03-15"), "day"), CLOCK),
         ("0000-02-29", Bound(day("0000-02-29"), "day"), ERA),
         ("25.12.2019 10:20", bound(2019, 12, 25), CLOCK),
+        ("12/31/2015 0:00", bound(2015, 12, 31), CLOCK),
+        ("2015-12-31 0:00", bound(2015, 12, 31), CLOCK),
+        ("12/31/2015 2:30 PM", bound(2015, 12, 31), CLOCK),
+        ("12/31/2015, 12:05:09\u202fa.m.", bound(2015, 12, 31), CLOCK),
+        ("2015-12-31 11pm", bound(2015, 12, 31), CLOCK),
         ("nan", Bound(None, None), UNSAID),
         ("NaT", Bound(None, None), UNSAID),
         ("?", Bound(None, None), UNSAID),
@@ -131,6 +136,17 @@ def test_an_open_end_is_open(text: str) -> None:
         ("3/5/2012 10:20", "which number is the month"),
         ("02.03.44 BC", "which number is the month"),
         ("25.12.19", "of any century"),
+        ("25.12.019", "a year of three digits"),
+        ("3/2/019", "a year of three digits"),
+        ("25.12.987", "a year of three digits"),
+        ("019", "a year of three digits that begins with 0"),
+        ("019-12-25", "a year of three digits that begins with 0"),
+        ("25 December 019", "a year of three digits that begins with 0"),
+        ("0.12.2019", "a day or month 0, which the calendar lacks"),
+        ("12/0/2019", "a day or month 0, which the calendar lacks"),
+        ("00.00.2019", "a day or month 0, which the calendar lacks"),
+        ("25.00.2019 10:20", "a day or month 0, which the calendar lacks"),
+        ("00/00/0000", "may stand for what is not known"),
         ("13/13/2012", "no day of the calendar"),
         ("31/02/2016", "no day of the calendar"),
         ("from 1994 to 2003", "is a span"),
@@ -141,6 +157,10 @@ def test_an_open_end_is_open(text: str) -> None:
         ("2009-13", "no month of the calendar"),
         ("2009-02-30", "no day of the calendar"),
         ("2009-02-02T99:00", "is no date"),
+        ("2009-02-02 25:00", "is no date"),
+        ("2009-02-02 2", "is no date"),
+        ("2009-02-02 14:30 PM", "is no date"),
+        ("2009-02-02 2:3", "is no date"),
         ("2009/10", "is no date"),
         ("Smarch 2009", "is no date"),
         ("2 May 3, 2009", "is no date"),
@@ -170,6 +190,24 @@ def test_a_day_with_the_year_last_is_read_where_its_numbers_leave_one_order(
     else:
         with pytest.raises(DataError, match="which number is the month"):
             read_bound(text, end=end)
+
+
+@given(DATES, st.times(), st.sampled_from(["{y:04}-{m}-{d}", "{m}/{d}/{y:04}", "{d}.{m}.{y:04}"]), st.booleans())
+def test_the_time_of_day_changes_nothing_however_a_program_writes_it(
+    date: datetime.date, time: datetime.time, form: str, end: bool
+) -> None:
+    if not form.startswith("{y") and date.day <= 12:
+        date = date.replace(day=date.day + 12)
+    text = form.format(y=date.year, m=date.month, d=date.day)
+    half, hour, minutes = "AP"[time.hour >= 12], time.hour % 12 or 12, f"{time.minute:02}"
+    for clock in (
+        f"{time.hour}:{minutes}",
+        f"{time.hour:02}:{minutes}:{time.second:02}",
+        f"{hour}:{minutes} {half}M",
+        f"{hour:02}:{minutes}:{time.second:02}{half.lower()}m",
+    ):
+        found = read_bound(f"{text} {clock}", end=end)
+        assert (found, found.note) == (Bound(date.toordinal() + end, "day"), CLOCK)
 
 
 @pytest.mark.parametrize("rest", ["2012", "May 2012", "2012-05-02", "31.12.2012", "circa 2012", "?", "44 BC"])

@@ -55,6 +55,14 @@ def test_objects_have_the_names_of_columns(tmp_path: Path, lines: bool) -> None:
     assert "'colour'" in reading.notes[1]
 
 
+@pytest.mark.parametrize("lines", [True, False])
+def test_a_date_settles_the_order_of_the_other_objects(tmp_path: Path, lines: bool) -> None:
+    rows = [{"head": "a", "relation": "b", "tail": "c", "start": one} for one in ("3/2/2019", "12/31/2019", None)]
+    reading = read_facts_table(put(tmp_path, [*rows, rows[0] | {"start": ["4/31/2019"]}], lines=lines))
+    assert [row.fact.window.start for row in reading.facts] == [day("2019-03-02"), day("2019-12-31"), None]
+    assert [note for note in reading.notes if "read as month/day/year, since line " in note]
+
+
 def test_a_number_is_the_text_that_stands_in_the_file(tmp_path: Path) -> None:
     rows = [
         '{"s": 007.0, "p": "x", "o": "y"}',

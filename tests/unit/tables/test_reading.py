@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import tempfile
 from collections.abc import Callable
@@ -119,6 +120,78 @@ def test_a_note_on_several_rows_names_their_lines(put: Put) -> None:
     reading = read_facts_table(put(HEADER + "".join(f"a,b,c{number},,1994,{end}\n" for number, end in enumerate(ends))))
     (note,) = reading.notes
     assert "an empty cell: 7 (lines 2, 4, 5, 6, 7 and 2 more; line 2: end 'now' is read as" in note
+
+
+def dated(*windows: str) -> str:
+    """A table with a row for each start and end, "25.12.2019,"; the first one stands in line 2."""
+    return HEADER + "".join(f"a,b,c{number},,{window}\n" for number, window in enumerate(windows))
+
+
+@pytest.mark.parametrize(
+    ("windows", "order", "read"),
+    [
+        (["25.12.2019,", "03.02.2019,", "13.02.2019,"], "day.month.year, since line 2 leaves", {3: "2019-02-03"}),
+        (["3/2/2019,", "2/3/2019,12/31/2019"], "month/day/year, since line 3 leaves", {2: "2019-03-02"}),
+        (["3-2-2019,", "1-2-2003,25-12-2003 0:00"], "day-month-year, since line 3 leaves", {2: "2019-02-03"}),
+        (["since 3.2.2019,", ",until 31.12.2020"], "day.month.year, since line 3 leaves", {2: "2019-02-03"}),
+        (["ca. 03/02/2019,", "5/5/2012,", "12/13/2012,"], "month/day/year, since line 4 leaves", {2: "2019-03-02"}),
+        (["02.03.44 BC,", "25.12.2019,"], "day.month.year, since line 3 leaves", {2: "-0043-03-02"}),
+    ],
+)
+def test_a_date_that_leaves_one_order_settles_that_of_its_file(
+    put: Put, windows: list[str], order: str, read: dict[int, str]
+) -> None:
+    reading = read_facts_table(put(dated(*windows)))
+    assert not reading.rejected
+    assert len([note for note in reading.notes if f"read as {order} no other order: " in note]) == 1
+    for row in reading.facts:
+        if row.line in read:
+            assert row.fact.window.start == day(read[row.line])
+            assert any(f"is read as {read[row.line]}" in note for note in row.notes)
+
+
+@pytest.mark.parametrize(
+    ("windows", "rejected", "note"),
+    [
+        (["25.12.2019,", "03.02.2019,", "12/31/2019,"], [3], "in '25.12.2019' (line 2) and '12/31/2019' (line 4)"),
+        (["3/2/2019,", "31/12/2019,12/31/2020"], [2], "in '12/31/2020' (line 3) and '31/12/2019' (line 3)"),
+        (["25.12.2019,", "12/31/2019,"], [], None),
+        (["3/2/2019,", "5/5/2019,", "31/02/2019,", "2019-12-31,", "25.12.19,"], [2, 4, 6], None),
+        (["25.12.2019,", "3-2-09,"], [3], None),
+    ],
+)
+def test_dates_that_settle_no_order_leave_those_in_doubt_rejected(
+    put: Put, windows: list[str], rejected: list[int], note: str | None
+) -> None:
+    reading = read_facts_table(put(dated(*windows)))
+    assert [row.line for row in reading.rejected] == rejected
+    told = [told for told in reading.notes if "order" in told]
+    assert (len(told) == 1 and note in told[0]) if note else not told
+
+
+def test_a_row_of_which_no_cell_can_be_told_settles_no_order(put: Put) -> None:
+    reading = read_facts_table(put(dated("3/2/2019,") + "a,b,c,,12/31/2019,,d\n"))
+    assert [row.line for row in reading.rejected] == [2, 3]
+
+
+DAYS = st.dates(dt.date(1000, 1, 1), dt.date(9000, 1, 1))
+
+
+@given(st.lists(DAYS, min_size=1, max_size=6), st.booleans(), st.sampled_from("-/."))
+@settings(deadline=None)
+def test_a_file_of_days_in_one_order_is_read_whole_or_none_of_its_doubtful_ones_is(
+    days: list[dt.date], month_first: bool, mark: str
+) -> None:
+    order = "{0.month}{1}{0.day}{1}{0.year}" if month_first else "{0.day}{1}{0.month}{1}{0.year}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "facts.csv"
+        path.write_text(dated(*(f"{order.format(one, mark)}," for one in days)), encoding="utf-8")
+        reading = read_facts_table(path)
+    sure = [one.day > 12 or one.day == one.month for one in days]
+    settled = any(one.day > 12 for one in days)
+    expected = [one.toordinal() for one, plain in zip(days, sure, strict=True) if plain or settled]
+    assert [row.fact.window.start for row in reading.facts] == expected
+    assert len([note for note in reading.notes if "order" in note]) == (settled and not all(sure))
 
 
 @pytest.mark.parametrize(

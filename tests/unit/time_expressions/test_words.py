@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kblampp.data.windows import Window, day
-from kblampp.time_expressions.parse import read_time, without_time
+from kblampp.time_expressions.parse import TimeReading, read_time, without_time
 
 AS_OF = "2026-03-31"
 
@@ -77,6 +80,44 @@ READ: list[tuple[str, int | None, int | None]] = [
     ("ten years back", 2016, 2017),
     ("earlier this year", 2026, 2027),
     ("at Christmas 2010", 2010, 2011),
+    ("in ten sixty-six", 1066, 1067),
+    ("since early nineteen hundred", 1900, None),
+    # several times with one noun
+    ("from the eighteenth to the twentieth century", 1701, 2001),
+    ("from the 18th to the 20th century", 1701, 2001),
+    ("from the XVIII to the XX century", 1701, 2001),
+    ("from the second to the first century BC", -199, 1),
+    ("in the late 20th and early 21st century", 1968, 2035),
+    ("between the eighteenth and twentieth centuries", 1701, 2001),
+    ("in the nineteenth and twentieth centuries", 1801, 2001),
+    ("in the 18th, 19th and 20th centuries", 1701, 2001),
+    ("in the first and second millennia", 1, 2001),
+    ("in the early to mid nineties", 1990, 1997),
+    ("in the mid to late nineties", 1994, 2000),
+    ("in the mid-to-late 1990s", 1994, 2000),
+    ("in the early and mid 1990s", 1990, 1997),
+    ("in the early or mid 20th century", 1901, 1968),
+    ("in 1999 and the noughties", 1999, 2010),
+    ("in 1995 and the nineties", 1990, 2000),
+    # a decade of a century that is said
+    ("in the nineties of the twentieth century", 1990, 2000),
+    ("in the early forties of the 19th century", 1840, 1844),
+    ("in the 40s of the 19th century", 1840, 1850),
+    ("in the 1840s of the 19th century", 1840, 1850),
+    ("in the forties of the first century BC", -48, -38),
+    ("in the twenties of the last century", 1920, 1930),
+    ("in the twenties of this century", 2020, 2030),
+    # the hundred years, but of the running century
+    ("in the 1800s", 1800, 1900),
+    ("in the early 1900s", 1900, 1934),
+    ("in the 800s", 800, 900),
+    ("in the 400s BC", -498, -398),
+    ("in the 2000s", 2000, 2010),
+    # counted from a year
+    ("three years before 2010", 2007, 2008),
+    ("10 years after nineteen ninety", 2000, 2001),
+    ("a decade after 1990", 2000, 2001),
+    ("the year before 2010", 2009, 2010),
 ]
 
 UNSURE = [
@@ -100,6 +141,20 @@ UNSURE = [
     ("ten years earlier", "is no certain time"),
     ("in the previous year", "is no certain time"),
     ("in the first decade of 1995", "is no time of the calendar"),
+    ("in the iiiii century", "is no time of the calendar"),
+    ("in the vx century", "is no time of the calendar"),
+    ("in the 0th century", "is no time of the calendar"),
+    ("in the forties of the 0th century", "is no time of the calendar"),
+    ("in the 1740s of the 19th century", "may be one of two times"),
+    ("from the 20th to the 18th century", "ends before it starts"),
+    ("in 1990 and the noughties", "are times that do not follow on each other"),
+    ("in the nineties and 2010", "are times that do not follow on each other"),
+    ("in the seventies and nineties", "are times that do not follow on each other"),
+    ("in the 17th and 19th centuries", "are times that do not follow on each other"),
+    ("in the early and late nineties", "are times that do not follow on each other"),
+    ("two months after March 2010", "is counted from another time"),
+    ("3 days before 5 May 2010", "is counted from another time"),
+    ("a few years before 2010", "is counted from another time"),
 ]
 
 NAMES = [
@@ -117,6 +172,8 @@ NAMES = [
     "Who opened the millennium bridge?",
     "Who played in Long Ago and Far Away?",
     "Eighties Club members",
+    "Who ran 20th Century Fox?",
+    "Who is in the Tens?",
 ]
 
 NO_TIMES = [
@@ -133,6 +190,10 @@ NO_TIMES = [
     "What is due at the end of the year?",
     "When does it open in the summer?",
     "Who turned back the clock?",
+    "Who led the roaring forties expedition?",
+    "Who sailed in nineteen twelve boats?",
+    "Who won in nineteen fifty matches?",
+    "Who won in 1950 matches?",
 ]
 
 
@@ -258,6 +319,39 @@ def test_a_spoken_number_of_years_ago_is_that_in_digits(number: int) -> None:
     assert read_time(f"Who led it {_spoken(number)} years ago?", day(AS_OF)) == read_time(
         f"Who led it {number} years ago?", day(AS_OF)
     )
+
+
+@given(st.integers(13, 20), st.integers(1, 99), st.sampled_from(["May", "sept.", "december"]), st.integers(1, 28))
+def test_a_date_with_its_year_in_words_is_that_in_digits(hundreds: int, number: int, month: str, of_month: int) -> None:
+    spoken = f"{'twenty' if hundreds == 20 else TEENS[hundreds - 10]} {_spoken(number)}"
+    year = f"{100 * hundreds + number}"
+    for form in (
+        f"in {month} {{}}",
+        f"since {month} {{}}",
+        f"on {of_month} {month} {{}}",
+        f"before {month} {of_month}, {{}}",
+        f"from March to {month} {{}}",
+        f"from {month} {{}} to 2100",
+        "in early {}",
+        "at the end of {}",
+        "in the second half of {}",
+    ):
+        assert read_time(f"Who led it {form.format(spoken)}?") == _said(read_time, form.format(year), year, spoken)
+
+
+def _said(read: Callable[[str], TimeReading], time: str, year: str, spoken: str) -> TimeReading:
+    """What is read of the time in digits, with the words in what is told of it."""
+    reading = read(f"Who led it {time}?")
+    return replace(reading, problem=reading.problem and reading.problem.replace(year, spoken))
+
+
+DAYS = ["first", "second", "third", "fifth", "twelfth", "twentieth", "twenty-first", "twenty-ninth", "thirty-first"]
+
+
+@pytest.mark.parametrize(("word", "number"), zip(DAYS, [1, 2, 3, 5, 12, 20, 21, 29, 31], strict=True))
+def test_a_day_in_words_is_that_in_digits(word: str, number: int) -> None:
+    for form in ("on the {} of May 1995", "on May the {}, 1995", "since the {} of May nineteen ninety-five"):
+        assert read_time(f"Who led it {form.format(word)}?") == read_time(f"Who led it {form.format(number)}?")
 
 
 MIXED = (
