@@ -75,8 +75,8 @@ def resume_state(
             return None
         found = progress(state)
         _check_weights(path, state["weights"], learning)
-        if not isinstance(state["optimizer"], Mapping):
-            raise TypeError("the optimizer's state is no mapping")
+        if not isinstance(state["optimizer"], dict):
+            raise TypeError("the optimizer's state is no dict")
         optimizer.load_state_dict(state["optimizer"])  # may fail, so before the weights, which fit
         with torch.no_grad():
             for name, parameter in learning.items():

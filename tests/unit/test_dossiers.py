@@ -29,6 +29,8 @@ FULL = (
     "orchestra",
     "shipyard",
     "theatre",
+    "school",
+    "brewery",
 )
 NAMES = sorted(path.name for path in DOSSIERS.iterdir() if path.is_dir())
 COLUMNS = ["head", "relation", "tail", "context", "start", "end"]

@@ -348,7 +348,7 @@ def _said(read: Callable[[str], TimeReading], time: str, year: str, spoken: str)
 DAYS = ["first", "second", "third", "fifth", "twelfth", "twentieth", "twenty-first", "twenty-ninth", "thirty-first"]
 
 
-@pytest.mark.parametrize(("word", "number"), zip(DAYS, [1, 2, 3, 5, 12, 20, 21, 29, 31], strict=True))
+@pytest.mark.parametrize(("word", "number"), list(zip(DAYS, [1, 2, 3, 5, 12, 20, 21, 29, 31], strict=True)))
 def test_a_day_in_words_is_that_in_digits(word: str, number: int) -> None:
     for form in ("on the {} of May 1995", "on May the {}, 1995", "since the {} of May nineteen ninety-five"):
         assert read_time(f"Who led it {form.format(word)}?") == read_time(f"Who led it {form.format(number)}?")
