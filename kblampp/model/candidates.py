@@ -27,7 +27,7 @@ class Candidates(NamedTuple):
     before: Tensor  # (batch, n): of the name at the other end of the fact before it
     after: Tensor  # (batch, n)
     label: Tensor  # (batch, n): how much of the relation's label the question's words spell
-    rank: Tensor  # (batch, n): whether the question asks for another rank than the label is about
+    elsewhere: Tensor  # (batch, n): whether the question asks for another rank than the label's, or another name
     previous: Tensor  # (batch, n): the fact before it, -1 for none
     following: Tensor  # (batch, n)
 
@@ -50,13 +50,14 @@ class Candidates(NamedTuple):
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         found_by = torch.where(way, names.tails[flat], names.heads[flat])
-        other_name = names.other_number(found_by, words) | names.other_word(found_by, words)
-        own = own.masked_fill(other_name, 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
+        own = own.masked_fill(names.other_number(found_by, words), 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
         labels = names.relations[flat]
         rank = names.other_rank(labels, words)  # and its deputy director is not its director
         label = names.coverage(labels, grams).masked_fill(rank, 0.0)
         before, after = beside
-        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, label, rank, previous, following)
+        elsewhere = rank | names.other_word(found_by, words)
+        parts = (own, other, before, after, label, elsewhere, previous, following)
+        return cls(rows.clamp(min=0), ids, facts, inverse, *parts)
 
     def part(self, columns: Tensor) -> Candidates:
         """Those at columns (batch, 1, k)."""

@@ -348,7 +348,7 @@ class KBSelector(nn.Module):
             head = torch.where(anchor > own, self._anchor_fit(query, knowledge, found, reading, place), head)
             own = torch.maximum(own, anchor)
         own = own if knowledge.options.names else torch.ones_like(own)
-        own = own.masked_fill(found.rank.gather(-1, place[:, 0]), 0.0)  # it is about somebody else
+        own = own.masked_fill(found.elsewhere.gather(-1, place[:, 0]), 0.0)  # it is about somebody else
         options = knowledge.options
         features = [
             head,

@@ -1573,8 +1573,8 @@ def test_of_another_rank_the_null_fact_hears_that_the_best_candidate_is_of_someb
     rows = torch.arange(world.base.store.n).expand(2, 1, -1)
     found = Candidates.at(world.base, rows, knowledge)
     mayors = torch.tensor([fact.relation.name == "mayor" for fact in world.facts])
-    assert not found.rank[0].any()
-    assert torch.equal(found.rank[1], mayors)
+    assert not found.elsewhere[0].any()
+    assert torch.equal(found.elsewhere[1], mayors)
     assert found.label[1][mayors].tolist() == [0.0] * int(mayors.sum())
     assert bool((found.label[0][mayors] == 1).all())
     named = mayors & (found.own[0] == 1)
@@ -1587,3 +1587,16 @@ def test_of_another_rank_the_null_fact_hears_that_the_best_candidate_is_of_someb
     hidden = torch.randn(2, 1, HIDDEN)
     null = selector(hidden, knowledge, None, reading_of(2)).null[:, 0]
     assert null[1] > null[0]
+
+
+def test_of_another_name_the_null_fact_hears_it_and_the_scores_do_not(world: TinyWorld) -> None:
+    fact = next(fact for fact in world.facts if fact.head.name.count(" ") == 1)
+    first, last = fact.head.name.split(" ")
+    texts = [f"Who is the {fact.relation.name} of {first} {word}?" for word in (last, "Zzyzxwood")]
+    vectors = torch.from_numpy(world.vectors)[[0, 0]]
+    knowledge = replace(world.ask([0, 0]), questions=Questions.make(vectors, [None, None], texts))
+    found = Candidates.at(world.base, torch.arange(world.base.store.n).expand(2, 1, -1), knowledge)
+    theirs = torch.tensor([other.head.name == fact.head.name for other in world.facts])
+    assert not found.elsewhere[0][theirs].any()
+    assert found.elsewhere[1][theirs].all()
+    assert (found.own[1][theirs] > 0).all()  # who is found stays found: nobody else takes the place
