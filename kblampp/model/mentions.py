@@ -378,15 +378,17 @@ class NameTable:
     def nothing_left(self, names: Tensor, labels: Tensor, asked: AskedWords) -> Tensor:
         """Whether questions ask for no more than labels (batch,) of names (batch,), both rows of the table; (batch,).
 
-        All words of the label are there, and beside them and those of the name only `FILLERS` and times.
+        All words of the label are there, each once, and beside them and those of the name only `FILLERS` and times.
         """
         if not asked.untimed.shape[1]:
             return torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
         of_name, of_label = self.words[names][..., ::2], self.label_words[labels][..., ::2]
         same = of_label[..., None] == asked.untimed[:, None]  # (batch, words of the label, of questions)
-        whole = (same.any(-1) | (of_label < 0)).all(-1) & (of_label >= 0).any(-1)
+        fillers = _filler_hashes().to(labels.device)
+        once = torch.where(torch.isin(of_label, fillers), same.any(-1), same.sum(-1) == 1)  # twice asks for two of them
+        whole = (once | (of_label < 0)).all(-1) & (of_label >= 0).any(-1)
         named = (of_name[..., None] == asked.untimed[:, None]).any(-2)
-        idle = torch.isin(asked.untimed, _filler_hashes().to(labels.device)) | (asked.untimed < 0)
+        idle = torch.isin(asked.untimed, fillers) | (asked.untimed < 0)
         found: Tensor = whole & (same.any(-2) | named | idle).all(-1)
         return found
 

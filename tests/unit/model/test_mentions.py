@@ -486,6 +486,7 @@ def test_what_says_nothing_of_another_rank_asks_for_none(question: str, label: s
         ("Who is the wife of the composer in residence of the Valmar Choir?", False),
         ("Who is the resident composer of the Valmar Choir?", False),  # not the words of the label
         ("Who is the composer of the Valmar Choir?", False),
+        ("Who is composer in residence of the composer in residence of the Valmar Choir?", False),  # asks for two
         ("Who is the composer in residence of the Velmont Choir?", False),  # another name asks for somebody else
         ("", False),
     ],
