@@ -64,6 +64,20 @@ def other_number(name: str, question: str, untimed: str) -> bool:
     return False
 
 
+def nothing_left(name: str, label: str, untimed: str, fillers: Collection[str]) -> bool:
+    """Whether a question has each word of a label, once, and beside these only words of the name and fillers.
+
+    Args:
+        name: By which the fact is found.
+        label: Its relation's.
+        untimed: The question without words that name a time.
+        fillers: Words that ask for nothing; a label's may stand there more often.
+    """
+    own, of_label, asked = (list(map(plain, words_of(text))) for text in (name, label, untimed))
+    whole = bool(of_label) and all(asked.count(word) == 1 or (word in fillers and word in asked) for word in of_label)
+    return whole and set(asked) <= {*own, *of_label, *fillers}
+
+
 def _sureness(name: str, names: Collection[str], asked: list[str], capitals: bool) -> Iterator[float]:
     own = words_of(name)
     parts = {plain(word) for word in own} | {plain(word[0]) for word in own if word[0].isalpha()}

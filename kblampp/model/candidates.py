@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kblampp.data.windows import OPEN_END, OPEN_START
 from kblampp.model.inputs import EncodedBase, Knowledge
+from kblampp.model.mentions import AskedWords
 from kblampp.model.scores import RowPlace, share_taken
 
 REFUSAL_GROUPS = ("from its tail", "without a time", "with a time")
@@ -27,7 +28,7 @@ class Candidates(NamedTuple):
     before: Tensor  # (batch, n): of the name at the other end of the fact before it
     after: Tensor  # (batch, n)
     label: Tensor  # (batch, n): how much of the relation's label the question's words spell
-    elsewhere: Tensor  # (batch, n): whether the question asks for another rank than the label's, or another name
+    rank: Tensor  # (batch, n): whether the question asks for another rank than the label is about
     previous: Tensor  # (batch, n): the fact before it, -1 for none
     following: Tensor  # (batch, n)
 
@@ -49,15 +50,14 @@ class Candidates(NamedTuple):
             named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
-        found_by = torch.where(way, names.tails[flat], names.heads[flat])
-        own = own.masked_fill(names.other_number(found_by, words), 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
+        own = own.masked_fill(
+            names.other_number(names.read_from(flat, way), words), 0.0
+        )  # "No. 9 Baguette" is not No. 7 Baguette
         labels = names.relations[flat]
         rank = names.other_rank(labels, words)  # and its deputy director is not its director
         label = names.coverage(labels, grams).masked_fill(rank, 0.0)
         before, after = beside
-        elsewhere = rank | names.other_word(found_by, words)
-        parts = (own, other, before, after, label, elsewhere, previous, following)
-        return cls(rows.clamp(min=0), ids, facts, inverse, *parts)
+        return cls(rows.clamp(min=0), ids, facts, inverse, own, other, before, after, label, rank, previous, following)
 
     def part(self, columns: Tensor) -> Candidates:
         """Those at columns (batch, 1, k)."""
@@ -88,6 +88,12 @@ class Candidates(NamedTuple):
         ends = torch.cat([own, names.grams[names.tails[fact[row, 0]]]], dim=-1)
         another = (~_all_among(theirs, ends) & (mentioned[row, 0] < 1)) | _all_among(own, theirs)
         return named.index_put((row, column), another).any(-1, keepdim=True)
+
+    def elsewhere(self, base: EncodedBase, place: Tensor, asked: AskedWords) -> Tensor:
+        """Whether questions ask for another rank, or another name, than candidates at columns (batch, m) are about;
+        (batch, m)."""
+        way, fact, rank = (part.gather(-1, place) for part in (self.inverse[:, 0], self.facts[:, 0], self.rank))
+        return rank | base.names.other_word(base.names.read_from(fact, way), asked)
 
     def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
         """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""

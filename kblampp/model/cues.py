@@ -82,8 +82,8 @@ CUES = (
 def cues_of(questions: Sequence[str]) -> Tensor:
     """Which of `CUES` questions (n,) contain, (n, cues) boolean; those for before and after together say nothing."""
     found = torch.zeros((len(questions), len(CUES)), dtype=torch.bool)
-    for row, question in enumerate(questions):
-        said = [cue.words.search(question.casefold()) is not None for cue in CUES]
+    for row, question in enumerate(map(str.casefold, questions)):
+        said = [cue.words.search(question) is not None for cue in CUES]
         either = {cue.meant for cue, there in zip(CUES, said, strict=True) if there and cue.part == "mode"}
         found[row] = torch.tensor(
             [there and (cue.part != "mode" or len(either) == 1) for cue, there in zip(CUES, said, strict=True)]

@@ -59,7 +59,7 @@ _OPENERS = (
     "for from with under since until before after during between into"
 )
 _FILLERS = (
-    "a an at by in of on to the it its for with and or who whom what which whose is are was were be been did do does "
+    "the it its for with and or who whom what which whose is are was were be been did do does "
     "has have had ever there that this please name tell me first last current currently now nowadays today present s"
 )
 _NUMBERINGS = (("name_digests.npy", "name_numbers.npy"), ("word_digests.npy", "word_numbers.npy"))
@@ -67,7 +67,7 @@ _NAME_ROWS = ("name_grams.npy", "name_hashes.npy", "name_words.npy", "name_prope
 RANKS = ("deputy", "vice", "assistant", "associate", "trainee")
 """Words that make a role another one, of other people."""
 SMALL = ("a", "an", "at", "by", "in", "of", "on", "to")
-FILLERS = frozenset(_FILLERS.split())
+FILLERS = frozenset((*SMALL, *_FILLERS.split()))
 """Words that ask for nothing beside a name and a relation."""
 NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
@@ -262,6 +262,10 @@ class NameTable:
         facts = torch.arange(len(columns[0]), device=device)
         parts |= {name: getattr(table, name)[facts] for name in ("heads", "tails", "relations")}
         return replace(table, **parts)
+
+    def read_from(self, facts: Tensor, inverse: Tensor) -> Tensor:
+        """The names, rows of the table, by which facts are found: their tails' where they are read from the tail."""
+        return torch.where(inverse, self.tails[facts], self.heads[facts])
 
     def coverage(self, names: Tensor, mentioned: Tensor) -> Tensor:
         """How much of names (batch, n), rows of the table, questions contain, (batch, n) from 0 to 1.

@@ -258,8 +258,9 @@ def _nothing_left(knowledge: Knowledge, facts: tuple[Tensor, Tensor, Tensor]) ->
     for no residence."""
     read, inverse, _ = facts
     names, fact = knowledge.base.names, read.clamp(min=0)
-    found_by = torch.where(inverse, names.tails[fact], names.heads[fact])
-    return names.nothing_left(found_by, names.relations[fact], knowledge.questions.in_order) & (read >= 0)
+    return names.nothing_left(names.read_from(fact, inverse), names.relations[fact], knowledge.questions.in_order) & (
+        read >= 0
+    )
 
 
 def _better_kind(kinds: AskedKinds, facts: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -348,7 +348,8 @@ class KBSelector(nn.Module):
             head = torch.where(anchor > own, self._anchor_fit(query, knowledge, found, reading, place), head)
             own = torch.maximum(own, anchor)
         own = own if knowledge.options.names else torch.ones_like(own)
-        own = own.masked_fill(found.elsewhere.gather(-1, place[:, 0]), 0.0)  # it is about somebody else
+        elsewhere = found.elsewhere(knowledge.base, place[:, 0], knowledge.questions.in_order)
+        own = own.masked_fill(elsewhere, 0.0)  # it is about somebody else
         options = knowledge.options
         features = [
             head,

@@ -20,7 +20,7 @@ from kblampp.model.answer_kinds import NO_NAME, NULL_WEIGHT
 from kblampp.model.candidates import Candidates
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
-from kblampp.model.mentions import NameTable, asked_words, question_grams, trigram_buckets
+from kblampp.model.mentions import FILLERS, NameTable, asked_words, question_grams, trigram_buckets
 from kblampp.model.onward import FEATURES, MOST
 from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, HOP_CUTS, RELATION_START, START_LOGIT
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
@@ -28,7 +28,7 @@ from kblampp.model.scores import DAYS_PER_YEAR, FIT, FIT_MIDDLE, FIT_SCALE, NULL
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, SURELY_NOT, KBSelector, Selection
 from kblampp.time_expressions.parse import without_time
 from tests.kb import TinyWorld, make_world
-from tests.short_forms import other_number, short_form
+from tests.short_forms import nothing_left, other_number, short_form
 
 HIDDEN = 20
 WINDOWS = (
@@ -191,7 +191,9 @@ def naive_query(
     looked_at = w["query.onward.weight"][0] @ (np.array(ahead) - FEATURE_MIDDLE) + w["query.onward.bias"][0]
     logit += GATE_SCALE * float(looked_at)
     if training is None:
-        logit = math.inf if logit > HOP_CUTS[depth - 1] and ahead[FEATURES.index("leads_on")] else -math.inf
+        due = logit > HOP_CUTS[depth - 1] and ahead[FEATURES.index("leads_on")]
+        number, inverse = heaviest_of(before)
+        logit = math.inf if due and not says_all(world, row, number, inverse=inverse) else -math.inf
     name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
     onward = scale * np.concatenate([name, own])
     return (1 - share(logit)) * before["query"] + share(logit) * onward, rest, logit
@@ -200,8 +202,7 @@ def naive_query(
 def naive_ahead(world: TinyWorld, knowledge: Knowledge, wanted: Any, row: int, before: dict[str, Any]) -> list[float]:
     """What is looked at of the fact that was read and of those about where it leads (`onward.FEATURES`)."""
     text, d_ent = world.questions[ROWS[row]].question, world.projections.d_ent
-    heaviest = int(np.argmax(before["weights"][: len(before["ids"])]))
-    number, inverse = before["ids"][heaviest], before["inverse"][heaviest]
+    number, inverse = heaviest_of(before)
     if number < 0:
         return [0.0] * len(FEATURES)
 
@@ -213,6 +214,19 @@ def naive_ahead(world: TinyWorld, knowledge: Knowledge, wanted: Any, row: int, b
     return [*max(ahead, default=(0.0, 0.0)), *fits(number), float(len(ahead) > 0)]
 
 
+def heaviest_of(before: dict[str, Any]) -> tuple[int, bool]:
+    """The fact that was read, and whether from its tail."""
+    heaviest = int(np.argmax(before["weights"][: len(before["ids"])]))
+    return before["ids"][heaviest], before["inverse"][heaviest]
+
+
+def says_all(world: TinyWorld, row: int, number: int, *, inverse: bool) -> bool:
+    """Whether a question asks for no more than the fact that was read says."""
+    fact = world.facts[number]
+    name, untimed = (fact.tail if inverse else fact.head).name, without_time(world.questions[ROWS[row]].question)
+    return nothing_left(name, fact.relation.name, untimed, FILLERS)
+
+
 def about_end(world: TinyWorld, number: int, *, inverse: bool) -> list[int]:
     """The facts about the entity that a fact leads to."""
     fact = world.facts[number]
@@ -221,10 +235,16 @@ def about_end(world: TinyWorld, number: int, *, inverse: bool) -> list[int]:
 
 
 def leading_on(world: TinyWorld, before: Selection) -> Tensor:
-    """Whether there are facts about the entity that the heaviest fact of each question leads to, (batch,)."""
+    """Whether there are facts about the entity that the heaviest fact of each question leads to, and something is asked
+    that it does not say, (batch,)."""
     rows = zip(before.ids[:, 0].tolist(), before.inverse[:, 0].tolist(), before.alpha[:, 0].tolist(), strict=True)
     heaviest = [max(zip(alpha, ids, ways, strict=True)) for ids, ways, alpha in rows]
-    return torch.tensor([len(about_end(world, number, inverse=way)) > 0 for _, number, way in heaviest])
+    return torch.tensor(
+        [
+            len(about_end(world, number, inverse=way)) > 0 and not says_all(world, row, number, inverse=way)
+            for row, (_, number, way) in enumerate(heaviest)
+        ]
+    )
 
 
 def share(logit: float) -> float:
@@ -468,10 +488,8 @@ def check_against_brute_force(world: TinyWorld, knowledge: Knowledge, seed: int,
     selectors = [make_selector(world, seed + 100 * depth, hops=depth > 0) for depth in range(MOST_HOPS)]
     hidden = [hidden_states(), hidden_states() * 2 - 1, 1 - hidden_states()]
     found: list[Selection] = []
-    with pytest.MonkeyPatch.context() as patched:  # words are no part of the formula: test_mentions.py
-        patched.setattr(NameTable, "nothing_left", lambda _, names, *__: torch.zeros(len(names), dtype=torch.bool))
-        for depth, selector in enumerate(selectors):
-            found.append(select(selector, hidden[depth], knowledge, found[-1] if found else None, reading, depth))
+    for depth, selector in enumerate(selectors):
+        found.append(select(selector, hidden[depth], knowledge, found[-1] if found else None, reading, depth))
     for row in range(len(ROWS)):
         before, where = None, (row, 0)
         for depth, (selector, states, selection) in enumerate(zip(selectors, hidden, found, strict=True)):
@@ -1491,7 +1509,8 @@ def test_a_hop_is_taken_more_readily_to_an_answer_of_the_kind_asked_for(world: T
     previous = first(hidden, knowledge, None, reading)
     by_head = world.base.by_head
     read = previous.ids[:, 0].gather(-1, previous.alpha[:, 0].argmax(-1, keepdim=True))[:, 0]
-    leads = by_head.relations[by_head.ends[read, 1]] > 0
+    more = [not says_all(world, row, fact, inverse=False) for row, fact in enumerate(read.tolist())]
+    leads = (by_head.relations[by_head.ends[read, 1]] > 0) & torch.tensor(more)
     assert bool(leads.any())
     misfit = OfKinds(read.tolist(), [-1e6] * len(ROWS))
     hopped = selector(hidden, knowledge, previous, reading, 1, misfit).hop_logit[:, 0]
@@ -1575,8 +1594,8 @@ def test_of_another_rank_the_null_fact_hears_that_the_best_candidate_is_of_someb
     rows = torch.arange(world.base.store.n).expand(2, 1, -1)
     found = Candidates.at(world.base, rows, knowledge)
     mayors = torch.tensor([fact.relation.name == "mayor" for fact in world.facts])
-    assert not found.elsewhere[0].any()
-    assert torch.equal(found.elsewhere[1], mayors)
+    assert not found.rank[0].any()
+    assert torch.equal(found.rank[1], mayors)
     assert found.label[1][mayors].tolist() == [0.0] * int(mayors.sum())
     assert bool((found.label[0][mayors] == 1).all())
     named = mayors & (found.own[0] == 1)
@@ -1597,8 +1616,10 @@ def test_of_another_name_the_null_fact_hears_it_and_the_scores_do_not(world: Tin
     texts = [f"Who is the {fact.relation.name} of {first} {word}?" for word in (last, "Zzyzxwood")]
     vectors = torch.from_numpy(world.vectors)[[0, 0]]
     knowledge = replace(world.ask([0, 0]), questions=Questions.make(vectors, [None, None], texts))
-    found = Candidates.at(world.base, torch.arange(world.base.store.n).expand(2, 1, -1), knowledge)
+    rows = torch.arange(world.base.store.n).expand(2, 1, -1)
+    found = Candidates.at(world.base, rows, knowledge)
+    elsewhere = found.elsewhere(world.base, rows[:, 0], knowledge.questions.in_order)
     theirs = torch.tensor([other.head.name == fact.head.name for other in world.facts])
-    assert not found.elsewhere[0][theirs].any()
-    assert found.elsewhere[1][theirs].all()
+    assert not elsewhere[0][theirs].any()
+    assert elsewhere[1][theirs].all()
     assert (found.own[1][theirs] > 0).all()  # who is found stays found: nobody else takes the place
