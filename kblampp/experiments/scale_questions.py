@@ -17,7 +17,7 @@ from pathlib import Path
 from kblampp.core.params import Params
 from kblampp.data.dataset import Dataset
 from kblampp.data.facts import UNANSWERABLE, Entity, FiveTuple, Question, Relation
-from kblampp.model.mentions import LEAST_LETTERS, NO_NAMES, WORD
+from kblampp.model.text_hashes import LEAST_LETTERS, NO_NAMES, WORD
 from kblampp.transfer.bases import read_base, sources
 
 WORLDS = ("swap", "novel")

@@ -48,7 +48,7 @@ class AnswerKinds(nn.Module):
         d_sentence: Width of the sentence vectors.
         d_ent: Width of the entity block.
         d_rel: Width of the relation block.
-        n_words: How many words a question is made of, `mentions.WORD_BUCKETS`.
+        n_words: How many words a question is made of, `text_hashes.WORD_BUCKETS`.
         d_inner: Hidden width.
     """
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kblampp.data.windows import OPEN_END, OPEN_START
 from kblampp.model.inputs import EncodedBase, Knowledge
-from kblampp.model.mentions import AskedWords
 from kblampp.model.scores import RowPlace, share_taken
+from kblampp.model.text_hashes import AskedWords
 
 REFUSAL_GROUPS = ("from its tail", "without a time", "with a time")
 """How the best candidate is read: in each way the null fact has a bias of its own (`training.calibration`)."""

@@ -34,9 +34,9 @@ from kblampp.model.cues import heeding
 from kblampp.model.decoding import AnswerProcessor
 from kblampp.model.fusion import KBFusionLayer, normalise
 from kblampp.model.inputs import Knowledge
-from kblampp.model.mentions import WORD_BUCKETS
 from kblampp.model.question_reader import QuestionReader, Reading
 from kblampp.model.selector import KBSelector, Selection
+from kblampp.model.text_hashes import WORD_BUCKETS
 
 Layers = Literal["auto"] | tuple[int, ...]
 

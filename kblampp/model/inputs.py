@@ -22,8 +22,9 @@ from kblampp.index.knowledge_index import KnowledgeIndex, SearchIndex
 from kblampp.model.cues import cues_of
 from kblampp.model.ego_graph import FactGraph
 from kblampp.model.fact_order import FactOrder
-from kblampp.model.mentions import AskedWords, NameTable, asked_words, question_grams, question_words
+from kblampp.model.mentions import NameTable
 from kblampp.model.onward import FactsByHead
+from kblampp.model.text_hashes import AskedWords, asked_words, question_grams, question_words
 
 
 @dataclass(frozen=True)

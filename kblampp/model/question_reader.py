@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
-from kblampp.model.mentions import WORD_BUCKETS
+from kblampp.model.text_hashes import WORD_BUCKETS
 
 LOGIT_SCALE = 5.0
 """Makes logits of the output, so that a rate that suits the other weights suits its own (`query.GATE_SCALE`)."""

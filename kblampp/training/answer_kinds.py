@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from kblampp.data.facts import Question
 from kblampp.model.answer_kinds import KINDS, VALUE_FORMS, AnswerKinds, answers_of
 from kblampp.model.inputs import StoredBase
-from kblampp.model.mentions import question_words
+from kblampp.model.text_hashes import question_words
 
 logger = logging.getLogger(__name__)
 KIND_OF: Mapping[str, str] = {

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from kblampp.data.facts import FORMS, MODES, MOST_HOPS
 from kblampp.model.answer_kinds import KINDS, LEAST, AnswerKinds
-from kblampp.model.mentions import WORD_BUCKETS
 from kblampp.model.question_reader import Reading
+from kblampp.model.text_hashes import WORD_BUCKETS
 from tests.kb import TinyWorld, make_world
 from tests.tiny import FAMILIES
 

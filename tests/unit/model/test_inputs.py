@@ -11,7 +11,7 @@ from kblampp.core.errors import DataError, ParamsError
 from kblampp.data.facts import Question
 from kblampp.data.windows import UNKNOWN, Window, window_bounds, year_window
 from kblampp.model.inputs import EncodedQuestions, SelectorOptions
-from kblampp.model.mentions import question_grams
+from kblampp.model.text_hashes import question_grams
 
 N = 9
 

@@ -12,13 +12,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kblampp.model.mentions import (
+from kblampp.model.mentions import NameTable
+from kblampp.model.text_hashes import (
     BUCKETS,
     MOST_ASKED_WORDS,
     MOST_GRAMS,
     RANKS,
     WORD_BUCKETS,
-    NameTable,
     asked_words,
     question_grams,
     question_words,

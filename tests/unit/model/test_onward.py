@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kblampp.model import onward
-from kblampp.model.mentions import NameTable, question_grams, trigram_buckets
+from kblampp.model.mentions import NameTable
 from kblampp.model.onward import FEATURES, MOST, FactsByHead, hop_features
+from kblampp.model.text_hashes import question_grams, trigram_buckets
 
 LABELS = ("mayor", "place of birth", "twin town", "employer", "employee", "founder")
 QUESTIONS = (

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from kblampp.data.facts import FORMS, MODES
 from kblampp.data.windows import OPEN_END, OPEN_START, UNKNOWN_DAY
-from kblampp.model.mentions import question_words
 from kblampp.model.question_reader import QuestionReader, Reading
+from kblampp.model.text_hashes import question_words
 
 D_HIDDEN, D_SENTENCE, ROWS = 10, 24, 6
 WINDOWS = torch.tensor(

@@ -20,12 +20,13 @@ from kblampp.model.answer_kinds import NO_NAME, NULL_WEIGHT
 from kblampp.model.candidates import Candidates
 from kblampp.model.fusion import normalise
 from kblampp.model.inputs import Knowledge, Questions, SelectorOptions, TrainingCandidates
-from kblampp.model.mentions import FILLERS, NameTable, asked_words, question_grams, trigram_buckets
+from kblampp.model.mentions import NameTable
 from kblampp.model.onward import FEATURES, MOST
 from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, HOP_CUTS, RELATION_START, START_LOGIT
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, SURELY_NOT, KBSelector, Selection
+from kblampp.model.text_hashes import FILLERS, asked_words, question_grams, trigram_buckets
 from kblampp.time_expressions.parse import without_time
 from tests.kb import TinyWorld, make_world
 from tests.short_forms import nothing_left, other_number, short_form

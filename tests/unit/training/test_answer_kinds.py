@@ -12,7 +12,7 @@ import torch
 
 from kblampp.data.facts import FiveTuple, Question
 from kblampp.model.answer_kinds import KINDS, AnswerKinds
-from kblampp.model.mentions import WORD_BUCKETS, question_words
+from kblampp.model.text_hashes import WORD_BUCKETS, question_words
 from kblampp.synthetic.open_schema import OPEN_BY_ID
 from kblampp.training import answer_kinds
 from kblampp.training.answer_kinds import KIND_OF, fit_answer_kinds
