@@ -12,9 +12,13 @@ from kblampp.data.forms_of_address import FORMS_OF_ADDRESS
 
 
 def words_of(text: str) -> list[str]:
-    """Runs of letters and digits."""
-    spaced = "".join(letter if letter.isalnum() else " " for letter in unicodedata.normalize("NFC", text))
-    return spaced.split()
+    """Runs of letters and digits; a point or comma between two digits is part of a number."""
+    text = unicodedata.normalize("NFC", text)
+    around = zip(" " + text, text, text[1:] + " ", strict=False)
+    return "".join(
+        letter if letter.isalnum() or (letter in ".," and before.isdecimal() and after.isdecimal()) else " "
+        for before, letter, after in around
+    ).split()
 
 
 def plain(word: str) -> str:
@@ -76,6 +80,23 @@ def nothing_left(name: str, label: str, untimed: str, fillers: Collection[str]) 
     own, of_label, asked = (list(map(plain, words_of(text))) for text in (name, label, untimed))
     whole = bool(of_label) and all(asked.count(word) == 1 or (word in fillers and word in asked) for word in of_label)
     return whole and set(asked) <= {*own, *of_label, *fillers}
+
+
+def asks_for_both(name: str, known: Collection[str], label: str, untimed: str, idle: Collection[str]) -> bool:
+    """Whether a question has each word of a label, one of them not in what is known, and another word beside them.
+
+    Args:
+        name: By which the fact that was read is found.
+        known: Its label and its other name.
+        label: Of the fact ahead.
+        untimed: The question without words that name a time.
+        idle: Words that ask for nothing.
+    """
+    own, of_label, asked = ({plain(word) for word in words_of(text)} for text in (name, label, untimed))
+    asks = of_label - {*idle}
+    said = {plain(word) for text in known for word in words_of(text)}
+    fresh = asked - {*idle} - own
+    return bool(asks) and asks <= asked and bool((fresh & asks) - said) and bool(fresh - asks)
 
 
 def _sureness(name: str, names: Collection[str], asked: list[str], capitals: bool) -> Iterator[float]:

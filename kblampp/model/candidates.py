@@ -90,10 +90,12 @@ class Candidates(NamedTuple):
         return named.index_put((row, column), another).any(-1, keepdim=True)
 
     def elsewhere(self, base: EncodedBase, place: Tensor, asked: AskedWords) -> Tensor:
-        """Whether questions ask for another rank, or another name, than candidates at columns (batch, m) are about;
-        (batch, m)."""
+        """Whether questions ask for another rank, or another name, than candidates at columns (batch, m) are about, be
+        it in their label, as "distributor in Japan"; (batch, m)."""
         way, fact, rank = (part.gather(-1, place) for part in (self.inverse[:, 0], self.facts[:, 0], self.rank))
-        return rank | base.names.other_word(base.names.read_from(fact, way), asked)
+        names, table = base.names.read_from(fact, way), base.names
+        both = torch.stack([table.heads[fact], table.tails[fact]], dim=-1)
+        return rank | table.other_word(names, asked) | table.other_word(table.relations[fact], asked, both)
 
     def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
         """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""

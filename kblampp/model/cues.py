@@ -1,7 +1,7 @@
 """Words that leave no doubt about what a question asks for, where its reader, which has learned it, may have some.
 
 "Who came right after Lie?" does not ask for who came before him, whatever a classifier makes of the sentence.  Only
-what is still open is decided: a cue moves probability between two readings and nothing else.  English alone.
+what is still open is decided: a cue moves probability between readings and nothing else.  English alone.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from torch import Tensor
 from kblampp.data.facts import FORMS, MODES
 from kblampp.model.question_reader import Reading
 
+NEIGHBOURS = ("before", "after")
 TINY = 1e-12
 """Stands for a probability of zero, of which there is no logarithm."""
 
 
 class Cue(NamedTuple):
-    """Words that take probability from some readings and give it to one.
+    """Words that take probability from some readings and give it to others.
 
     Attributes:
         part: "form" or "mode".
         instead_of: The readings that lose it, of `FORMS` or `MODES`.
-        meant: The one that gets it.
+        meant: The one that gets it; None for all others, each by its share.
         words: What a question in lower case contains.
     """
 
     part: str
     instead_of: tuple[str, ...]
-    meant: str
+    meant: str | None
     words: re.Pattern[str]
 
 
@@ -46,7 +47,10 @@ _POLAR = (
     r"(?!(?:you|we|i|any(?:one|body)|some(?:one|body)|there)\b)"
     rf"(?!.*(?:{_ASKS}|\bor\b))"
 )
+_BESIDE = r"(?:about|after|at|before|by|during|for|from|in|of|on|since|through|to|under|until|with)"
+_SO_FAR = r"\b(?:so\s+far|to\s+date|up\s+to\s+now|(?:until|till)\s+now|over\s+(?:the\s+years|time))\b"
 _TAG = rf",\s*(?:right|correct|true|yes|no|{_VERB}(?:n['’]t)?\s+(?:it|he|she|they))\s*\?*\s*$"
+_CHOICE = r"\b(?:yes\s+or\s+no|true\s+or\s+false)\b"
 CUES = (
     Cue("mode", ("any",), "after", re.compile(r"\bwho\s+(?:followed|succeeded|came\s+after)\b")),
     Cue("mode", ("any",), "before", re.compile(r"\bwho\s+(?:preceded|came\s+before)\b")),
@@ -62,17 +66,24 @@ CUES = (
         "before",
         re.compile(rf"\bwho\s+preceded\b|\bbefore\b(?!\s+{_WH}\b)|\b(?:predecessor|previous|previously|prior)\b"),
     ),
-    Cue("form", ("value", "list"), "yes_no", re.compile(rf"{_POLAR}|{_TAG}|\b(?:yes\s+or\s+no|true\s+or\s+false)\b")),
-    Cue("form", ("value", "start"), "end", re.compile(rf"\b(?:until|till?|up\s+to)\s+{_DAY}")),
-    Cue("form", ("value", "end"), "start", re.compile(rf"\b(?:since|from)\s+{_DAY}")),
+    Cue("mode", ("now",), "any", re.compile(_SO_FAR)),
+    Cue("form", ("value", "list"), "yes_no", re.compile(rf"{_POLAR}|{_TAG}|{_CHOICE}")),
+    Cue(
+        "form",
+        ("yes_no",),
+        None,
+        re.compile(rf"^\W*(?:(?:and|but|so)\s+)?(?:{_BESIDE}\s+)?{_ASKS}(?!.*(?:{_TAG}|{_CHOICE}))"),
+    ),
+    Cue("form", ("value", "list", "start"), "end", re.compile(rf"\b(?:until|till?|up\s+to)\s+{_DAY}")),
+    Cue("form", ("value", "list", "end"), "start", re.compile(rf"\b(?:since|from)\s+{_DAY}")),
     Cue("form", ("list",), "value", re.compile(rf"\bwho\s+(?:is|was)\s+(?:the|its|their)\s+{_ONE}")),
     Cue(
         "form",
         ("value",),
         "list",
         re.compile(
-            rf"\b(?:so\s+far|to\s+date|up\s+to\s+now|(?:until|till)\s+now|over\s+the\s+years)\b|"
-            rf"^(?!.*\b{_ONE}).*\bever\s+(?:had|been)\b"
+            rf"{_SO_FAR}|^\W*(?:please\s+)?(?:list|enumerate)\b|^(?!.*\b{_ONE}).*\bever\s+(?:had|been)\b|"
+            rf"^(?!.*\bsince\s+{_DAY})(?!.*\b{_ONE}).*\b(?:has|have|had)\b.*\bsince\b"
         ),
     ),
 )
@@ -84,9 +95,9 @@ def cues_of(questions: Sequence[str]) -> Tensor:
     found = torch.zeros((len(questions), len(CUES)), dtype=torch.bool)
     for row, question in enumerate(map(str.casefold, questions)):
         said = [cue.words.search(question) is not None for cue in CUES]
-        either = {cue.meant for cue, there in zip(CUES, said, strict=True) if there and cue.part == "mode"}
+        both = set(NEIGHBOURS) <= {cue.meant for cue, there in zip(CUES, said, strict=True) if there}
         found[row] = torch.tensor(
-            [there and (cue.part != "mode" or len(either) == 1) for cue, there in zip(CUES, said, strict=True)]
+            [there and not (both and cue.meant in NEIGHBOURS) for cue, there in zip(CUES, said, strict=True)]
         )
     return found
 
@@ -96,11 +107,13 @@ def heeding(reading: Reading, cues: Tensor) -> Reading:
     parts = {"form": reading.form.exp(), "mode": reading.mode.exp()}
     for cue, said in zip(CUES, cues.unbind(-1), strict=True):
         names = FORMS if cue.part == "form" else MODES
-        shares, high = parts[cue.part].clone(), names.index(cue.meant)
-        for low in map(names.index, cue.instead_of):
-            moved = shares[:, low] * said
-            shares[:, low] -= moved
-            shares[:, high] += moved
-        parts[cue.part] = shares
+        shares, low = parts[cue.part], [names.index(name) for name in cue.instead_of]
+        kept = shares.clone()
+        kept[:, low] = 0
+        if cue.meant is None:
+            kept = kept / kept.sum(-1, keepdim=True).clamp(min=TINY)
+        else:
+            kept[:, names.index(cue.meant)] += shares[:, low].sum(-1)
+        parts[cue.part] = torch.where(said[:, None], kept, shares)
     form, mode = (shares.clamp(min=TINY).log() for shares in parts.values())
     return reading._replace(form=form, mode=mode)

@@ -295,17 +295,17 @@ class NameTable:
         found: Tensor = missing & strange.any(-1)
         return found
 
-    def other_word(self, names: Tensor, asked: AskedWords) -> Tensor:
+    def other_word(self, names: Tensor, asked: AskedWords, beside: Tensor | None = None) -> Tensor:
         """Whether questions name what differs from names (batch, n), rows of the table, in a word; (batch, n).
 
         It does where all words of the name but one stand there one after the other, and in the place of that one a
-        capitalised word that no typing error of one letter makes of it, which does not belong to a longer name:
-        "Velmont Hall" is not Valmar Hall.
+        capitalised word that no typing error of one letter makes of it, which does not belong to a longer name, nor to
+        the names `beside` it (batch, n, k): "Velmont Hall" is not Valmar Hall.
         """
         found = torch.zeros(names.shape, dtype=torch.bool, device=names.device)
         if not asked.untimed.shape[1]:
             return found
-        words, n = self.words[names][..., ::2], asked.untimed.shape[1]
+        words, n = self.label_words[names][..., ::2], asked.untimed.shape[1]
         same = nn.functional.pad(words[..., None] == asked.untimed[:, None, None], (0, MOST_NAME_WORDS))
         missing = ~same.any(-1, keepdim=True)  # wherever it may stand
         begins = range(MOST_NAME_WORDS)  # of a word of the name, how far after its first one
@@ -323,6 +323,9 @@ class NameTable:
         theirs, grams = asked.grams[row, begin + place], self.grams[names[row, column]]
         lacking = (theirs >= 0) & ~(theirs[..., None] == grams[:, None]).any(-1)
         other = lacking.sum(-1) > OF_A_TYPING_ERROR
+        if beside is not None:
+            known = self.label_words[beside[row, column]][..., ::2].flatten(1)
+            other &= ~(known == asked.untimed[row, begin + place][:, None]).any(-1)
         found[row[other], column[other]] = True
         return found
 
@@ -360,6 +363,28 @@ class NameTable:
         named = (of_name[..., None] == asked.untimed[:, None]).any(-2)
         idle = torch.isin(asked.untimed, fillers) | (asked.untimed < 0)
         found: Tensor = whole & (same.any(-2) | named | idle).all(-1)
+        return found
+
+    def asks_for_both(self, names: Tensor, known: Tensor, labels: Tensor, asked: AskedWords) -> Tensor:
+        """Whether questions spell labels (batch,), and beside them and names (batch,) ask for something else; (batch,).
+
+        All words of the label that ask for something are there, one of them in nothing that is `known` (batch, k).  All
+        are rows of the table.
+        """
+        if not asked.untimed.shape[1]:
+            return torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
+        idle_words = torch.cat([filler_hashes(), rank_and_small_hashes()[1]]).to(labels.device)
+        of_label = self.label_words[labels][..., ::2]
+        asks = (of_label >= 0) & ~torch.isin(of_label, idle_words)
+        same = of_label[..., None] == asked.untimed[:, None]  # (batch, words of the label, of questions)
+        of_name, of_known = (
+            (self.label_words[rows][..., ::2].flatten(1)[..., None] == asked.untimed[:, None]).any(-2)
+            for rows in (names[:, None], known)
+        )
+        fresh = (asked.untimed >= 0) & ~torch.isin(asked.untimed, idle_words) & ~of_name
+        own = (same & asks[..., None]).any(-2)
+        whole = (same.any(-1) | ~asks).all(-1) & asks.any(-1)
+        found: Tensor = whole & (fresh & own & ~of_known).any(-1) & (fresh & ~own).any(-1)
         return found
 
     def mention(self, names: Tensor, grams: Tensor, asked: AskedWords, withheld: Tensor | None = None) -> Tensor:

@@ -30,6 +30,9 @@ HOP_CUTS = (-1.0, 0.0)
 """Logits above which a first and a second hop are taken outside training.  Most questions need no hop, and one too many
 loses what was found; chosen on the base `unseen` (docs/log.md)."""
 
+LEAST_BETTER = -0.5
+"""In nats, how well the kind of a fact that a question spells has to fit beside that of the fact read."""
+
 FEATURE_MIDDLE = 0.5
 """Of what a hop gate looks at."""
 
@@ -214,7 +217,9 @@ class KBQuery(nn.Module):
             read = previous.alpha.sum(-1)  # nor does a hop help where no fact was found to go on from
             logit = logit + HOP_WEIGHT * read * _better_kind(kinds, best)
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
-            due_here = (logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) & (ahead[:, -1:] > 0)
+            better = logit.new_zeros(logit.shape) if kinds is None else _better_kind(kinds, best)
+            said = _says_onward(knowledge, best)[:, None] & (better > LEAST_BETTER) & (depth == 1)
+            due_here = ((logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) | said) & (ahead[:, -1:] > 0)
             due_here &= ~_nothing_left(knowledge, best)[:, None]
             logit = torch.where(due_here, torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
@@ -261,6 +266,19 @@ def _nothing_left(knowledge: Knowledge, facts: tuple[Tensor, Tensor, Tensor]) ->
     return names.nothing_left(names.read_from(fact, inverse), names.relations[fact], knowledge.questions.in_order) & (
         read >= 0
     )
+
+
+def _says_onward(knowledge: Knowledge, facts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Whether a question spells the relation of the fact that a hop would read, beside that of the fact that was read,
+    and does not know its answer, (batch,): "Which country is Holm from by birth?" asks for that of his birthplace."""
+    names, asked = knowledge.base.names, knowledge.questions
+    read, inverse, onward = facts
+    fact, ahead = read.clamp(min=0), onward.clamp(min=0)
+    by = names.read_from(fact, inverse)
+    known = torch.stack([names.relations[fact], names.read_from(fact, ~inverse)], dim=1)
+    spelled = names.asks_for_both(by, known, names.relations[ahead], asked.in_order)
+    unknown = names.coverage(names.tails[ahead][:, None], asked.grams)[:, 0] < 1
+    return spelled & unknown & (read >= 0) & (onward >= 0)
 
 
 def _better_kind(kinds: AskedKinds, facts: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -20,8 +20,12 @@ from kblampp.time_expressions.parse import without_time
 
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana and Han."""
-WORD = re.compile(rf"[^\W_{UNSPACED}]+|[{UNSPACED}]")
-"""A word; where nothing shows its ends, each letter, so that a name is found in the middle of a sentence too."""
+_LETTERS = rf"[^\W_{UNSPACED}]+"
+WORD = re.compile(rf"{_LETTERS}(?:(?<=\d)[.,](?=\d){_LETTERS})*|[{UNSPACED}]")
+"""A word; where nothing shows its ends, each letter, so that a name is found in the middle of a sentence too.  A number
+with a point or comma is one: "4.50" does not contain 4."""
+PIECE = re.compile(rf"{_LETTERS}|[{UNSPACED}]")
+"""What the question's reader takes for a word: the numbers of questions are countless, their parts are not."""
 N_GRAM = 3
 BUCKETS = 1 << 14
 """Trigrams are numbered by hash; a question has some fifty, so that one in 300 foreign ones collides."""
@@ -177,7 +181,7 @@ def question_words(questions: Sequence[str]) -> Tensor:
 
 @lru_cache(maxsize=KEPT)
 def _word_buckets(question: str) -> list[int]:
-    words = ["", *WORD.findall(plain(without_time(question))), ""]
+    words = ["", *PIECE.findall(plain(without_time(question))), ""]
     features = [*words[1:-1], *(f"{first} {second}" for first, second in itertools.pairwise(words))]
     return [zlib.crc32(feature.encode()) % WORD_BUCKETS for feature in features]
 

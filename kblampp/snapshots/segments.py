@@ -24,7 +24,7 @@ from kblampp.index.half_index import HalfIndex
 
 logger = logging.getLogger(__name__)
 FOLDER, KIND = "segments", "segment"
-FORMAT = 1
+FORMAT = 2
 """To be raised when what is read from a name or a fact, or how it is laid out, becomes another."""
 LEFT_S = 3600.0
 """Age of a hidden folder that nobody writes to any more: what a kill has left."""

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from kblampp.model.mentions import NameTable
 from kblampp.model.text_hashes import (
     BUCKETS,
+    FILLERS,
     MOST_ASKED_WORDS,
     MOST_GRAMS,
+    NO_NAMES,
     RANKS,
     WORD_BUCKETS,
     asked_words,
@@ -25,7 +27,7 @@ from kblampp.model.text_hashes import (
     trigram_buckets,
 )
 from kblampp.time_expressions.parse import without_time
-from tests.short_forms import short_form
+from tests.short_forms import asks_for_both, short_form
 
 
 def coverage(question: str, *names: str) -> list[float]:
@@ -500,6 +502,51 @@ def test_beside_a_label_a_name_and_a_time_nothing_is_asked_for(question: str, wh
 def test_a_label_without_words_says_nothing(label: str) -> None:
     table = NameTable.of(["Valmar Choir"], ["Ola Adeyo"], [label])
     assert not table.nothing_left(table.heads, table.relations, asked_words(["Who is it of the Valmar Choir?"])).any()
+
+
+def both(question: str, label: str, name: str, own_label: str, other: str) -> bool:
+    """Whether a question asks for a label beside the fact (name, own_label, other)."""
+    table = NameTable.of([name, other], [other, name], [own_label, label])
+    known = torch.stack([table.relations[:1], table.tails[:1]], dim=1)
+    return bool(table.asks_for_both(table.heads[:1], known, table.relations[1:], asked_words([question])))
+
+
+HOLM = ("Rasmus Holm", "was born in", "Ribe")
+LINE = ("No. 7", "rolling stock", "Norvag N4")
+
+
+@pytest.mark.parametrize(
+    ("question", "label", "fact", "found"),
+    [
+        ("Which country does Rasmus Holm come from by birth?", "country", HOLM, True),
+        ("top speed of whatever ran on no. 7 in 2005", "top speed", LINE, True),
+        ("Top speed of the rolling stock on No. 7", "top speed", LINE, True),
+        ("Which country is it in which Rasmus Holm was born?", "country", HOLM, True),
+        ("In what country was Rasmus Holm?", "country", HOLM, False),  # nothing asks for his birthplace
+        ("Where was Rasmus Holm born in 1960?", "born in", ("Rasmus Holm", "spouse", "Asta Lie"), False),
+        ("Which country does Rasmus Holm come from?", "country of birth", HOLM, False),  # not the whole label
+        ("Who runs the rolling stock of No. 7?", "stock", LINE, False),  # which the fact itself says
+        ("Where is the stock that runs on No. 7?", "in", LINE, False),  # a label that asks for nothing
+        ("", "country", HOLM, False),
+    ],
+)
+def test_a_label_may_be_asked_for_beside_the_fact_that_was_read(
+    question: str, label: str, fact: tuple[str, str, str], found: bool
+) -> None:
+    assert both(question, label, *fact) == found
+
+
+SAID = st.lists(st.sampled_from(["the", "country", "of", "Holm", "birth", "top", "speed", "Ribe", "born", "where", "Lie", "was"]), max_size=9)
+
+
+@settings(deadline=None, max_examples=200)
+@given(SAID, *([SAID.filter(bool)] * 4))
+def test_what_is_asked_for_beside_a_fact_equals_its_words_set_against_each_other(
+    asked: list[str], label: list[str], name: list[str], own: list[str], other: list[str]
+) -> None:
+    question, *texts = (" ".join(words[:8]) for words in (asked, label, name, own, other))
+    naive = asks_for_both(texts[1], texts[2:], texts[0], without_time(question), FILLERS | NO_NAMES)
+    assert both(question, *texts) == naive
 
 
 def other_words(question: str, *names: str) -> list[bool]:

@@ -26,10 +26,10 @@ from kblampp.model.query import FEATURE_MIDDLE, GATE_NOISE, GATE_SCALE, HOP_CUTS
 from kblampp.model.question_reader import LOGIT_SCALE, Reading
 from kblampp.model.scores import DAYS_PER_YEAR, FIT, FIT_MIDDLE, FIT_SCALE, NULL_SCALE
 from kblampp.model.selector import LEAST, NEVER, NO_SCORE, SURELY_NOT, KBSelector, Selection
-from kblampp.model.text_hashes import FILLERS, asked_words, question_grams, trigram_buckets
+from kblampp.model.text_hashes import FILLERS, NO_NAMES, asked_words, question_grams, trigram_buckets
 from kblampp.time_expressions.parse import without_time
 from tests.kb import TinyWorld, make_world
-from tests.short_forms import nothing_left, other_number, short_form
+from tests.short_forms import asks_for_both, nothing_left, other_number, short_form
 
 HIDDEN = 20
 WINDOWS = (
@@ -188,31 +188,36 @@ def naive_query(
     maps = w["query.names.weight"], w["query.from_question.weight"]
     rest = naive_rest(*maps, before["rest"], before["key"], p.d_ent)
     logit = float(reading.hops[row, depth - 1]) + naive_gate(w, "query.hop_gate", rest + GATE_NOISE * noise)
-    ahead = naive_ahead(world, knowledge, own, row, before)
+    ahead, next_fact = naive_ahead(world, knowledge, own, row, before)
     looked_at = w["query.onward.weight"][0] @ (np.array(ahead) - FEATURE_MIDDLE) + w["query.onward.bias"][0]
     logit += GATE_SCALE * float(looked_at)
     if training is None:
-        due = logit > HOP_CUTS[depth - 1] and ahead[FEATURES.index("leads_on")]
         number, inverse = heaviest_of(before)
+        spelled = depth == 1 and says_onward(world, row, number, next_fact, inverse=inverse)
+        due = (logit > HOP_CUTS[depth - 1] or spelled) and ahead[FEATURES.index("leads_on")]
         logit = math.inf if due and not says_all(world, row, number, inverse=inverse) else -math.inf
     name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
     onward = scale * np.concatenate([name, own])
     return (1 - share(logit)) * before["query"] + share(logit) * onward, rest, logit
 
 
-def naive_ahead(world: TinyWorld, knowledge: Knowledge, wanted: Any, row: int, before: dict[str, Any]) -> list[float]:
-    """What is looked at of the fact that was read and of those about where it leads (`onward.FEATURES`)."""
+def naive_ahead(
+    world: TinyWorld, knowledge: Knowledge, wanted: Any, row: int, before: dict[str, Any]
+) -> tuple[list[float], int]:
+    """What is looked at of the fact that was read and of those about where it leads (`onward.FEATURES`), and the
+    likeliest of these."""
     text, d_ent = world.questions[ROWS[row]].question, world.projections.d_ent
     number, inverse = heaviest_of(before)
     if number < 0:
-        return [0.0] * len(FEATURES)
+        return [0.0] * len(FEATURES), -1
 
     def fits(fact: int) -> tuple[float, float]:
         key = world.base.tensors.keys[fact, d_ent:].double().numpy()
         return cosine(key, wanted), covered(world.facts[fact].relation.name, text)
 
-    ahead = [fits(fact) for fact in about_end(world, number, inverse=inverse) if fact != number]
-    return [*max(ahead, default=(0.0, 0.0)), *fits(number), float(len(ahead) > 0)]
+    ahead = [(*fits(fact), fact) for fact in about_end(world, number, inverse=inverse) if fact != number]
+    *best, likely = max(ahead, default=(0.0, 0.0, -1))
+    return [*best, *fits(number), float(len(ahead) > 0)], likely
 
 
 def heaviest_of(before: dict[str, Any]) -> tuple[int, bool]:
@@ -226,6 +231,18 @@ def says_all(world: TinyWorld, row: int, number: int, *, inverse: bool) -> bool:
     fact = world.facts[number]
     name, untimed = (fact.tail if inverse else fact.head).name, without_time(world.questions[ROWS[row]].question)
     return nothing_left(name, fact.relation.name, untimed, FILLERS)
+
+
+def says_onward(world: TinyWorld, row: int, number: int, ahead: int, *, inverse: bool) -> bool:
+    """Whether a question spells the relation of the fact ahead beside that of the fact that was read, but not its
+    answer."""
+    if min(number, ahead) < 0:
+        return False
+    fact, question = world.facts[number], world.questions[ROWS[row]].question
+    by, to = (fact.tail, fact.head) if inverse else (fact.head, fact.tail)
+    untimed, after = without_time(question), world.facts[ahead]
+    spelled = asks_for_both(by.name, [fact.relation.name, to.name], after.relation.name, untimed, FILLERS | NO_NAMES)
+    return spelled and covered(after.tail.name, question) < 1
 
 
 def about_end(world: TinyWorld, number: int, *, inverse: bool) -> list[int]:
@@ -1191,7 +1208,7 @@ def test_how_onward_facts_fit_what_a_layer_asks_for_counts_with_the_weight_of_it
             read = {"ids": before.ids[row, 0].tolist(), "inverse": before.inverse[row, 0].tolist()}
             read["weights"] = before.alpha[row, 0].tolist()
             assert len(wanted) == p.d_rel
-            counts = 2.0 * GATE_SCALE * (naive_ahead(world, knowledge, wanted, row, read)[feature] - FEATURE_MIDDLE)
+            counts = 2.0 * GATE_SCALE * (naive_ahead(world, knowledge, wanted, row, read)[0][feature] - FEATURE_MIDDLE)
             assert float(logits[1][row] - logits[0][row]) == pytest.approx(counts, rel=1e-3, abs=1e-3)
 
 
