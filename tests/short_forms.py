@@ -58,11 +58,11 @@ def other_number(name: str, question: str, untimed: str) -> bool:
         untimed: Without words that name a time.
     """
     own, asked = list(map(plain, words_of(name))), words_of(question)
-    lacks = [word for word in own if word[0].isdigit() and word not in map(plain, asked)]
+    lacks = [word for word in own if _has_digit(word) and word not in map(plain, asked)]
     for at, word in enumerate(asked):
         beside = {plain(asked[by]) for by in (at - 1, at + 1) if 0 <= by < len(asked)}
         after_name = at > 1 and asked[at - 1][0].isupper() and len(asked[at - 1]) > 2
-        names = word[0].isdigit() and (word in words_of(untimed) or after_name)
+        names = _has_digit(word) and (word in words_of(untimed) or after_name)
         if names and lacks and plain(word) not in own and beside & set(own):
             return True
     return False
@@ -101,7 +101,7 @@ def asks_for_both(name: str, known: Collection[str], label: str, untimed: str, i
 
 def _sureness(name: str, names: Collection[str], asked: list[str], capitals: bool) -> Iterator[float]:
     own = words_of(name)
-    parts = {plain(word) for word in own} | {plain(word[0]) for word in own if word[0].isalpha()}
+    parts = {plain(word) for word in own} | {plain(word[0]) for word in own if not _has_digit(word)}
     stranger = [
         plain(word) not in parts and (_has_digit(word) or (capitals and at > 0 and _is_name(word)))
         for at, word in enumerate(asked)

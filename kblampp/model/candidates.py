@@ -49,7 +49,10 @@ class Candidates(NamedTuple):
         for neighbour in (previous, following):
             named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
+        ends = torch.cat([names.heads[flat], names.tails[flat]], dim=1)
+        inside = names.in_longer(ends, (names.coverage(ends, grams) == 1) & (ids[:, 0] >= 0).repeat(1, 2), words)
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
+        own = own.masked_fill(torch.where(way, *inside.chunk(2, dim=1)[::-1]), 0.0)
         own = own.masked_fill(
             names.other_number(names.read_from(flat, way), words), 0.0
         )  # "No. 9 Baguette" is not No. 7 Baguette
@@ -70,12 +73,13 @@ class Candidates(NamedTuple):
         order, flat = base.order, self.facts[:, 0]
         return torch.where(self.inverse[:, 0], -1 - order.inverse_row[flat], order.row[flat])
 
-    def of_another(self, base: EncodedBase, place: Tensor, grams: Tensor) -> Tensor:
+    def of_another(self, base: EncodedBase, place: Tensor, grams: Tensor, asked: AskedWords) -> Tensor:
         """Whether facts at columns (batch, 1) are of another head than one that questions name in full; (batch, 1).
 
         That head is neither the fact's own, which is named less well, nor its tail, nor a part of the name of either:
         "Does CS-TBX have 70 seats?" is not confirmed by those of CS-TAV.  Or its name holds that of the fact's head:
-        the director of the museum shop is not that of the museum.
+        the director of the museum shop is not that of the museum.  Or the fact's other name differs in a number: a
+        Norvag N40 is no Norvag N4.
         """
         names, flat = base.names, self.facts[:, 0]
         heads, fact = names.heads[flat], flat.gather(-1, place)
@@ -87,7 +91,9 @@ class Candidates(NamedTuple):
         theirs, own = names.grams[heads[row, column]], names.grams[own_head[row, 0]]
         ends = torch.cat([own, names.grams[names.tails[fact[row, 0]]]], dim=-1)
         another = (~_all_among(theirs, ends) & (mentioned[row, 0] < 1)) | _all_among(own, theirs)
-        return named.index_put((row, column), another).any(-1, keepdim=True)
+        way = self.inverse[:, 0].gather(-1, place)
+        number = names.other_number(names.read_from(fact, ~way), asked)
+        return named.index_put((row, column), another).any(-1, keepdim=True) | number
 
     def elsewhere(self, base: EncodedBase, place: Tensor, asked: AskedWords) -> Tensor:
         """Whether questions ask for another rank, or another name, than candidates at columns (batch, m) are about, be

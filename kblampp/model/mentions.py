@@ -32,6 +32,7 @@ from kblampp.model.text_hashes import (
     OF_A_TYPING_ERROR,
     AskedWords,
     filler_hashes,
+    has_digit,
     hash_of,
     is_proper,
     name_words,
@@ -88,7 +89,7 @@ class NameRows:
         found = numbers_of(names, self.names)
         new = list(dict.fromkeys(name for name, number in zip(names, found, strict=True) if number >= before))
         words = [name_words(name) for name in new]
-        hashes = [[(hash_of(word), hash_of(word[0]) if word[0].isalpha() else -2) for word in row] for row in words]
+        hashes = [[(hash_of(word), -2 if has_digit(word) else hash_of(word[0])) for word in row] for row in words]
         self.grams.append(padded([trigram_buckets(name)[:MOST_GRAMS] for name in new], MOST_GRAMS, -1))
         self.hashes.append(padded([list(itertools.chain(*row)) for row in hashes], 2 * MOST_NAME_WORDS, -2))
         of_words = [[self.words[plain(word)] for word in row] for row in words]
@@ -174,6 +175,7 @@ class NameUses:
             RowTensors(self.uses.take, device, torch.int64),
             RowTensors(self.rows.numbers.take, device, torch.bool),
             RowTensors(self.rows.hashes.take, device, torch.int64),
+            RowTensors(self.rows.proper.take, device, torch.bool),
             *(RowTensors(column.__getitem__, device, torch.int64) for column in (heads, tails, relations)),
         )
 
@@ -202,6 +204,7 @@ class NameTable:
         uses: How many heads and tails of facts have the name, (distinct names,).
         numbers: Which begin with a number (`_NUMBER`), as "1,200", "27 metres" and "€ 40" do, (distinct names,).
         label_words: As `words`, also of what no head or tail is called; read when they are asked for.
+        proper: Which of the words kept of a name or label can be a name, (distinct names, MOST_NAME_WORDS).
         heads: Row of each fact's head, (n,).
         tails: Row of each fact's tail, (n,).
         relations: Row of each fact's relation label, (n,).
@@ -213,6 +216,7 @@ class NameTable:
     uses: Gathered
     numbers: Gathered
     label_words: Gathered
+    proper: Gathered
     heads: Gathered
     tails: Gathered
     relations: Gathered
@@ -299,8 +303,9 @@ class NameTable:
         """Whether questions name what differs from names (batch, n), rows of the table, in a word; (batch, n).
 
         It does where all words of the name but one stand there one after the other, and in the place of that one a
-        capitalised word that no typing error of one letter makes of it, which does not belong to a longer name, nor to
-        the names `beside` it (batch, n, k): "Velmont Hall" is not Valmar Hall.
+        capitalised word that no typing error of one letter makes of it, which does not belong to a longer name:
+        "Velmont Hall" is not Valmar Hall.  Labels are compared `beside` the names of their facts (batch, n, k): in the
+        place of one of their capitalised words there must be none of a name's.
         """
         found = torch.zeros(names.shape, dtype=torch.bool, device=names.device)
         if not asked.untimed.shape[1]:
@@ -326,7 +331,32 @@ class NameTable:
         if beside is not None:
             known = self.label_words[beside[row, column]][..., ::2].flatten(1)
             other &= ~(known == asked.untimed[row, begin + place][:, None]).any(-1)
+            other &= self.proper[names[row, column]].gather(-1, place[:, None])[:, 0]
         found[row[other], column[other]] = True
+        return found
+
+    def in_longer(self, names: Tensor, whole: Tensor, asked: AskedWords) -> Tensor:
+        """Which names (batch, n), rows of the table, questions contain only as a part of a longer one; (batch, n).
+
+        "Storvik" is not named by "Who built Storvik Church?", if there is a Storvik Church; it is by "Is Storvik Church
+        in Storvik?".
+
+        Args:
+            names: Rows of the table.
+            whole: Which of them questions contain in full, (batch, n).
+            asked: The questions' words.
+        """
+        row, column = whole.nonzero(as_tuple=True)  # few
+        own = self.label_words[names[row, column]][..., ::2]
+        length = (own >= 0).sum(-1)
+        spelled = ((own[..., None] == asked.every[row][:, None]).any(-1) | (own < 0)).all(-1)  # "4.0.0" is not 4.0
+        longer = (row[:, None] == row) & (length[:, None] < length) & spelled
+        short, long = longer.nonzero(as_tuple=True)
+        one, other = own[short], own[long]
+        there, within = ((one[..., None] == texts[:, None]).sum(-1) for texts in (asked.every[row[short]], other))
+        inside = ((within > 0) | (one < 0)).all(-1) & ((within >= there) & (one >= 0)).any(-1)
+        found = torch.zeros_like(whole)
+        found[row[short[inside]], column[short[inside]]] = True
         return found
 
     def other_rank(self, labels: Tensor, asked: AskedWords) -> Tensor:

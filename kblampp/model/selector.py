@@ -228,7 +228,8 @@ class KBSelector(nn.Module):
             null = null - options.temperature * NULL_WEIGHT * kinds.fit(*chosen).clamp(max=0)[:, None]
         yes = torch.zeros_like(null) if self.yes is None else self.yes(fit)
         if self.yes is not None and knowledge.training is None and options.names:
-            another = found.of_another(base, place[:, 0], knowledge.questions.grams) & (hopped < 0.5)
+            asked = knowledge.questions
+            another = found.of_another(base, place[:, 0], asked.grams, asked.in_order) & (hopped < 0.5)
             yes = torch.where(another, yes.clamp(max=SURELY_NOT), yes)
         if knowledge.training is None:
             best = _top(knowledge, found, score)

@@ -68,8 +68,8 @@ class AskedWords(NamedTuple):
         strange: Which of them make another name of a name beside them, of the same shape: capitalised words, but no
             form of address, and numbers.
         every: Hashes of all words, those of times too, (batch, most words of all) int64, -1 after the last.
-        numbers: Which of them begin with a digit and may be part of a name, of the shape of `every`: not "2012" in "in
-            2012", but in "the Vero 2012".
+        numbers: Which of them have a digit, as "7" and "N40", and may be part of a name, of the shape of `every`: not
+            "2012" in "in 2012", but in "the Vero 2012".
         untimed: Hashes of all words but those that name a time, of the shape of `words`, -1 after the last.
         grams: The buckets of their trigrams, (batch, most words, MOST_WORD_GRAMS), -1 after the last.
     """
@@ -112,12 +112,12 @@ def _asked_words(
     cased = written != written.lower() and written != written.upper()
     hashes, strange = [-1] * len(words), [False] * len(words)
     for place, word in enumerate(words):
-        number = any(letter.isdigit() for letter in word)
+        number = has_digit(word)
         if number or not (cased and word[0].islower()):
             hashes[place] = hash_of(word)
         title = plain(word) in FORMS_OF_ADDRESS
         strange[place] = number or (cased and place > 0 and word[0].isupper() and not title)
-    numbers = [word[0].isdigit() for word in every]
+    numbers = [has_digit(word) for word in every]
     for place, word in enumerate(every):
         if numbers[place] and word not in untimed:
             numbers[place] = place > 1 and is_proper(every[place - 1])
@@ -139,6 +139,11 @@ def is_proper(word: str) -> bool:
     """Whether a word of a name can stand for it: no small word, no number."""
     written = len(word) >= LEAST_LETTERS and not word[0].islower() and any(letter.isalpha() for letter in word)
     return written and plain(word) not in NO_NAMES
+
+
+def has_digit(word: str) -> bool:
+    """Whether a word is a number or holds one."""
+    return any(letter.isdigit() for letter in word)
 
 
 def hash_of(word: str) -> int:

@@ -196,7 +196,7 @@ def same(one: Snapshot, other: Snapshot, encoder: FactEncoder) -> None:
             counts = [state.base.by_head.relations_of(end, gone) for state, end in zip((one, other), ends, strict=True)]
             assert torch.equal(*counts)
     tables = (one.base.names, other.base.names)
-    for name in ("grams", "words", "shares", "uses", "numbers", "label_words"):
+    for name in ("grams", "words", "shares", "uses", "numbers", "label_words", "proper"):
         for part in ("heads", "tails", "relations"):
             left, right = (getattr(table, name)[getattr(table, part)[every]] for table in tables)
             assert torch.equal(left, right), (name, part)
