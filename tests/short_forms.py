@@ -68,6 +68,20 @@ def other_number(name: str, question: str, untimed: str) -> bool:
     return False
 
 
+def only_in_longer(name: str, names: Collection[str], question: str) -> bool:
+    """Whether a question has no more of a name's words than one of the longer names has that it spells.
+
+    Args:
+        name: The name.
+        names: Others that the question contains.
+        question: The question.
+    """
+    own, asked = (list(map(plain, words_of(text))) for text in (name, question))
+    longer = (words for words in (list(map(plain, words_of(other))) for other in names) if len(words) > len(own))
+    spelled = (words for words in longer if set(own) <= set(words) <= set(asked))
+    return any(asked.count(word) <= words.count(word) for words in spelled for word in own)
+
+
 def nothing_left(name: str, label: str, untimed: str, fillers: Collection[str]) -> bool:
     """Whether a question has each word of a label, once, and beside these only words of the name and fillers.
 

@@ -27,7 +27,7 @@ from kblampp.model.text_hashes import (
     trigram_buckets,
 )
 from kblampp.time_expressions.parse import without_time
-from tests.short_forms import asks_for_both, short_form
+from tests.short_forms import asks_for_both, only_in_longer, short_form
 
 
 def coverage(question: str, *names: str) -> list[float]:
@@ -419,6 +419,7 @@ def other_numbers(question: str, *names: str) -> list[bool]:
         ("Who paid for SK-12c?", "SK-12b"),
         ("Who drove Line 42 in 2012?", "Line 4"),
         ("Did it cost 2.60 crowns in 2018?", "2.20 crowns"),
+        ("Is it a Norvag N4?", "Norvag N40"),
     ],
 )
 def test_another_number_is_another_name_though_nearly_all_letters_are_the_same(question: str, name: str) -> None:
@@ -441,6 +442,45 @@ def test_another_number_is_another_name_though_nearly_all_letters_are_the_same(q
 )
 def test_a_time_or_a_number_elsewhere_makes_no_other_name(question: str, name: str) -> None:
     assert other_numbers(question, name) == [False]
+
+
+SAID_NAMES = st.lists(st.sampled_from(["Baden", "Church", "Storvik", "of", "museum"]), max_size=6)
+
+
+def in_longer(question: str, *names: str) -> list[bool]:
+    """Which names a question has only inside of longer ones."""
+    table, asked = NameTable.of(names, names, names), asked_words([question])
+    whole = table.coverage(table.heads[None], question_grams([question])) == 1
+    found: torch.Tensor = table.in_longer(table.heads[None], whole, asked)
+    return found[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("question", "short", "long", "inside"),
+    [
+        ("Who built Storvik Church?", "Storvik", "Storvik Church", True),
+        ("who built the church of storvik", "Storvik", "Storvik Church", False),  # in another order
+        ("Is Storvik Church in Storvik?", "Storvik", "Storvik Church", False),
+        ("Who is mayor of Storvik?", "Storvik", "Storvik Church", False),
+        ("Who leads the Friends of Museum Ried?", "Museum Ried", "Friends of Museum Ried", True),
+        ("When did Loomgate 4.0.0 come out?", "Loomgate", "Loomgate 4.0", False),  # which is not spelled
+        ("Is Baden-Baden in Baden?", "Baden", "Baden-Baden", False),
+        ("Where is Baden-Baden?", "Baden", "Baden-Baden", True),
+        ("", "Storvik", "Storvik Church", False),
+    ],
+)
+def test_a_name_may_stand_only_inside_a_longer_one(question: str, short: str, long: str, inside: bool) -> None:
+    assert in_longer(question, short, long) == [inside, False]
+
+
+@settings(deadline=None, max_examples=200)
+@given(SAID_NAMES, st.lists(SAID_NAMES.filter(bool), min_size=1, max_size=4, unique_by=" ".join))
+def test_names_inside_longer_ones_equal_their_words_counted(asked: list[str], named: list[list[str]]) -> None:
+    question, names = " ".join(asked), [" ".join(words[:8]) for words in named]
+    assume(len(set(names)) == len(names))
+    whole = [name for name in names if coverage(question, name) == [1.0]]
+    naive = [name in whole and only_in_longer(name, whole, question) for name in names]
+    assert in_longer(question, *names) == naive
 
 
 @given(st.integers(0, 999), st.integers(0, 999))
@@ -536,7 +576,10 @@ def test_a_label_may_be_asked_for_beside_the_fact_that_was_read(
     assert both(question, label, *fact) == found
 
 
-SAID = st.lists(st.sampled_from(["the", "country", "of", "Holm", "birth", "top", "speed", "Ribe", "born", "where", "Lie", "was"]), max_size=9)
+SAID = st.lists(
+    st.sampled_from(["the", "country", "of", "Holm", "birth", "top", "speed", "Ribe", "born", "where", "Lie", "was"]),
+    max_size=9,
+)
 
 
 @settings(deadline=None, max_examples=200)
@@ -568,6 +611,24 @@ def other_words(question: str, *names: str) -> list[bool]:
 )
 def test_another_word_beside_one_of_a_name_is_another_name(question: str, name: str) -> None:
     assert other_words(question, name) == [True]
+
+
+@pytest.mark.parametrize(
+    ("question", "label", "other"),
+    [
+        ("Who is the distributor in Sweden of Lie Wines?", "distributor in Japan", True),
+        ("Who is the distributor in Japan of Lie Wines?", "distributor in Japan", False),
+        ("Who is the distributor of Lie Wines?", "distributor in Japan", False),
+        ("Who was head of Lie Wines?", "head of dept", False),  # a name in the place of no name
+        ("Who was in Head Lie Wines?", "in Head Office", False),  # the fact's own name
+    ],
+)
+def test_another_capitalised_word_in_the_place_of_a_labels_asks_for_something_else(
+    question: str, label: str, other: bool
+) -> None:
+    table = NameTable.of(["Lie Wines"], ["Ola Berg"], [label])
+    names = torch.stack([table.heads, table.tails], dim=-1)[None]
+    assert table.other_word(table.relations[None], asked_words([question]), names).tolist() == [[other]]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from kblampp.model.selector import LEAST, NEVER, NO_SCORE, SURELY_NOT, KBSelecto
 from kblampp.model.text_hashes import FILLERS, NO_NAMES, asked_words, question_grams, trigram_buckets
 from kblampp.time_expressions.parse import without_time
 from tests.kb import TinyWorld, make_world
-from tests.short_forms import asks_for_both, nothing_left, other_number, short_form
+from tests.short_forms import asks_for_both, nothing_left, only_in_longer, other_number, short_form
 
 HIDDEN = 20
 WINDOWS = (
@@ -408,7 +408,11 @@ def naive_name(
     row = row_in_time(world, number)
     if inverse:
         own, other = other, own
-    elif number in row:
+    found_by = (fact.tail if inverse else fact.head).name
+    names = {end.name for one in world.facts for end in (one.head, one.tail) if covered(end.name, text) == 1}
+    if found_by in names and only_in_longer(found_by, names, text):
+        own = 0.0
+    if not inverse and number in row:
         place = row.index(number)
         if place:
             neighbours["after"] = row[place - 1]
@@ -1569,6 +1573,7 @@ TOWN = [
     ("Harrow Museum", "director", "Ann"),
     ("Harrow Museum Shop", "director", "Bo"),
     ("Bo", "place of birth", "Beja"),
+    ("Car 241", "vehicle type", "Norvag N40"),
 ]
 
 
@@ -1584,6 +1589,9 @@ TOWN = [
         ("Is Bo the director of the museum shop?", 3, False),  # named by the tail
         ("Is Beja the headquarters of tavira air?", 1, True),
         ("Is Beja the headquarters of the airline?", 1, False),  # nobody else is named
+        ("Is Car 241 a Norvag N4?", 5, True),
+        ("Is Car 241 a Norvag N40?", 5, False),
+        ("Is Car 241 a tram?", 5, False),
     ],
 )
 def test_a_fact_about_another_head_than_the_one_named_confirms_nothing(text: str, fact: int, another: bool) -> None:
@@ -1599,7 +1607,7 @@ def test_a_fact_about_another_head_than_the_one_named_confirms_nothing(text: str
         other=heads,
     )
     base: Any = SimpleNamespace(names=names)
-    told = Candidates.of_another(found, base, torch.tensor([[fact]]), grams)
+    told = Candidates.of_another(found, base, torch.tensor([[fact]]), grams, asked)
     assert told.tolist() == [[another]]
 
 

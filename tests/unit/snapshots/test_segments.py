@@ -154,7 +154,8 @@ def truncate(folder: Path) -> None:
 
 def another_format(folder: Path) -> None:
     manifest = folder / MANIFEST
-    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"format": 1', '"format": 0'), encoding="utf-8")
+    own = f'"format": {segments.FORMAT}'
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace(own, '"format": 0'), encoding="utf-8")
 
 
 def another_base(folder: Path) -> None:
@@ -280,4 +281,4 @@ def test_a_change_of_what_is_kept_raises_the_format(base: KnowledgeBase, encoder
         digest.update(array.tobytes())
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     digest.update("\n".join(names).encode())
-    assert (segments.FORMAT, digest.hexdigest()[:16]) == (1, "410b9fbd0a7068da")
+    assert (segments.FORMAT, digest.hexdigest()[:16]) == (2, "410b9fbd0a7068da")
