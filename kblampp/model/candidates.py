@@ -52,7 +52,8 @@ class Candidates(NamedTuple):
         ends = torch.cat([names.heads[flat], names.tails[flat]], dim=1)
         inside = names.in_longer(ends, (names.coverage(ends, grams) == 1) & (ids[:, 0] >= 0).repeat(1, 2), words)
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
-        own = own.masked_fill(torch.where(way, *inside.chunk(2, dim=1)[::-1]), 0.0)
+        of_head, of_tail = inside.chunk(2, dim=1)
+        own = own.masked_fill(torch.where(way, of_tail, of_head), 0.0)
         own = own.masked_fill(
             names.other_number(names.read_from(flat, way), words), 0.0
         )  # "No. 9 Baguette" is not No. 7 Baguette
@@ -99,9 +100,9 @@ class Candidates(NamedTuple):
         """Whether questions ask for another rank, or another name, than candidates at columns (batch, m) are about, be
         it in their label, as "distributor in Japan"; (batch, m)."""
         way, fact, rank = (part.gather(-1, place) for part in (self.inverse[:, 0], self.facts[:, 0], self.rank))
-        names, table = base.names.read_from(fact, way), base.names
-        both = torch.stack([table.heads[fact], table.tails[fact]], dim=-1)
-        return rank | table.other_word(names, asked) | table.other_word(table.relations[fact], asked, both)
+        names, labels = base.names, base.names.relations[fact]
+        both = torch.stack([names.heads[fact], names.tails[fact]], dim=-1)
+        return rank | names.other_word(names.read_from(fact, way), asked) | names.other_word(labels, asked, both)
 
     def refusal_group(self, base: EncodedBase, place: Tensor) -> Tensor:
         """A place in `REFUSAL_GROUPS` for the candidates at columns (batch, 1), (batch, 1)."""

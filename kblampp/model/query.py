@@ -217,10 +217,12 @@ class KBQuery(nn.Module):
             read = previous.alpha.sum(-1)  # nor does a hop help where no fact was found to go on from
             logit = logit + HOP_WEIGHT * read * _better_kind(kinds, best)
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
-            better = logit.new_zeros(logit.shape) if kinds is None else _better_kind(kinds, best)
-            said = _says_onward(knowledge, best)[:, None] & (better > LEAST_BETTER) & (depth == 1)
-            due_here = ((logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]) | said) & (ahead[:, -1:] > 0)
-            due_here &= ~_nothing_left(knowledge, best)[:, None]
+            due_here = logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]
+            if knowledge.options.names:
+                fits = torch.zeros_like(logit) if kinds is None else _better_kind(kinds, best)
+                due_here |= (fits > LEAST_BETTER) & _says_onward(knowledge, best)[:, None] & (depth == 1)
+                due_here &= ~_nothing_left(knowledge, best)[:, None]
+            due_here &= ahead[:, -1:] > 0
             logit = torch.where(due_here, torch.inf, -torch.inf)
         hop = logit.sigmoid()[..., None]
         name = self.scale * self.from_value(previous.value[..., : self.d_ent])

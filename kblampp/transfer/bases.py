@@ -21,7 +21,7 @@ from kblampp.model.checkpoint import load_trained
 from kblampp.model.predictor import Predictor
 from kblampp.model.workspace import Workspace, open_backbone, selector_options
 
-HELD_OUT = ("brewery", "school", "shipyard", "theatre")
+HELD_OUT = ("brewery", "railway", "school", "shipyard", "theatre")
 """Dossiers that are asked once, at the end; nothing reads them unless they are asked for."""
 ON_DEMAND: Mapping[str, Mapping[str, str]] = {"timeqa": {"timeqa_human": "test", "timeqa_hard": "test_hard"}}
 """Datasets that are asked only when they are named, since git does not hold their raw files: the splits of each, by the

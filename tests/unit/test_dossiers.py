@@ -27,10 +27,12 @@ FULL = (
     "vineyard",
     "hospital",
     "orchestra",
+    "zoo",
     "shipyard",
     "theatre",
     "school",
     "brewery",
+    "railway",
 )
 NAMES = sorted(path.name for path in DOSSIERS.iterdir() if path.is_dir())
 COLUMNS = ["head", "relation", "tail", "context", "start", "end"]

@@ -193,9 +193,11 @@ def naive_query(
     logit += GATE_SCALE * float(looked_at)
     if training is None:
         number, inverse = heaviest_of(before)
-        spelled = depth == 1 and says_onward(world, row, number, next_fact, inverse=inverse)
-        due = (logit > HOP_CUTS[depth - 1] or spelled) and ahead[FEATURES.index("leads_on")]
-        logit = math.inf if due and not says_all(world, row, number, inverse=inverse) else -math.inf
+        due = logit > HOP_CUTS[depth - 1]
+        if options.names:
+            due |= depth == 1 and says_onward(world, row, number, next_fact, inverse=inverse)
+            due &= not says_all(world, row, number, inverse=inverse)
+        logit = math.inf if due and ahead[FEATURES.index("leads_on")] else -math.inf
     name = w["query.from_value.weight"] @ before["value"][: p.d_ent]
     onward = scale * np.concatenate([name, own])
     return (1 - share(logit)) * before["query"] + share(logit) * onward, rest, logit

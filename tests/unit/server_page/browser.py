@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
-WAIT = 5_000
-"""Milliseconds that a person waits for something to appear."""
+WAIT = 15_000
+"""Milliseconds that a person waits for something to appear, on a machine that runs other tests as well."""
 
 
 @dataclass
@@ -112,14 +112,14 @@ def visit(browser: Browser, url: str, *, width: int = 1200, dark: bool = False, 
         viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
     )
     context.set_default_timeout(WAIT)
-    page = context.new_page()
-    person = Person(page)
-    page.on("console", person.complain)
-    page.on("pageerror", lambda error: person.complaints.append(str(error)))
-    page.goto(url + path)
-    page.locator("body:not(.busy) #rows tr[data-fact]").first.wait_for(state="attached")
-    before = page.request.get(f"{url}health").json()["version"]
     try:
+        page = context.new_page()
+        person = Person(page)
+        page.on("console", person.complain)
+        page.on("pageerror", lambda error: person.complaints.append(str(error)))
+        page.goto(url + path)
+        page.locator("body:not(.busy) #rows tr[data-fact]").first.wait_for(state="attached")
+        before = page.request.get(f"{url}health").json()["version"]
         yield person
         calls = page.request.get(f"{url}log?limit=50")
         for call in calls.json()["calls"] if calls.ok else []:
