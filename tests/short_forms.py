@@ -24,7 +24,10 @@ def words_of(text: str) -> list[str]:
 def plain(word: str) -> str:
     """In lower case and without accents."""
     parts = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(letter for letter in parts if not unicodedata.combining(letter))
+    found = "".join(letter for letter in parts if not unicodedata.combining(letter))
+    for letter, others in zip("łøđðħŧıþæœ", ("l", "o", "d", "d", "h", "t", "i", "th", "ae", "oe"), strict=True):
+        found = found.replace(letter, others)
+    return found
 
 
 def one_edit(one: str, other: str) -> bool:

@@ -55,6 +55,10 @@ RANKS = ("deputy", "vice", "assistant", "associate", "trainee")
 SMALL = ("a", "an", "at", "by", "in", "of", "on", "to")
 FILLERS = frozenset((*SMALL, *_FILLERS.split()))
 """Words that ask for nothing beside a name and a relation."""
+_ONE_WITH_ACCENT = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"}
+)
+"""Letters that Unicode does not take apart, in lower case, as people write them who lack them."""
 NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
 
@@ -200,8 +204,8 @@ def trigram_buckets(text: str) -> list[int]:
 
 
 def plain(text: str) -> str:
-    """In lower case and without accents."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
+    """In lower case and without accents; letters that are one with theirs, as "ł", in those of a plain keyboard."""
+    letters = unicodedata.normalize("NFKD", text.casefold()).translate(_ONE_WITH_ACCENT)
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 

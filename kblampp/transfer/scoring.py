@@ -88,6 +88,15 @@ def is_right(question: Question, text: str) -> bool:
     return bool(is_correct(question, text))
 
 
+def names_accepted(question: Question, text: str) -> bool:
+    """Whether a text is right, or names several of the accepted answers and nothing else.
+
+    TimeQA accepts each of those who held an office together; a model that names them all is not wrong.
+    """
+    every = {normalize_answer(answer) for answer in accepted(question)}
+    return is_right(question, text) or (bool(every) and _items(text) <= every)
+
+
 def holds_answer(question: Question, text: str) -> bool:
     """Whether the right answer, or each item of it, stands in a text, word by word after `normalize_answer`.
 
@@ -127,7 +136,8 @@ def is_broken(text: str, names: frozenset[str]) -> bool:
 def score(answers: Sequence[Answer], *, bootstrap_samples: int, seed: int) -> dict[str, dict[str, Any]]:
     """The figures of each system: of `all` questions, of the `groups` and `kinds` that were asked, and the rest.
 
-    The rest is how many answers are `broken`, and the model's `auroc`.
+    The rest is what share `names_accepted`, which is `all` or more, how many answers are `broken`, and the model's
+    `auroc`.
 
     Args:
         answers: Of one base, or of several together; at least one.
@@ -148,6 +158,9 @@ def score(answers: Sequence[Answer], *, bootstrap_samples: int, seed: int) -> di
         table[system] = {
             "n": len(answers),
             "all": _share([answer.right(system) for answer in answers], bootstrap_samples, seed),
+            "names_accepted": _share(
+                [names_accepted(answer.question, answer.said[system]) for answer in answers], bootstrap_samples, seed
+            ),
             **counted,
             "broken": sum(system in answer.broken for answer in answers),
         }

@@ -22,6 +22,7 @@ from kblampp.model.text_hashes import (
     RANKS,
     WORD_BUCKETS,
     asked_words,
+    plain,
     question_grams,
     question_words,
     trigram_buckets,
@@ -199,6 +200,25 @@ def test_a_time_is_no_word(time: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "?!"])
 def test_a_question_without_words_has_none_but_its_ends(text: str) -> None:
     assert words_of(text) == buckets_of(" ")
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("Łódź", "lodz"),
+        ("Sokołowsko", "Sokolowsko"),
+        ("Tromsø", "tromso"),
+        ("Đorđe Vasić", "Dorde Vasic"),
+        ("Þórsmörk", "Thorsmork"),
+        ("Ærø", "Aero"),
+        ("Iğdır", "igdir"),
+        ("Straße", "Strasse"),
+        ("CAFÉ", "cafe"),
+    ],
+)
+def test_letters_that_a_keyboard_lacks_are_typed_by_those_it_has(name: str, typed: str) -> None:
+    assert plain(name) == plain(typed) == typed.lower()
+    assert coverage(f"Where is {typed}?", name) == [1.0]
 
 
 @settings(deadline=None, max_examples=100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kblampp.data.facts import KINDS, Question
-from kblampp.transfer.scoring import GROUPS, Answer, holds_answer, is_broken, is_right, score
+from kblampp.transfer.scoring import GROUPS, Answer, holds_answer, is_broken, is_right, names_accepted, score
 
 NAMES = frozenset({"Odile Brennan", "27 metres", "Rock; Paper", "café", "AT&T"})
 
@@ -62,6 +62,25 @@ def test_what_is_right(asked: Question, text: str, right: bool) -> None:
 )
 def test_what_holds_the_answer(asked: Question, text: str, holds: bool) -> None:
     assert holds_answer(asked, text) == holds
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Ann", True),
+        ("bo; Ann", True),
+        ("Ann; Bo; Cy", False),
+        ("Cy", False),
+        ("unknown", False),
+        ("", False),
+    ],
+)
+def test_several_accepted_answers_are_accepted_ones(text: str, named: bool) -> None:
+    asked = question("temporal", "Ann", "Bo")
+    assert names_accepted(asked, text) == named
+    assert is_right(asked, text) == (text == "Ann")
+    answers = [said(asked, text), said(question("unanswerable"), "unknown", null=0.9)]
+    assert score(answers, bootstrap_samples=5, seed=0)["model"]["names_accepted"]["right"] == 1 + named
 
 
 @pytest.mark.parametrize(
