@@ -254,14 +254,15 @@ def about_end(world: TinyWorld, number: int, *, inverse: bool) -> list[int]:
     return [n for n, other in enumerate(world.facts) if other.head.name == entity][:MOST]
 
 
-def leading_on(world: TinyWorld, before: Selection) -> Tensor:
+def leading_on(world: TinyWorld, before: Selection, *, names: bool = True) -> Tensor:
     """Whether there are facts about the entity that the heaviest fact of each question leads to, and something is asked
-    that it does not say, (batch,)."""
+    that it does not say, (batch,); without names nothing tells the latter."""
     rows = zip(before.ids[:, 0].tolist(), before.inverse[:, 0].tolist(), before.alpha[:, 0].tolist(), strict=True)
     heaviest = [max(zip(alpha, ids, ways, strict=True)) for ids, ways, alpha in rows]
     return torch.tensor(
         [
-            len(about_end(world, number, inverse=way)) > 0 and not says_all(world, row, number, inverse=way)
+            len(about_end(world, number, inverse=way)) > 0
+            and not (names and says_all(world, row, number, inverse=way))
             for row, (_, number, way) in enumerate(heaviest)
         ]
     )
@@ -967,7 +968,7 @@ def test_a_relations_label_counts_as_far_as_the_question_spells_it_whether_or_no
             labels = torch.tensor([covered(fact.relation.name, text) for fact in world.facts] * 2)
             torch.testing.assert_close(counts[0][row] - counts[1][row], 2.5 * labels, atol=1e-4, rtol=1e-4)
         if before is not None:
-            leads = leading_on(world, before)
+            leads = leading_on(world, before, names=names)
             assert leads.any()
             assert torch.equal(found.hop[:, 0] == 1, leads & hopped)
         before = found

@@ -112,6 +112,7 @@ def visit(browser: Browser, url: str, *, width: int = 1200, dark: bool = False, 
         viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
     )
     context.set_default_timeout(WAIT)
+    context.set_default_navigation_timeout(4 * WAIT)  # the first page of a browser also starts what draws it
     try:
         page = context.new_page()
         person = Person(page)
