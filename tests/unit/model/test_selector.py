@@ -261,8 +261,7 @@ def leading_on(world: TinyWorld, before: Selection, *, names: bool = True) -> Te
     heaviest = [max(zip(alpha, ids, ways, strict=True)) for ids, ways, alpha in rows]
     return torch.tensor(
         [
-            len(about_end(world, number, inverse=way)) > 0
-            and not (names and says_all(world, row, number, inverse=way))
+            len(about_end(world, number, inverse=way)) > 0 and not (names and says_all(world, row, number, inverse=way))
             for row, (_, number, way) in enumerate(heaviest)
         ]
     )
