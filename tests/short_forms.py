@@ -71,6 +71,11 @@ def other_number(name: str, question: str, untimed: str) -> bool:
     return False
 
 
+def spells(name: str, other: str) -> bool:
+    """Whether a name has all words of another."""
+    return {plain(word) for word in words_of(other)} <= {plain(word) for word in words_of(name)}
+
+
 def only_in_longer(name: str, names: Collection[str], question: str) -> bool:
     """Whether a question has no more of a name's words than one of the longer names has that it spells.
 

@@ -53,7 +53,8 @@ class Candidates(NamedTuple):
         inside = names.in_longer(ends, (names.coverage(ends, grams) == 1) & (ids[:, 0] >= 0).repeat(1, 2), words)
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         of_head, of_tail = inside.chunk(2, dim=1)
-        own = own.masked_fill(torch.where(way, of_tail, of_head), 0.0)
+        to_longer = names.holds(names.read_from(flat, ~way), names.read_from(flat, way))  # Storvik's church
+        own = own.masked_fill(torch.where(way, of_tail, of_head) & ~to_longer, 0.0)
         own = own.masked_fill(
             names.other_number(names.read_from(flat, way), words), 0.0
         )  # "No. 9 Baguette" is not No. 7 Baguette
@@ -93,7 +94,7 @@ class Candidates(NamedTuple):
         ends = torch.cat([own, names.grams[names.tails[fact[row, 0]]]], dim=-1)
         another = (~_all_among(theirs, ends) & (mentioned[row, 0] < 1)) | _all_among(own, theirs)
         way = self.inverse[:, 0].gather(-1, place)
-        number = names.other_number(names.read_from(fact, ~way), asked)
+        number = names.other_number(names.read_from(fact, ~way), asked, names.read_from(fact, way))
         return named.index_put((row, column), another).any(-1, keepdim=True) | number
 
     def elsewhere(self, base: EncodedBase, place: Tensor, asked: AskedWords) -> Tensor:

@@ -6,6 +6,7 @@ what is still open is decided: a cue moves probability between readings and noth
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -48,7 +49,7 @@ _POLAR = (
     rf"(?!.*(?:{_ASKS}|\bor\b))"
 )
 _BESIDE = r"(?:about|after|at|before|by|during|for|from|in|of|on|since|through|to|under|until|with)"
-_SO_FAR = r"\b(?:so\s+far|to\s+date|up\s+to\s+now|(?:until|till)\s+now|over\s+(?:the\s+years|time))\b"
+_SO_FAR = r"\b(?:so\s+far|(?<!up\s)to\s+date|up\s+to\s+now|(?:until|till)\s+now|over\s+(?:the\s+years|time))\b"
 _TAG = rf",\s*(?:right|correct|true|yes|no|{_VERB}(?:n['’]t)?\s+(?:it|he|she|they))\s*\?*\s*$"
 _CHOICE = r"\b(?:yes\s+or\s+no|true\s+or\s+false)\b"
 CUES = (
@@ -72,18 +73,24 @@ CUES = (
         "form",
         ("yes_no",),
         None,
-        re.compile(rf"^\W*(?:(?:and|but|so)\s+)?(?:{_BESIDE}\s+)?{_ASKS}(?!.*(?:{_TAG}|{_CHOICE}))"),
+        re.compile(rf"^\W*(?:(?:and|but|so)\s+)?(?:{_BESIDE}\s+)?{_ASKS}(?!.*(?:,\s*{_VERB}\b|{_TAG}|{_CHOICE}))"),
     ),
     Cue("form", ("value", "list", "start"), "end", re.compile(rf"\b(?:until|till?|up\s+to)\s+{_DAY}")),
-    Cue("form", ("value", "list", "end"), "start", re.compile(rf"\b(?:since|from)\s+{_DAY}")),
+    Cue(
+        "form",
+        ("value", "list", "end"),
+        "start",
+        re.compile(rf"\bsince\s+{_DAY}|\bfrom\s+(?!when\b(?!\s+{_VERB}\b)){_DAY}"),
+    ),
     Cue("form", ("list",), "value", re.compile(rf"\bwho\s+(?:is|was)\s+(?:the|its|their)\s+{_ONE}")),
     Cue(
         "form",
         ("value",),
         "list",
         re.compile(
-            rf"{_SO_FAR}|^\W*(?:please\s+)?(?:list|enumerate)\b|^(?!.*\b{_ONE}).*\bever\s+(?:had|been)\b|"
-            rf"^(?!.*\bsince\s+{_DAY})(?!.*\b{_ONE}).*\b(?:has|have|had)\b.*\bsince\b"
+            rf"{_SO_FAR}|^\W*(?:please\s+)?(?:list(?!\s+price)|enumerate)\b|^(?!.*\b{_ONE}).*\bever\s+(?:had|been)\b|"
+            rf"^(?!.*(?:\bsince\s+{_DAY}|\b{_ONE}|\bhow\b|\bhas\s+been\s+(?:the|its|their)\b))"
+            r".*\b(?:has|have|had)\b.*\bsince\b"
         ),
     ),
 )
@@ -104,16 +111,16 @@ def cues_of(questions: Sequence[str]) -> Tensor:
 
 def heeding(reading: Reading, cues: Tensor) -> Reading:
     """A reading (batch, ...) that heeds the cues (batch, cues) of its questions."""
-    parts = {"form": reading.form.exp(), "mode": reading.mode.exp()}
+    parts = {"form": reading.form, "mode": reading.mode}
     for cue, said in zip(CUES, cues.unbind(-1), strict=True):
-        names = FORMS if cue.part == "form" else MODES
-        shares, low = parts[cue.part], [names.index(name) for name in cue.instead_of]
-        kept = shares.clone()
-        kept[:, low] = 0
+        names, logs = FORMS if cue.part == "form" else MODES, parts[cue.part]
+        low = [names.index(name) for name in cue.instead_of]
+        kept = logs.index_fill(-1, torch.tensor(low, device=logs.device), -torch.inf)
         if cue.meant is None:
-            kept = kept / kept.sum(-1, keepdim=True).clamp(min=TINY)
+            kept = kept.log_softmax(-1)  # in logarithms: what is left may be tiny
         else:
-            kept[:, names.index(cue.meant)] += shares[:, low].sum(-1)
-        parts[cue.part] = torch.where(said[:, None], kept, shares)
-    form, mode = (shares.clamp(min=TINY).log() for shares in parts.values())
+            high = names.index(cue.meant)
+            kept[:, high] = logs[:, [high, *low]].logsumexp(-1)
+        parts[cue.part] = torch.where(said[:, None], kept, logs)
+    form, mode = (logs.clamp(min=math.log(TINY)) for logs in parts.values())
     return reading._replace(form=form, mode=mode)

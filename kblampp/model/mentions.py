@@ -34,6 +34,7 @@ from kblampp.model.text_hashes import (
     filler_hashes,
     has_digit,
     hash_of,
+    idle_hashes,
     is_proper,
     name_words,
     padded,
@@ -281,11 +282,11 @@ class NameTable:
         count = (rows[:, :, None] == rows[:, None]).sum(-1)
         return each_once(rows.masked_fill(count < self.uses[rows.clamp(min=0)], -1))
 
-    def other_number(self, names: Tensor, asked: AskedWords) -> Tensor:
+    def other_number(self, names: Tensor, asked: AskedWords, beside: Tensor | None = None) -> Tensor:
         """Whether questions name what differs from names (batch, n), rows of the table, in a number; (batch, n).
 
         It does where a number of the name is not in the question, and one that the name lacks stands there beside a
-        word of it.
+        word of it; none of the names `beside` it, (batch, n).
         """
         if not asked.every.shape[1]:
             return torch.zeros(names.shape, dtype=torch.bool, device=names.device)
@@ -294,8 +295,11 @@ class NameTable:
         same = words[..., None] == asked.every[:, None, None]  # (batch, n, words of the name, of questions)
         missing = ((words >= 0) & (initials < 0) & ~same.any(-1)).any(-1)
         own = same.any(-2)
-        beside = nn.functional.pad(own, (1, 1))
-        strange = asked.numbers[:, None] & ~own & (beside[..., :-2] | beside[..., 2:])
+        around = nn.functional.pad(own, (1, 1))
+        strange = asked.numbers[:, None] & ~own & (around[..., :-2] | around[..., 2:])
+        if beside is not None:
+            others = self.label_words[beside][..., ::2]
+            strange &= ~(others[..., None] == asked.every[:, None, None]).any(-2)
         found: Tensor = missing & strange.any(-1)
         return found
 
@@ -333,6 +337,12 @@ class NameTable:
             other &= ~(known == asked.untimed[row, begin + place][:, None]).any(-1)
             other &= self.proper[names[row, column]].gather(-1, place[:, None])[:, 0]
         found[row[other], column[other]] = True
+        return found
+
+    def holds(self, names: Tensor, parts: Tensor) -> Tensor:
+        """Which names (...), rows of the table, have all words of others (...), (...)."""
+        theirs, own = (self.label_words[rows][..., ::2] for rows in (names, parts))
+        found: Tensor = ((own[..., None] == theirs[..., None, :]).any(-1) | (own < 0)).all(-1)
         return found
 
     def in_longer(self, names: Tensor, whole: Tensor, asked: AskedWords) -> Tensor:
@@ -403,7 +413,7 @@ class NameTable:
         """
         if not asked.untimed.shape[1]:
             return torch.zeros(labels.shape, dtype=torch.bool, device=labels.device)
-        idle_words = torch.cat([filler_hashes(), rank_and_small_hashes()[1]]).to(labels.device)
+        idle_words = idle_hashes().to(labels.device)
         of_label = self.label_words[labels][..., ::2]
         asks = (of_label >= 0) & ~torch.isin(of_label, idle_words)
         same = of_label[..., None] == asked.untimed[:, None]  # (batch, words of the label, of questions)

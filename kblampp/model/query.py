@@ -220,7 +220,8 @@ class KBQuery(nn.Module):
             due_here = logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]
             if knowledge.options.names:
                 fits = torch.zeros_like(logit) if kinds is None else _better_kind(kinds, best)
-                due_here |= (fits > LEAST_BETTER) & _says_onward(knowledge, best)[:, None] & (depth == 1)
+                found = previous.alpha.sum(-1) > 0.5
+                due_here |= (fits > LEAST_BETTER) & found & _says_onward(knowledge, best)[:, None] & (depth == 1)
                 due_here &= ~_nothing_left(knowledge, best)[:, None]
             due_here &= ahead[:, -1:] > 0
             logit = torch.where(due_here, torch.inf, -torch.inf)

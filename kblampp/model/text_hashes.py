@@ -50,6 +50,7 @@ _FILLERS = (
     "the it its for with and or who whom what which whose is are was were be been did do does "
     "has have had ever there that this please name tell me first last current currently now nowadays today present s"
 )
+_LIGHT = "can could you me come comes came live lives lived lie lies located called known give find get"
 RANKS = ("deputy", "vice", "assistant", "associate", "trainee")
 """Words that make a role another one, of other people."""
 SMALL = ("a", "an", "at", "by", "in", "of", "on", "to")
@@ -61,6 +62,8 @@ _ONE_WITH_ACCENT = str.maketrans(
 """Letters that Unicode does not take apart, in lower case, as people write them who lack them."""
 NO_NAMES = frozenset(_OPENERS.split())
 """Words that begin questions: "What" does not mean What Lies Beneath."""
+IDLE = FILLERS | NO_NAMES | frozenset(_LIGHT.split())
+"""Words by which a question asks for no relation: verbs that say little, too."""
 
 
 class AskedWords(NamedTuple):
@@ -160,6 +163,12 @@ def rank_and_small_hashes() -> tuple[Tensor, Tensor]:
     """Those of `RANKS`, and of the words that are no part of a role."""
     ranks, small = (torch.tensor([hash_of(word) for word in words]) for words in (RANKS, sorted({*NO_NAMES, *SMALL})))
     return ranks, small
+
+
+@lru_cache(maxsize=1)
+def idle_hashes() -> Tensor:
+    """Those of `IDLE`."""
+    return torch.tensor([hash_of(word) for word in sorted(IDLE)])
 
 
 @lru_cache(maxsize=1)

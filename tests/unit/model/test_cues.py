@@ -46,6 +46,12 @@ def said(text: str) -> set[str]:
         ("Since what year has Lie been keeper?", {"start"}),
         ("Who has been the first keeper since the war?", set()),
         ("Has Lie been keeper since 1995?", {"yes_no", "list"}),
+        ("How long has Lie been keeper since 1995?", set()),
+        ("Who has been the keeper since 1995?", set()),  # one who keeps it to this day
+        ("What is its up to date address?", set()),
+        ("List price of the lamp?", set()),
+        ("List the keepers from when it opened", {"list"}),
+        ("From when was Lie keeper?", {"start"}),
         ("Has Lie ever been keeper?", {"yes_no", "list"}),  # heeded one after the other: yes or no
         ("Who was the first keeper that it ever had?", {"value"}),
         ("Who was its very last keeper?", {"value"}),
@@ -87,6 +93,8 @@ def test_what_a_question_says_beyond_doubt(text: str, meant: set[str]) -> None:
         ("The keeper is who?", False),
         ("Who is the keeper, Lie, right?", False),
         ("What do you think, yes or no: is Lie the keeper?", False),
+        ("When Lie was keeper, was the lamp electric?", False),
+        ("What about Lie, was he keeper?", False),
         ("Is Lie the keeper?", False),
         ("keeper of Kvitnes", False),
     ],
@@ -128,6 +136,15 @@ def test_probability_moves_to_what_is_meant_and_none_is_lost(seed: int, there: l
             if (part, name) not in touched:
                 old, new = (getattr(each, part)[0, place].exp() for each in (before, after))
                 assert new == pytest.approx(float(old), abs=1e-6)
+
+
+def test_a_reader_that_is_sure_of_yes_or_no_leaves_the_others_as_they_stood() -> None:
+    logits = torch.randn(1, len(FORMS), generator=torch.Generator().manual_seed(1))
+    yes = FORMS.index("yes_no")
+    logits[:, yes] = 40.0
+    after = heeding(reading()._replace(form=logits.log_softmax(-1)), cues_of(["Who is the keeper?"]))
+    left = [place for place in range(len(FORMS)) if place != yes]
+    assert torch.allclose(after.form[0, left], logits[0, left].log_softmax(-1), atol=1e-3)
 
 
 def test_each_question_of_a_batch_heeds_its_own() -> None:
