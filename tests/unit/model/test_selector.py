@@ -1654,3 +1654,44 @@ def test_of_another_name_the_null_fact_hears_it_and_the_scores_do_not(world: Tin
     assert not elsewhere[0][theirs].any()
     assert elsewhere[1][theirs].all()
     assert (found.own[1][theirs] > 0).all()  # who is found stays found: nobody else takes the place
+
+
+@pytest.mark.parametrize(
+    ("text", "elsewhere"),
+    [
+        ("Who is the distributor in Sweden of Lie Wines?", True),
+        ("Who is the distributor in Japan of Lie Wines?", False),
+        ("Who is the distributor in Japan of Halvorsen Wines?", True),
+    ],
+)
+def test_another_name_in_the_place_of_the_heads_or_of_the_labels_is_heard(text: str, elsewhere: bool) -> None:
+    names = NameTable.of(["Lie Wines"], ["Ola Berg"], ["distributor in Japan"])
+    one = torch.zeros(1, 1, 1, dtype=torch.int64)
+    found: Any = SimpleNamespace(facts=one, inverse=one.bool(), rank=one[:, 0].bool())
+    base: Any = SimpleNamespace(names=names)
+    assert Candidates.elsewhere(found, base, one[:, 0], asked_words([text])).tolist() == [[elsewhere]]
+
+
+def test_to_what_a_question_spells_it_hops_unless_the_kind_is_much_worse_or_nothing_was_found(
+    world: TinyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the gate says, and in the first layer that can."""
+    monkeypatch.setattr("kblampp.model.query._says_onward", lambda _, facts: torch.ones_like(facts[1]))
+    monkeypatch.setattr("kblampp.model.query._nothing_left", lambda _, facts: torch.zeros_like(facts[1]))
+    selector, first = gated(make_selector(world, hops=True), -200.0), make_selector(world)
+    hidden, knowledge, reading = torch.randn(len(ROWS), 1, HIDDEN), world.ask(ROWS), reading_of()
+    previous = first(hidden, knowledge, None, reading)
+    sure = replace(previous, alpha=previous.alpha / previous.alpha.sum(-1, keepdim=True))
+    read = sure.ids[:, 0].gather(-1, sure.alpha[:, 0].argmax(-1, keepdim=True))[:, 0]
+    leads = world.base.by_head.relations[world.base.by_head.ends[read, 1]] > 0
+    assert bool(leads.any())
+
+    def hops(before: Selection, depth: int, kinds: Any = None) -> Tensor:
+        found: Tensor = selector(hidden, knowledge, before, reading, depth, kinds).hop_logit[:, 0] > 0
+        return found
+
+    assert torch.equal(hops(sure, 1), leads)
+    assert not hops(sure, 2).any()
+    assert not hops(replace(sure, alpha=0.4 * sure.alpha), 1).any()
+    for fit, hopped in ((0.4, True), (0.6, False)):  # the fact that was read fits so much better
+        assert torch.equal(hops(sure, 1, OfKinds(read.tolist(), [fit] * len(ROWS))), leads & hopped)
