@@ -43,21 +43,21 @@ class Candidates(NamedTuple):
             knowledge.withheld,
         )
         flat = facts[:, 0]
-        head, tail = (names.mention(ends[flat], grams, words, hidden) for ends in (names.heads, names.tails))
+        ends = torch.cat([names.heads[flat], names.tails[flat]], dim=1)
+        spelled = names.coverage(ends, grams)
+        head, tail = torch.maximum(spelled, names.short_form(ends, words, hidden)).chunk(2, dim=1)
         previous, following = base.order.neighbours(flat, hidden)
         beside = []
         for neighbour in (previous, following):
             named = names.mention(names.tails[neighbour.clamp(min=0)], grams, words, hidden)
             beside.append(torch.where((neighbour >= 0) & ~way, named, torch.zeros_like(named)))
-        ends = torch.cat([names.heads[flat], names.tails[flat]], dim=1)
-        inside = names.in_longer(ends, (names.coverage(ends, grams) == 1) & (ids[:, 0] >= 0).repeat(1, 2), words)
+        inside = names.in_longer(ends, (spelled == 1) & (ids[:, 0] >= 0).repeat(1, 2), words)
         own, other = torch.where(way, tail, head), torch.where(way, head, tail)
         of_head, of_tail = inside.chunk(2, dim=1)
-        to_longer = names.holds(names.read_from(flat, ~way), names.read_from(flat, way))  # Storvik's church
+        by = names.read_from(flat, way)
+        to_longer = names.holds(names.read_from(flat, ~way), by)  # Storvik's church
         own = own.masked_fill(torch.where(way, of_tail, of_head) & ~to_longer, 0.0)
-        own = own.masked_fill(
-            names.other_number(names.read_from(flat, way), words), 0.0
-        )  # "No. 9 Baguette" is not No. 7 Baguette
+        own = own.masked_fill(names.other_number(by, words), 0.0)  # "No. 9 Baguette" is not No. 7 Baguette
         labels = names.relations[flat]
         rank = names.other_rank(labels, words)  # and its deputy director is not its director
         label = names.coverage(labels, grams).masked_fill(rank, 0.0)

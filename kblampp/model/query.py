@@ -213,15 +213,15 @@ class KBQuery(nn.Module):
         ahead, best = self._ahead(wanted, previous, knowledge)
         logit = due[:, None] + self.hop_gate(rest if noise is None else rest + GATE_NOISE * noise[:, None])
         logit = logit + GATE_SCALE * self.onward(ahead - FEATURE_MIDDLE)
+        better, read = torch.zeros_like(logit), previous.alpha.sum(-1)
         if kinds is not None:  # "Where was the mayor born?" is not answered by the mayor
-            read = previous.alpha.sum(-1)  # nor does a hop help where no fact was found to go on from
-            logit = logit + HOP_WEIGHT * read * _better_kind(kinds, best)
+            better = _better_kind(kinds, best)
+            logit = logit + HOP_WEIGHT * read * better  # nor does a hop help where no fact was found to go on from
         if training is None:  # a question hops or does not: half a hop would ask half for another relation
             due_here = logit > HOP_CUTS[min(depth, len(HOP_CUTS)) - 1]
             if knowledge.options.names:
-                fits = torch.zeros_like(logit) if kinds is None else _better_kind(kinds, best)
-                found = previous.alpha.sum(-1) > 0.5
-                due_here |= (fits > LEAST_BETTER) & found & _says_onward(knowledge, best)[:, None] & (depth == 1)
+                spelled = _says_onward(knowledge, best)[:, None]
+                due_here |= spelled & (better > LEAST_BETTER) & (read > 0.5) & (depth == 1)
                 due_here &= ~_nothing_left(knowledge, best)[:, None]
             due_here &= ahead[:, -1:] > 0
             logit = torch.where(due_here, torch.inf, -torch.inf)
